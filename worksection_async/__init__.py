@@ -1,0 +1,37 @@
+"""An asyncio client for Worksection, a project-management service. Runs on trio as well."""
+
+# General layout, in the order a call passes through it:
+#
+# _session.py      Session: holds the parts together; `_perform` is the whole journey
+# _endpoints/      a coroutine per action (generated)       models/  what they return (generated)
+# _actions.py      the table of actions (generated)         _spec/   the TOML all that is made from
+# _call.py         parameters checked and written           _wire.py both directions of every format
+# _limiter.py      waiting for a turn                       _files.py, _download.py  files, out and in
+# _auth.py         signing                                  _request.py  one request as a value
+# _http.py         sending: the only module that imports httpx
+# _envelope.py     opening the reply                        _json.py, _reply.py, _structure.py  to models
+# _retry.py        whether to try again: a pure decision    errors.py  everything that is raised
+# testing/         the simulator of the service             __main__.py  demo, simulate, call
+
+from . import errors, models
+from ._auth import AccessToken, ApiKey, legacy_page_hash
+from ._download import DownloadedFile
+from ._files import Attachment
+from ._limiter import Lane, Statistics, TokenBucket
+from ._session import Session
+
+__all__ = [
+    "AccessToken",
+    "ApiKey",
+    "Attachment",
+    "DownloadedFile",
+    "Lane",
+    "Session",
+    "Statistics",
+    "TokenBucket",
+    "errors",
+    "legacy_page_hash",
+    "models",
+]
+
+__version__ = "0.1.0"

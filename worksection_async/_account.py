@@ -1,0 +1,41 @@
+"""Where an account lives."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from ._service import ACCOUNT_URL
+from .errors import InvalidCall
+
+
+def origin_of(account: str) -> str:
+    """The origin requests of *account* go to: ``"acme"`` → ``"https://acme.worksection.com"``.
+
+    *account* is a name, or a URL without a path; plain HTTP is for loopback only. Raises `InvalidCall`.
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", account):
+        return ACCOUNT_URL.format(account=account.lower())
+    url = urlsplit(account)
+    try:
+        port = url.port
+    except ValueError:
+        raise _refused("it has no valid port") from None
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise _refused('a name such as "acme" or a URL such as "https://acme.worksection.com" is expected')
+    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
+        raise _refused("a URL without path, query and user is expected")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise _refused("https is required: a key must not travel in the clear")
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _refused(why: str) -> InvalidCall:
+    return InvalidCall("Session", f"account: {why}")

@@ -1,0 +1,132 @@
+"""What a caller asks for, checked before anything is sent: an action, its parameters, and the way its reply is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+import attrs
+
+from . import _wire as wire
+from ._files import Part, parts
+from . import _reply as reply
+from .errors import InvalidCall
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen
+class Param:
+    """A parameter: how its value is written, and whether the action needs it."""
+
+    format: wire.Format
+    required: bool = False
+
+    @property
+    def is_files(self) -> bool:
+        """Whether it holds files, which travel beside the parameters or instead of them."""
+        return self.format in (wire.to_attach, wire.to_files)
+
+
+@attrs.frozen(kw_only=True)
+class Action(Generic[T_co]):
+    """An action of the service."""
+
+    name: str = attrs.field(kw_only=False)
+    kind: Literal["read", "write"]
+    returns: reply.Returns[T_co]
+    repeatable: bool = False
+    settled: str | None = None
+    credential: Literal["any", "token"] = "any"
+    one_of: tuple[tuple[str, ...], ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    params: Mapping[str, Param] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen
+class Call(Generic[T_co]):
+    """An action with its parameters as the service reads them."""
+
+    action: Action[T_co]
+    params: Mapping[str, wire.WireValue] = attrs.field(repr=False)
+    parts: tuple[Part, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether files are all it has to say."""
+        return any(param.format is wire.to_files for param in self.action.params.values())
+
+
+class Caller(ABC):
+    """Something that endpoints can be methods of."""
+
+    @abstractmethod
+    async def _call(self, action: Action[T], params: Mapping[str, object]) -> T: ...
+
+
+def prepare(action: Action[T], params: Mapping[str, object]) -> Call[T]:
+    """Check *params* (None means not given) and write them; raises `InvalidCall`."""
+    given = {name: value for name, value in params.items() if value is not None}
+    for name in given.keys() - action.params.keys():
+        known = ", ".join(action.params) or "none"
+        raise InvalidCall(action.name, f"there is no parameter {name!r}; known are {known}")
+    written = dict(_written(action, given))
+    parts = tuple(_parts(action, given))
+    for complaint in _complaints(action, written | {part.field: part.name for part in parts}):
+        raise InvalidCall(action.name, complaint)
+    return Call(action, written, parts)
+
+
+def _written(action: Action[object], given: Mapping[str, object]) -> Iterator[tuple[str, wire.WireValue]]:
+    for name, value in given.items():
+        param = action.params[name]
+        if param.is_files:
+            continue
+        try:
+            text = param.format(value)
+        except ValueError as exc:
+            raise InvalidCall(action.name, f"{name}: {exc}") from None
+        if isinstance(text, wire.Spread):
+            yield from text.values.items()
+        else:
+            yield name, text
+
+
+def _parts(action: Action[object], given: Mapping[str, object]) -> Iterator[Part]:
+    for name, value in given.items():
+        if action.params[name].is_files:
+            field = "files[]" if action.params[name].format is wire.to_files else f"{name}[{{index}}]"
+            try:
+                yield from parts(field, value)
+            except (OSError, ValueError) as exc:
+                raise InvalidCall(action.name, f"{name}: {exc}") from None
+
+
+def _complaints(action: Action[object], written: Mapping[str, wire.WireValue]) -> Iterator[str]:
+    present = {name.partition("[")[0] for name, value in written.items() if value not in ("", wire.Repeated(()))}
+    for name, param in action.params.items():
+        if param.required and name not in present:
+            yield f"{name} is required"
+    for group in action.one_of:
+        if present.isdisjoint(group):
+            yield f"at least one of {', '.join(group)} is required"
+    for group in action.exclusive:
+        chosen = [name for name in group if name in present and written[name] != 0]
+        if len(chosen) > 1:
+            yield f"only one of {', '.join(chosen)} can be given"
+
+
+def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
+    """An action this release does not know: nothing is checked, and it may change something."""
+    return Action(name, kind="write", returns=reply.nothing, params={param: Param(wire.by_type) for param in params})
+
+
+def as_is(action: Action[object]) -> Action[dict[str, Any]]:
+    """*action* with its reply left as it is; values newer than this release's lists of them pass, too."""
+    params = {
+        name: Param(wire.by_type, param.required) if isinstance(param.format, wire.Choice) else param
+        for name, param in action.params.items()
+    }
+    return attrs.evolve(action, params=params, returns=reply.raw)

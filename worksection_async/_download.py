@@ -1,0 +1,111 @@
+"""Files on their way in: streamed to a temporary name, checked, then put in place."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO, cast
+from urllib.parse import unquote
+
+import anyio.to_thread
+import attrs
+
+from ._actions import DOWNLOAD
+from ._envelope import Reply, read_reply
+from ._http import Answer
+from ._structure import Structure
+from .errors import InvalidCall, TransportError, UnexpectedReply
+
+Progress = Callable[[int, int | None], object]
+"""Called with bytes done, and bytes in all where the service says."""
+
+LONGEST_NAME = 200
+"""Bytes of a file's name, so that any file system takes it."""
+
+RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+
+
+@attrs.frozen
+class DownloadedFile:
+    """A file that arrived whole."""
+
+    path: Path | None
+    """Where it is; None where it was written to an open file."""
+    name: str
+    """The service's name for it, made safe."""
+    size: int
+    """Bytes."""
+    media_type: str
+
+
+@attrs.frozen
+class Download:
+    """Where a file is to go."""
+
+    to: str | os.PathLike[str] | BinaryIO
+    progress: Progress | None
+    overwrite: bool
+
+    async def receive(self, answer: Answer) -> DownloadedFile:
+        """Save what *answer* brings; an error disguised as a file is raised as what it is."""
+        disposition = answer.headers.get("content-disposition")
+        if disposition is None:
+            reply = Reply(answer.status, answer.headers, await answer.read())
+            read_reply(DOWNLOAD, reply, Structure())
+            raise UnexpectedReply("download", "$", "an envelope, not a file", http_status=reply.status)
+        name = safe_name(disposition)
+        path, size = await self._save(answer, name)
+        return DownloadedFile(path, name, size, answer.headers.get("content-type", ""))
+
+    async def _save(self, answer: Answer, name: str) -> tuple[Path | None, int]:
+        length = answer.headers.get("content-length", "")
+        total = int(length) if length.isdecimal() and "content-encoding" not in answer.headers else None
+        if not isinstance(self.to, str | os.PathLike):
+            return None, await self._copy(answer.chunks(), self.to, total)
+        path = Path(self.to) / name if os.path.isdir(self.to) else Path(self.to)
+        if path.exists() and not self.overwrite:
+            raise InvalidCall("download", f"{path.name} is there already; overwrite=True replaces it")
+        with _temporary(path) as file:
+            size = await self._copy(answer.chunks(), file, total)
+            file.close()
+            os.replace(file.name, path)
+        return path, size
+
+    async def _copy(self, chunks: AsyncIterator[bytes], file: BinaryIO, total: int | None) -> int:
+        done = 0
+        async for chunk in chunks:
+            await anyio.to_thread.run_sync(file.write, chunk)
+            done += len(chunk)
+            if self.progress:
+                self.progress(done, total)
+        if total is not None and done != total:
+            raise TransportError("download", f"{done} of {total} bytes arrived", sent=True)
+        return done
+
+
+class _temporary:
+    """A file beside *path* that is gone at the end, unless it was renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> BinaryIO:
+        self._file = NamedTemporaryFile(dir=self._path.parent, prefix=".download-", delete=False)
+        return cast(BinaryIO, self._file)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        Path(self._file.name).unlink(missing_ok=True)
+
+
+def safe_name(disposition: str) -> str:
+    """The file name a Content-Disposition gives, without anything that could lead elsewhere."""
+    extended = re.search(r"filename\*\s*=\s*[\w-]*'[^']*'([^;\s]+)", disposition)
+    plain = re.search(r'filename\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;\s]+))', disposition)
+    name = unquote(extended[1]) if extended else (plain[1] or plain[2] or "") if plain else ""
+    name = re.sub(r"[\x00-\x1f\x7f<>:\"|?*]", "_", re.split(r"[/\\]", name)[-1]).strip(" .")
+    if not name or RESERVED.fullmatch(name):
+        name = f"file_{name}".rstrip("_")
+    stem, suffix = os.path.splitext(name)
+    return stem.encode()[: LONGEST_NAME - len(suffix.encode()[:50])].decode(errors="ignore") + suffix[:50]

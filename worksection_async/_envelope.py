@@ -1,0 +1,118 @@
+"""What came back: the envelope is opened, and either an error is in it or the answer is structured.
+
+The body decides, not the HTTP status: errors come with 200. Codes are overloaded, so the message decides first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from . import errors
+from ._call import Action
+from ._json import decode
+from ._service import KNOWN_ERRORS, Known
+from ._structure import Malformed, Structure
+from .errors import ApiError, AuthError, RateLimited, UnexpectedReply
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Reply:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+
+
+def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
+    """What *action* returns; raises `ApiError` for what the service refuses, `UnexpectedReply` for what it garbles."""
+    record = structure.record(action.returns.record) if action.returns.record else None
+    envelope = open_envelope(action, reply, record)
+    try:
+        return action.returns.read(envelope, structure)
+    except Malformed as exc:
+        failure = UnexpectedReply(action.name, exc.path, exc.reason, http_status=reply.status)
+    raise failure
+
+
+def open_envelope(action: Action[Any], reply: Reply, record: Any = None) -> Mapping[str, Any]:
+    """The top level of a reply that says it is ok; records of ``data`` have passed through *record*, if they could."""
+    body = _decoded(action, reply, record)
+    if not isinstance(body, dict):
+        raise UnexpectedReply(action.name, "$", "an object expected", http_status=reply.status, excerpt=_excerpt(reply))
+    if body.get("status") == "ok":
+        return body
+    if message := _message(body):
+        raise refusal(action.name, message, body, reply)
+    raise UnexpectedReply(
+        action.name, "$.status", "neither ok nor an error", http_status=reply.status, excerpt=_excerpt(reply)
+    )
+
+
+def _decoded(action: Action[Any], reply: Reply, record: Any) -> object:
+    try:
+        text = reply.body.decode()
+        try:
+            return decode(text, record)
+        except Exception:
+            # A record that makes no sense, in a reply that may be an error: its reader will say where.
+            return decode(text)
+    except (ValueError, RecursionError) as exc:
+        reason = "no JSON" if reply.body.strip() else "an empty body"
+        detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
+    if reply.status == 429:
+        raise refusal(action.name, "Too many requests", {}, reply)
+    if reply.status in (401, 403):
+        raise AuthError(action.name, f"HTTP {reply.status} without a message", http_status=reply.status)
+    if 300 <= reply.status < 400:
+        reason, detail = "a redirect, which is not followed: is the account's address right?", ""
+    raise UnexpectedReply(action.name, "$", reason + detail, http_status=reply.status, excerpt=_excerpt(reply))
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    """The service's words, under any of the names it gives them."""
+    names = ("message", "errorDescription", "error_description", "error")
+    return next((str(body[name]) for name in names if body.get(name)), "unknown error" if "status_code" in body else "")
+
+
+def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
+    """The exception for an error the service reports."""
+    code = body.get("status_code")
+    code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else None
+    known = _known(message, code)
+    facts = {
+        "code": code,
+        "details": str(body.get("message_details") or ""),
+        "http_status": reply.status,
+        "hint": known.hint if known else None,
+    }
+    if reply.status == 429 or (known and known.kind == RateLimited.__name__):
+        return RateLimited(action, message, retry_after=_retry_after(reply), **facts)
+    if reply.status in (401, 403):
+        return AuthError(action, message, **facts)
+    kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
+    return kind(action, message, **facts)
+
+
+def _known(message: str, code: int | None) -> Known | None:
+    by_message = (known for known in KNOWN_ERRORS if message.lower().startswith(known.message.lower()))
+    by_code = (known for known in KNOWN_ERRORS if known.default and known.code == code)
+    # Where only the code matched, the hint would be about another message.
+    return next(by_message, None) or next((known._replace(hint=None) for known in by_code), None)
+
+
+def _retry_after(reply: Reply) -> float | None:
+    value = reply.headers.get("retry-after", "")
+    return float(value) if re.fullmatch(r"\d{1,6}(\.\d+)?", value) else None
+
+
+def _excerpt(reply: Reply) -> str:
+    """The beginning of the body for a person to recognise it by, without anything that could be a credential."""
+    text = " ".join(reply.body[:400].decode("utf-8", "replace").split())
+    return re.sub(r"[\w.\-+/=]{24,}", "…", text)[:80]

@@ -1,0 +1,165 @@
+"""The edge: requests go out here and answers come in. The only module that imports httpx."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import attrs
+import httpx
+
+from ._request import Request
+from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to reach the service: less than a call's whole time, so that another attempt can be made."""
+
+KEEPALIVE_EXPIRY = 20.0
+"""Seconds an idle connection is kept. A fresh TLS handshake would shift arrivals, and the service counts arrivals."""
+
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+
+@attrs.frozen
+class Answer:
+    """An HTTP answer; its body is still to be read."""
+
+    _response: httpx.Response = attrs.field(repr=False)
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Without regard to case."""
+        return self._response.headers
+
+    async def read(self) -> bytes:
+        return await self._response.aread()
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._response.aiter_bytes()
+
+
+class Http:
+    """Sends requests to one origin, and there only: no redirects, no cookies, no cap on connections.
+
+    The limiter is the cap. A pool with one of its own can lose connections for good when calls are cancelled
+    while they wait for one (httpx 0.28).
+    """
+
+    def __init__(self, origin: str, transport: httpx.AsyncBaseTransport | None) -> None:
+        self._origin = origin
+        self._transport = transport
+        self._clients: dict[object, httpx.AsyncClient] = {}
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, request: Request, timeout: float, *, total: bool = True) -> AsyncIterator[Answer]:
+        """Send *request*; raises `TransportError` for whatever goes wrong on the way there or back.
+
+        Args:
+            request: What to send.
+            timeout: Seconds for all of it, or, where not *total*, for each read and write.
+        """
+        progress = _Progress()
+        failure: WorksectionError | None = None
+        with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
+            try:
+                response = await self._client().send(self._httpx_request(request, timeout, progress, files), stream=True)
+                async with contextlib.aclosing(response):
+                    yield Answer(response)
+            except httpx.HTTPError as exc:
+                failure = _translated(request.action, exc, progress)
+        if scope.cancelled_caught:
+            failure = CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
+        if failure is not None:
+            # Raised here and not above: an httpx error in its context would bring the signed URL along.
+            raise failure
+
+    async def aclose(self) -> None:
+        self._closed = True
+        clients, self._clients = self._clients, {}
+        if client := clients.get(anyio.lowlevel.current_token()):
+            await client.aclose()
+
+    def _client(self) -> httpx.AsyncClient:
+        """The client of the running event loop: connections do not outlive theirs."""
+        if self._closed:
+            raise RuntimeError("the session is closed")
+        token = anyio.lowlevel.current_token()
+        if token not in self._clients:
+            self._clients[token] = httpx.AsyncClient(
+                transport=self._transport,
+                limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_EXPIRY),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        return self._clients[token]
+
+    def _httpx_request(
+        self, request: Request, timeout: float, progress: _Progress, files: contextlib.ExitStack
+    ) -> httpx.Request:
+        connect = min(CONNECT_TIMEOUT, timeout)
+        httpx_request = httpx.Request(
+            request.method,
+            self._origin + request.target,
+            headers={"User-Agent": "worksection-async", **request.headers},
+            content=request.content,
+            files=_opened(request, files) or None,
+            extensions={"trace": progress, "timeout": httpx.Timeout(timeout, connect=connect, pool=None).as_dict()},
+        )
+        httpx_request.url = _Discreet(httpx_request.url)
+        return httpx_request
+
+
+class _Discreet(httpx.URL):
+    """A URL that shows all but its query: httpx logs the URL of every request, and queries are signed."""
+
+    def __str__(self) -> str:
+        return str(httpx.URL(self).copy_with(query=None))
+
+    __repr__ = __str__
+
+
+class _Progress:
+    """How far a request got, as the transport tells it."""
+
+    def __init__(self) -> None:
+        self._connecting = False
+        self._sent = False
+
+    async def __call__(self, event: str, _: object) -> None:
+        self._connecting = self._connecting or event.startswith("connection.")
+        self._sent = self._sent or event.endswith("send_request_headers.started")
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """With a transport that tells nothing, it may."""
+        return self._sent or not self._connecting
+
+
+def _opened(request: Request, files: contextlib.ExitStack) -> list[tuple[str, Any]]:
+    opened = []
+    for part in request.parts:
+        try:
+            content = part.open()
+        except OSError as exc:
+            raise InvalidCall(request.action, f"{part.name} cannot be read any more: {exc.strerror}") from None
+        if isinstance(part.source, Path):
+            files.callback(content.close)
+        opened.append((part.field, (part.name, content, part.media_type)))
+    return opened
+
+
+def _translated(action: str, exc: httpx.HTTPError, progress: _Progress) -> WorksectionError:
+    sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
+    kind = CallTimeout if isinstance(exc, httpx.TimeoutException) else TransportError
+    what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    return kind(action, what, sent=sent)

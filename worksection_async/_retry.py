@@ -1,0 +1,49 @@
+"""Whether a failed call is tried again, and how soon: a pure decision. The next attempt waits for a turn like any other.
+
+* never sent → any action
+* refused for its rate → any action: it was not carried out
+* 5xx, cut off or timed out once sent → what may be repeated: reads, and writes that leave the account as the first did
+* anything else → no
+"""
+
+from collections.abc import Callable
+
+from ._call import Action
+from .errors import ApiError, RateLimited, TransportError, UnexpectedReply, WorksectionError
+
+FIRST_DELAY = 0.5
+"""Seconds before the second attempt; doubled before each further one."""
+
+LONGEST_DELAY = 8.0
+
+
+def retry_delay(
+    action: Action[object], error: WorksectionError, attempt: int, *, repeat_writes: bool, jitter: Callable[[], float]
+) -> float | None:
+    """Seconds to wait before trying again, or None where *error* is final.
+
+    Args:
+        action: What was called.
+        error: How attempt number *attempt* (from 1) ended.
+        repeat_writes: Whether the caller accepts that a write happens twice.
+        jitter: A random number from 0 to 1.
+    """
+    if isinstance(error, RateLimited):
+        return 0.0  # the limiter knows when
+    if not _is_passing(error):
+        return None
+    if error.sent and not (action.repeatable or repeat_writes):
+        return None
+    longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1))
+    return longest * (0.5 + jitter() / 2)
+
+
+def _is_passing(error: WorksectionError) -> bool:
+    if isinstance(error, ApiError | UnexpectedReply):
+        return error.http_status >= 500
+    return isinstance(error, TransportError)
+
+
+def is_settled(action: Action[object], error: WorksectionError) -> bool:
+    """Whether *error*, met on a repetition, says that an earlier attempt had worked after all."""
+    return action.settled is not None and isinstance(error, ApiError) and error.message.startswith(action.settled)

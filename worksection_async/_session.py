@@ -1,0 +1,245 @@
+"""The session: it holds the parts together, and `_perform` is the whole journey of a call."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import itertools
+import logging
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from ._account import origin_of
+from ._actions import ACTIONS, DOWNLOAD
+from ._auth import Auth
+from ._call import Action, Call, as_is, prepare, unknown
+from ._download import Download, DownloadedFile, Progress
+from ._endpoints import Endpoints
+from ._envelope import Reply, read_reply
+from ._http import Answer, Http
+from ._limiter import LANES, Lane, TokenBucket, shared
+from ._retry import is_settled, retry_delay
+from ._structure import Structure
+from .errors import InvalidCall, RateLimited, WorksectionError
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+
+logger = logging.getLogger("worksection_async")
+
+BIG_BODY = 65_536
+"""Bytes of a reply from which on it is decoded in a worker thread, so that the event loop keeps its pace."""
+
+
+class Same(Enum):
+    """Marks what a view takes over as it is; for some options None is a value."""
+
+    SAME = "same"
+
+
+SAME = Same.SAME
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How calls are made; every view of a session has its own."""
+
+    timeout: float = 30.0
+    retries: int = 3
+    lane: Lane = "normal"
+    max_wait: float | None = None
+    repeat_writes: bool = False
+
+
+class Session(Endpoints):
+    """A connection to one account: a coroutine for each action, one limiter, one connection pool.
+
+    Use it as an async context manager. It can be used from any number of tasks at once; all sessions of one account
+    share one budget of requests, whatever event loop or thread they live in.
+
+    Args:
+        account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only.
+        auth: The credential: `ApiKey` or `AccessToken`.
+        limiter: What to wait for before each request; by default the account's own bucket in this process.
+        timeout: Seconds a call may spend being sent and answered, all attempts together. Waiting for a turn does
+            not count (see ``max_wait``); for a call with files it bounds each read and write instead.
+        retries: Attempts after the first, where another one is safe.
+        tz: Time zone of the account; date-times are naive without.
+        transport: An httpx transport instead of the network.
+
+    Raises:
+        InvalidCall: The account or an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        auth: Auth,
+        *,
+        limiter: TokenBucket | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        tz: dt.tzinfo | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._origin = origin_of(account)
+        self._auth = auth
+        self._limiter = limiter or shared(self._origin)
+        self._http = Http(self._origin, transport)
+        self._structure = Structure(tz)
+        self._options = _checked(Options(timeout=timeout, retries=retries))
+
+    def __repr__(self) -> str:
+        return f"<Session {self._origin} {type(self._auth).__name__}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections, those of all views included."""
+        await self._http.aclose()
+
+    @property
+    def limiter(self) -> TokenBucket:
+        """What calls wait for: see `TokenBucket.statistics` and `TokenBucket.eta`."""
+        return self._limiter
+
+    def with_options(
+        self,
+        *,
+        lane: Lane | Same = SAME,
+        max_wait: float | None | Same = SAME,
+        timeout: float | Same = SAME,
+        retries: int | Same = SAME,
+        repeat_writes: bool | Same = SAME,
+    ) -> Self:
+        """A view of this session that makes its calls differently and shares everything else.
+
+        Args:
+            lane: How urgent calls are: ``"interactive"``, ``"normal"`` or ``"bulk"``.
+            max_wait: Seconds to wait for a turn at most; a longer forecast raises `WaitTooLong` at once.
+            timeout: Seconds for a call, as in the constructor.
+            retries: Attempts after the first.
+            repeat_writes: Whether a write is sent again although the first may have been carried out.
+        """
+        given = {
+            "lane": lane, "max_wait": max_wait, "timeout": timeout, "retries": retries, "repeat_writes": repeat_writes,
+        }  # fmt: skip
+        view = copy.copy(self)
+        changes = {name: value for name, value in given.items() if value is not SAME}
+        view._options = _checked(attrs.evolve(self._options, **changes))
+        return view
+
+    async def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call any action, known to this release or not, and return the whole envelope as the service sent it.
+
+        Args:
+            action: Name of the action.
+            params: Its parameters: Python values, or text for the service to read as it is. Of an action unknown to
+                this release nothing is checked, and it counts as a write.
+
+        Raises:
+            InvalidCall: A known action, and parameters it cannot have.
+            ApiError: The service refused.
+            TransportError: The service could not be reached, or the answer got lost.
+            UnexpectedReply: The answer makes no sense.
+        """
+        return await self._call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
+
+    async def download(
+        self,
+        id_file: int,
+        to: str | os.PathLike[str] | BinaryIO,
+        progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> DownloadedFile:
+        """Save a stored file; it appears under its name only when it is complete.
+
+        Args:
+            id_file: Number of the file.
+            to: A folder, a path, or an open binary file.
+            progress: Called with bytes done and bytes in all (None where the service does not say).
+            overwrite: Whether a file of that name may be replaced.
+
+        Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
+        """
+        call = self._prepared(DOWNLOAD, {"id_file": id_file})
+        return await self._perform(call, Download(to, progress, overwrite).receive, total=False)
+
+    async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:
+        call = self._prepared(action, params)
+
+        async def receive(answer: Answer) -> T:
+            reply = Reply(answer.status, answer.headers, await answer.read())
+            if len(reply.body) < BIG_BODY:
+                return read_reply(action, reply, self._structure)
+            return await anyio.to_thread.run_sync(read_reply, action, reply, self._structure)
+
+        return await self._perform(call, receive, total=not call.parts)
+
+    def _prepared(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
+        if action.credential == "token" and not self._auth.is_token:
+            raise InvalidCall(action.name, "an access token is needed: the admin key stands for no user")
+        return prepare(action, params)
+
+    async def _perform(self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], *, total: bool) -> T:
+        """Wait, sign, send, read; and again, where that is safe and may help."""
+        options, action = self._options, call.action
+        time_left, in_doubt = options.timeout, False
+        for attempt in itertools.count(1):
+            await self._limiter.acquire(options.lane, max_wait=options.max_wait, action=action.name)
+            request = self._auth.sign(call, time.time())
+            started = anyio.current_time()
+            try:
+                async with self._http.exchange(request, time_left, total=total) as answer:
+                    return await receive(answer)
+            except WorksectionError as error:
+                if in_doubt and is_settled(action, error):
+                    return cast(T, None)
+                time_left -= (anyio.current_time() - started) if total else 0.0
+                pause = self._pause_after(error, action, attempt, time_left)
+                if pause is None:
+                    raise
+                in_doubt = in_doubt or (error.sent and not isinstance(error, RateLimited))
+            await anyio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _pause_after(self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float) -> float | None:
+        """Seconds until the next attempt, or None where *error* is to be raised."""
+        if isinstance(error, RateLimited):
+            self._limiter.refused(error.retry_after)
+        pause = retry_delay(
+            action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random
+        )
+        if pause is None or attempt > self._options.retries or time_left <= pause:
+            return None
+        logger.info("attempt %d failed and is made again in %.1f s: %s", attempt, pause, error)
+        return pause
+
+
+def _checked(options: Options) -> Options:
+    """*options*, or `InvalidCall` for what makes no sense."""
+    complaints = {
+        "timeout must be a positive number of seconds": not 0 < options.timeout,
+        "retries must not be negative": options.retries < 0,
+        f"lane must be one of {', '.join(LANES)}": options.lane not in LANES,
+        "max_wait must not be negative": options.max_wait is not None and not options.max_wait >= 0,
+    }
+    for complaint, applies in complaints.items():
+        if applies:
+            raise InvalidCall("Session", complaint)
+    return options

@@ -1,0 +1,215 @@
+"""The spec as values: TOML files → frozen attrs classes, with a path in every complaint."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import attrs
+import cattrs
+
+T = TypeVar("T")
+
+HERE = Path(__file__).parent
+
+# A group's models may refer to those of the groups before it.
+GROUPS = ("members", "projects", "files", "comments", "tags", "tasks", "costs", "timers", "webhooks")
+
+Evidence = Literal["docs", "recorded", "vendor-client", "inferred"]
+
+FIELD_TYPES = {"id", "int", "str", "bool", "date", "datetime", "time", "hours", "clock", "timer", "money", "any"}
+PARAM_TYPES = {
+    "id", "ids", "str", "text", "email", "emails", "assignee", "name", "names", "date", "hours", "clock", "money",
+    "flag", "priority", "period", "todo", "attach", "files", "uploads", "ProjectOptions",
+}  # fmt: skip
+RETURN_TYPES = {"None", "id", "message", "file"}
+
+
+@attrs.frozen(kw_only=True)
+class EnumSpec:
+    doc: str
+    values: tuple[str, ...]
+    aliases: Mapping[str, str] = attrs.field(factory=dict)
+    """Another spelling the service uses → the value it means."""
+
+
+@attrs.frozen(kw_only=True)
+class FieldSpec:
+    type: str
+    doc: str
+    essential: bool = False
+    aliases: tuple[str, ...] = ()
+    evidence: Evidence = "docs"
+
+    @property
+    def optional(self) -> bool:
+        return self.type.endswith("?")
+
+
+@attrs.frozen(kw_only=True)
+class SentinelSpec:
+    """A user that is no user: recognised by its address or its numbers, never by its localised name."""
+
+    email: str
+    ids: tuple[int, ...]
+    doc: str
+
+
+@attrs.frozen(kw_only=True)
+class ModelSpec:
+    doc: str
+    base: str | None = None
+    fields: Mapping[str, FieldSpec] = attrs.field(factory=dict)
+    sentinels: Mapping[str, SentinelSpec] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ParamSpec:
+    type: str
+    doc: str
+    required: bool = False
+    evidence: Evidence = "docs"
+
+
+@attrs.frozen(kw_only=True)
+class ActionSpec:
+    doc: str
+    kind: Literal["read", "write"]
+    scope: str
+    returns: str
+    evidence: Evidence
+    repeatable: bool = False
+    """Whether a second execution leaves the account as the first did; reads always are."""
+    settled: str | None = None
+    """The error that, on a repetition, means that the first attempt had worked."""
+    credential: Literal["any", "token"] = "any"
+    source: str | None = None
+    one_of: tuple[tuple[str, ...], ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    params: Mapping[str, ParamSpec] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    title: str
+    source: str
+    enums: Mapping[str, EnumSpec] = attrs.field(factory=dict)
+    models: Mapping[str, ModelSpec] = attrs.field(factory=dict)
+    actions: Mapping[str, ActionSpec] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ErrorSpec:
+    message: str
+    kind: str
+    evidence: Evidence
+    code: int | None = None
+    default: bool = False
+    hint: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    requests_per_second: float
+    records: int
+    request_line_bytes: int
+    text_characters: int
+
+
+@attrs.frozen(kw_only=True)
+class Service:
+    paths: Mapping[str, str]
+    limits: Limits
+    scopes: EnumSpec
+    errors: tuple[ErrorSpec, ...]
+
+
+@attrs.frozen
+class Spec:
+    service: Service
+    groups: Mapping[str, Group]
+
+    @property
+    def actions(self) -> dict[str, ActionSpec]:
+        return {name: action for group in self.groups.values() for name, action in group.actions.items()}
+
+    @property
+    def enums(self) -> dict[str, EnumSpec]:
+        return {name: enum for group in self.groups.values() for name, enum in group.enums.items()}
+
+    @property
+    def models(self) -> dict[str, ModelSpec]:
+        return {name: model for group in self.groups.values() for name, model in group.models.items()}
+
+    def fields(self, model: str) -> dict[str, FieldSpec]:
+        """All fields of a model, those of its base first."""
+        spec = self.models[model]
+        inherited = self.fields(spec.base) if spec.base else {}
+        return inherited | dict(spec.fields)
+
+
+class SpecError(Exception):
+    """The TOML does not say what a spec can say; every line of the message names a place."""
+
+
+def load(folder: Path = HERE) -> Spec:
+    """Read and check the spec in *folder*; raises `SpecError`."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    spec = Spec(
+        _read(converter, folder / "service.toml", Service),
+        {name: _read(converter, folder / f"{name}.toml", Group) for name in GROUPS},
+    )
+    if complaints := list(_complaints(spec)):
+        raise SpecError("\n".join(complaints))
+    return spec
+
+
+def _read(converter: cattrs.Converter, path: Path, cls: type[T]) -> T:
+    try:
+        return converter.structure(tomllib.loads(path.read_text("utf-8")), cls)
+    except tomllib.TOMLDecodeError as exc:
+        raise SpecError(f"{path.name}: {exc}") from None
+    except cattrs.BaseValidationError as exc:
+        raise SpecError("\n".join(f"{path.name}: {line}" for line in cattrs.transform_error(exc))) from None
+
+
+def names_in(type_: str) -> list[str]:
+    """The simple types a type is made of: ``map[int, Tag]?`` → int, Tag."""
+    inner = type_.removesuffix("?")
+    match = re.fullmatch(r"(list|csv|map)\[(.+)\]", inner)
+    return re.split(r",\s*", match[2]) if match else [inner]
+
+
+def _complaints(spec: Spec) -> Iterator[str]:
+    """What the shape of the TOML cannot rule out: names that nothing defines."""
+    models, enums = spec.models, spec.enums
+    yield from _unknown(spec, FIELD_TYPES | models.keys() | enums.keys(), PARAM_TYPES | enums.keys() | {"date"})
+    messages = {error.message for error in spec.service.errors}
+    for name, action in spec.actions.items():
+        params = action.params.keys() | {f"options.{field}" for field in models["ProjectOptions"].fields}
+        for group in (*action.one_of, *action.exclusive):
+            yield from (f"$.actions.{name}: no parameter {param}" for param in group if param not in params)
+        if action.scope not in spec.service.scopes.values:
+            yield f"$.actions.{name}.scope: unknown scope {action.scope}"
+        if action.settled is not None and action.settled not in messages:
+            yield f"$.actions.{name}.settled: no such message in service.toml"
+
+
+def _unknown(spec: Spec, field_types: set[str], param_types: set[str]) -> Iterator[str]:
+    for name, model in spec.models.items():
+        if model.base is not None and model.base not in spec.models:
+            yield f"$.models.{name}.base: unknown model {model.base}"
+        for field_name, field in model.fields.items():
+            for part in names_in(field.type):
+                if part not in field_types:
+                    yield f"$.models.{name}.fields.{field_name}: unknown type {part}"
+    for name, action in spec.actions.items():
+        for param_name, param in action.params.items():
+            for part in names_in(param.type):
+                if part not in param_types:
+                    yield f"$.actions.{name}.params.{param_name}: unknown type {part}"
+        model_name = re.sub(r"^envelope | \| None$", "", action.returns)
+        for part in names_in(model_name.replace("dict[", "map[")):
+            if part not in RETURN_TYPES | {"int"} | spec.models.keys():
+                yield f"$.actions.{name}.returns: unknown type {part}"

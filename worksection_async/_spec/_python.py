@@ -1,0 +1,110 @@
+"""How the spec's types are written in Python: annotations, defaults, formats."""
+
+import keyword
+import re
+
+from ._load import FieldSpec, ParamSpec, Spec, names_in
+
+FIELD_PYTHON = {
+    "id": "int", "int": "int", "str": "str", "bool": "bool", "date": "dt.date", "datetime": "dt.datetime",
+    "time": "dt.time", "hours": "Hours", "clock": "Clock", "timer": "Seconds", "money": "Decimal", "any": "object",
+}  # fmt: skip
+FIELD_DEFAULT = {
+    "str": '""', "clock": "dt.timedelta(0)", "timer": "dt.timedelta(0)", "money": "Decimal(0)", "any": "None",
+}  # fmt: skip
+PARAM_PYTHON = {
+    "id": "int", "ids": "Sequence[int]", "str": "str", "text": "str", "email": "str", "emails": "Sequence[str]",
+    "assignee": "str", "name": "str | int", "names": "Sequence[str | int]", "date": "dt.date",
+    "hours": "dt.timedelta | Decimal | float", "clock": "dt.timedelta | Decimal | float", "money": "Decimal | float",
+    "flag": "bool", "priority": "int", "period": "str | dt.timedelta", "todo": "Sequence[str]",
+    "attach": "Sequence[Attachment]", "files": "Sequence[Attachment]", "uploads": "Sequence[UploadedFile]",
+}  # fmt: skip
+
+
+def attribute(name: str) -> str:
+    """The attribute for a wire name: ``from`` → ``from_``."""
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def field_annotation(spec: Spec, type_: str) -> str:
+    if type_.endswith("?"):
+        return f"{field_annotation(spec, type_[:-1])} | None"
+    inner = [_field_name(spec, name) for name in names_in(type_)]
+    if type_.startswith(("list[", "csv[")):
+        return f"tuple[{inner[0]}, ...]"
+    if type_.startswith("map["):
+        return f"dict[{inner[0]}, {inner[1]}]"
+    return inner[0]
+
+
+def _field_name(spec: Spec, name: str) -> str:
+    return f"{name} | str" if name in spec.enums else FIELD_PYTHON.get(name, name)
+
+
+def field_default(spec: Spec, field: FieldSpec) -> str:
+    """The right side of a field, with the ``=``, or nothing where the key is essential."""
+    options = {}
+    if field.essential:
+        pass
+    elif field.optional:
+        options["default"] = "None"
+    elif field.type.startswith(("list[", "csv[")):
+        options["default"] = "()"
+    elif field.type.startswith("map["):
+        options |= {"factory": "dict", "hash": "False"}
+    else:
+        options["default"] = FIELD_DEFAULT[field.type]
+    if metadata := _metadata(spec, field):
+        options["metadata"] = repr(metadata)
+    if not options:
+        return ""
+    if options.keys() == {"default"}:
+        return f" = {options['default']}"
+    return f" = attrs.field({', '.join(f'{key}={value}' for key, value in options.items())})"
+
+
+def _metadata(spec: Spec, field: FieldSpec) -> dict[str, object]:
+    enum = spec.enums.get(field.type.removesuffix("?"))
+    spellings = {"spellings": dict(enum.aliases)} if enum and enum.aliases else {}
+    also = {"also": field.aliases} if field.aliases else {}
+    return {**spellings, **also}
+
+
+def param_annotation(spec: Spec, param: ParamSpec) -> str:
+    if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
+        return f"Mapping[str | int, Mapping[dt.date, {match[1]}]]"
+    if match := re.fullmatch(r"list\[(\w+)\]", param.type):
+        return f"Sequence[{match[1]}]"
+    return PARAM_PYTHON.get(param.type, param.type)
+
+
+def param_format(spec: Spec, param: ParamSpec) -> str:
+    """The expression that writes a parameter's values, from `worksection_async._wire`."""
+    if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
+        return f"wire.schedule({match[1]})"
+    if match := re.fullmatch(r"list\[(\w+)\]", param.type):
+        return f"wire.choices({match[1]})"
+    if param.type in spec.enums:
+        return f"wire.choice({param.type})"
+    return f"wire.to_{param.type.lower().replace('projectoptions', 'options')}"
+
+
+def return_annotation(returns: str) -> str:
+    return {"id": "int", "message": "str"}.get(returns, returns.removeprefix("envelope "))
+
+
+def return_shape(returns: str) -> str:
+    """The expression that reads a reply, from `worksection_async._reply`."""
+    simple = {"None": "reply.nothing", "id": "reply.new_id", "message": "reply.message", "file": "reply.file"}
+    if returns in simple:
+        return simple[returns]
+    for pattern, shape in (
+        (r"list\[(\w+)\]", "many"),
+        (r"dict\[int, (\w+)\]", "by_id"),
+        (r"(\w+) \| None", "maybe"),
+        (r"envelope (\w+)", "whole"),
+        (r"(\w+)", "one"),
+    ):
+        if match := re.fullmatch(pattern, returns):
+            return f"reply.{shape}({match[1]})"
+    raise ValueError(f"no shape for {returns}")

@@ -1,0 +1,247 @@
+"""Decoded JSON → models, by cattrs: one hook per format, one per model, a path for what does not fit.
+
+A record is read strictly first. Only where that fails are the service's older and looser habits considered
+(nulls, running numbers for keys, no id beside a page), so that they cost nothing where they do not occur.
+"""
+
+import datetime as dt
+import functools
+import operator
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import attrs
+from cattrs import Converter, transform_error
+from cattrs.gen import AttributeOverride, make_dict_structure_fn, override
+
+from . import _wire as wire
+from .models import Model
+from .models._base import NO_EXTRA, Clock, Hours, Seconds
+
+T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
+
+SHARED_FIELDS = 3
+SHARED_RECORDS = 4096
+
+
+class Malformed(Exception):
+    """A value that no habit of the service explains; *path* says where it stands."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+
+class Structure:
+    """Turns records into models; date-times are naive, or in *tz* where one is given."""
+
+    def __init__(self, tz: dt.tzinfo | None = None) -> None:
+        self._tz = tz
+        self._converter = _converter(tz, detailed=False)
+
+    def record(self, cls: type[T]) -> Callable[[object], T]:
+        """A function that structures one record; it raises anything where the record makes no sense."""
+        hook: Callable[..., T] = self._converter.get_structure_hook(cls)
+        return hook if _is_model(cls) else functools.partial(hook, _=cls)
+
+    def at(self, path: str, value: object, cls: type[T]) -> T:
+        """*value* as a model; raises `Malformed` with the place under *path*."""
+        try:
+            return self.record(cls)(value)
+        except Exception:
+            # Values come from outside and hooks are many: whatever went wrong, it is the reply that is.
+            raise self._explained(path, value, cls) from None
+
+    def _explained(self, path: str, value: object, cls: type) -> Malformed:
+        try:
+            _converter(self._tz, detailed=True).structure(value, cls)
+        except Exception as exc:
+            reason, _, place = transform_error(exc, path, _reason)[0].rpartition(" @ ")
+            return Malformed(place, reason)
+        return Malformed(path, "unreadable")
+
+
+def _reason(exc: BaseException, _: object) -> str:
+    return "required key missing" if isinstance(exc, KeyError) else str(exc) or type(exc).__name__
+
+
+@functools.lru_cache(maxsize=16)
+def _converter(tz: dt.tzinfo | None, *, detailed: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed)
+    for type_, read in {
+        int: wire.from_id,
+        str: wire.from_str,
+        bool: wire.from_flag,
+        dt.date: wire.from_date,
+        dt.datetime: functools.partial(_aware, tz) if tz else wire.from_datetime,
+        dt.time: wire.from_time,
+        Decimal: wire.from_money,
+    }.items():
+        converter.register_structure_hook(type_, read)
+    for alias, read in {Hours: wire.from_hours, Clock: wire.from_clock, Seconds: wire.from_seconds}.items():
+        converter.register_structure_hook_func(functools.partial(operator.eq, alias), read)
+    converter.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
+    converter.register_structure_hook_factory(_is_optional, functools.partial(_optional, converter))
+    converter.register_structure_hook_func(_is_open_enum, wire.from_str)
+    converter.register_structure_hook_factory(_is_tuple, functools.partial(_tuple, converter))
+    converter.register_structure_hook_factory(_is_map, functools.partial(_map, converter))
+    converter.register_structure_hook_factory(_is_model, functools.partial(_model, converter, detailed=detailed))
+    return converter
+
+
+def _aware(tz: dt.tzinfo, value: Any, _: Any = None) -> dt.datetime:
+    return wire.from_datetime(value).replace(tzinfo=tz)
+
+
+# Hooks for composed types
+
+
+def _is_optional(type_: Any) -> bool:
+    return type(None) in get_args(type_)
+
+
+def _optional(converter: Converter, type_: Any) -> Hook:
+    """As if it were not: `_looser` takes out what stands for nothing."""
+    return converter.get_structure_hook(Union[tuple(arg for arg in get_args(type_) if arg is not type(None))])  # noqa: UP007
+
+
+def _is_open_enum(type_: Any) -> bool:
+    return get_origin(type_) is Union and all(arg is str or get_origin(arg) is Literal for arg in get_args(type_))
+
+
+def _is_tuple(type_: Any) -> bool:
+    return get_origin(type_) is tuple
+
+
+def _tuple(converter: Converter, type_: Any) -> Hook:
+    list_hook = converter.get_structure_hook(list[get_args(type_)[0]])  # type: ignore[misc]
+
+    def structure(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is str:
+            value = [part for part in re.split(r"\s*,\s*", value.strip()) if part]
+        if isinstance(value, dict) and all(key.isdecimal() for key in value):
+            value = list(value.values())
+        if type(value) is not list:
+            raise TypeError(f"a list expected, not {value!r:.40}")
+        return tuple(list_hook(value, None))
+
+    return structure
+
+
+def _is_map(type_: Any) -> bool:
+    return get_origin(type_) is dict
+
+
+def _map(converter: Converter, type_: Any) -> Hook:
+    key_type, value_type = get_args(type_)
+    key_hook, value_hook = converter.get_structure_hook(key_type), converter.get_structure_hook(value_type)
+
+    def structure(value: Any, _: Any) -> dict[Any, Any]:
+        if type(value) is dict:
+            return {key_hook(key, None): value_hook(each, None) for key, each in value.items()}
+        if value in ([], "", None):
+            return {}
+        raise TypeError(f"an object expected, not {value!r:.40}")
+
+    return structure
+
+
+# Hooks for models
+
+
+def _is_model(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, Model)
+
+
+def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
+    """A hook that keeps unknown keys and allows for the service's looser habits."""
+    fields = _fields(cls)
+    build = make_dict_structure_fn(
+        cls,
+        converter,
+        _cattrs_detailed_validation=detailed,
+        extra=override(omit=True),
+        **{field.name: _override(field) for field in fields},
+    )
+    texts = frozenset(field.name for field in fields if _is_text(field.type))
+    known = frozenset(field.name.rstrip("_") for field in fields)
+    also = {alias: field.name for field in fields for alias in field.metadata.get("also", ())}
+
+    def structure(record: Any, _: Any = None) -> Any:
+        try:
+            if known.issuperset(record):
+                return build(record, cls)
+        except Exception:
+            pass  # what is wrong with it comes out below
+        return carefully(record)
+
+    def carefully(record: Any) -> Any:
+        if type(record) is not dict:
+            raise TypeError(f"an object expected, not {record!r:.40}")
+        record = {also.get(key, key) if also.get(key) not in record else key: record[key] for key in record}
+        looser, left = _looser(record, known, texts)
+        return attrs.evolve(build(looser, cls), extra=left)
+
+    return _shared(structure, tuple(known)) if len(fields) <= SHARED_FIELDS else structure
+
+def _fields(cls: Any) -> "list[attrs.Attribute[object]]":
+    attrs.resolve_types(cls, include_extras=True)
+    return [field for field in attrs.fields(cls) if field.name != "extra"]
+
+
+def _shared(structure: Hook, keys: tuple[str, ...]) -> Hook:
+    """*structure* with a memory: thousands of records refer to the same few users and projects."""
+    values = operator.itemgetter(*keys)
+    seen: dict[Any, Any] = {}
+
+    def remember(record: Any, _: Any = None) -> Any:
+        try:
+            key = values(record)
+            if len(record) != len(keys):
+                return structure(record)
+            return seen[key]
+        except (KeyError, TypeError):
+            model = structure(record)
+        if len(record) == len(keys) and not model.extra:
+            if len(seen) >= SHARED_RECORDS:
+                seen.clear()
+            seen[values(record)] = model
+        return model
+
+    return remember
+
+
+def _override(field: "attrs.Attribute[object]") -> AttributeOverride:
+    wire_name = field.name.rstrip("_")
+    rename = wire_name if wire_name != field.name else None
+    if spellings := field.metadata.get("spellings"):
+        return override(rename=rename, struct_hook=lambda value, _: spellings.get(value, wire.from_str(value)))
+    return override(rename=rename)
+
+
+def _is_text(type_: Any) -> bool:
+    return type_ is str or str in get_args(type_)
+
+
+def _looser(record: dict[str, Any], known: frozenset[str], texts: frozenset[str]) -> tuple[dict[str, Any], Any]:
+    """*record* as most replies would have it, and what fits no field.
+
+    A null, or an empty string where no text belongs, means absent; the older API names tasks and projects by their
+    page alone, and tags by their titles alone.
+    """
+    left = {key: value for key, value in record.items() if key not in known}
+    looser = {
+        key: value
+        for key, value in record.items()
+        if key in known and value is not None and (value != "" or key in texts)
+    }
+    if isinstance(tags := looser.get("tags"), list) and tags and all(isinstance(tag, str) for tag in tags):
+        left["tags"] = looser.pop("tags")
+    page = re.fullmatch(r"/project/(?:\d+/)*?(\d+)/", str(looser.get("page")))
+    if page and "id" in known and "id" not in looser:
+        looser["id"] = page[1]
+    return looser, left or NO_EXTRA

@@ -1,0 +1,200 @@
+"""Everything this package raises.
+
+::
+
+    WorksectionError                  anything below
+    ├── InvalidCall (ValueError)      your arguments; nothing was sent
+    ├── WaitTooLong                   the queue is longer than max_wait allows; nothing was sent
+    ├── TransportError                no usable connection
+    │   └── CallTimeout               the call's time ran out
+    ├── UnexpectedReply               an answer that is not what the service says it answers
+    └── ApiError                      the service refused
+        ├── AuthError                 the credential
+        │   └── ReauthorizationRequired   the user has to log in again
+        ├── NotFound                  no such project, task, file, …, or not visible to this credential
+        ├── FieldError                a value the service does not accept
+        ├── StateError                already closed, not started, has children, …
+        ├── RateLimited               more than one request a second on this account
+        ├── TooManyRecords            more than 10 000 records; repeating does not help
+        └── QuotaExceeded             the account's plan is full
+
+Every error says which action it was, whose fault it is, what to do, and (`sent`) whether the request may have
+reached the service. None carries a key, a token or a signature.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ApiError",
+    "AuthError",
+    "CallTimeout",
+    "FieldError",
+    "InvalidCall",
+    "NotFound",
+    "QuotaExceeded",
+    "RateLimited",
+    "ReauthorizationRequired",
+    "StateError",
+    "TooManyRecords",
+    "TransportError",
+    "UnexpectedReply",
+    "WaitTooLong",
+    "WorksectionError",
+]
+
+
+class WorksectionError(Exception):
+    """Base of all errors of this package."""
+
+    action: str
+    """Action that was called."""
+
+    sent: bool
+    """Whether the request may have reached the service."""
+
+    def __init__(self, action: str, sentence: str, *, sent: bool) -> None:
+        super().__init__(f"{action}: {sentence}")
+        self.action = action
+        self.sent = sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(cls: type[WorksectionError], args: tuple[object, ...], facts: dict[str, object]) -> WorksectionError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+class InvalidCall(WorksectionError, ValueError):
+    """The arguments cannot be what is meant; nothing was sent. The caller's fault."""
+
+    def __init__(self, action: str, complaint: str) -> None:
+        super().__init__(action, f"{complaint} (nothing was sent)", sent=False)
+
+
+class WaitTooLong(WorksectionError):
+    """The forecast for a turn is longer than ``max_wait``; nothing was sent. Come back after *eta* seconds."""
+
+    eta: float
+    """Seconds until this call could have been sent."""
+
+    def __init__(self, action: str, eta: float, max_wait: float) -> None:
+        super().__init__(
+            action, f"a turn is {eta:.1f} s away and max_wait is {max_wait:.1f} s (nothing was sent)", sent=False
+        )
+        self.eta = eta
+
+
+class TransportError(WorksectionError):
+    """The service could not be talked to. The network's fault, or the service's."""
+
+    def __init__(self, action: str, what: str, *, sent: bool) -> None:
+        done = "may have been carried out: look before repeating a write" if sent else "was never sent: repeat it"
+        super().__init__(action, f"{what}; the request {done}", sent=sent)
+
+
+class CallTimeout(TransportError):
+    """The call's total time (``timeout``, in seconds) ran out."""
+
+
+class UnexpectedReply(WorksectionError):
+    """An answer that is not JSON, cut, or shaped like nothing the service is known to send. The service's fault,
+    or that of something between; if it lasts, this package has to learn a new shape.
+    """
+
+    path: str
+    """Where in the reply the trouble is: ``$.data[37].date_end``."""
+
+    http_status: int
+    """Status of the HTTP answer."""
+
+    def __init__(self, action: str, path: str, reason: str, *, http_status: int, excerpt: str = "") -> None:
+        shown = f"; it begins {excerpt!r}" if excerpt else ""
+        super().__init__(action, f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}", sent=True)
+        self.path = path
+        self.http_status = http_status
+
+
+class ApiError(WorksectionError):
+    """The service understood the request and refused it; it was not carried out."""
+
+    code: int | None
+    """The service's ``status_code``; its meaning varies, the message decides."""
+
+    message: str
+    """The service's own words."""
+
+    details: str
+    """The offending field or value, where the service names one."""
+
+    http_status: int
+    """Status of the HTTP answer: mostly 200."""
+
+    def __init__(
+        self,
+        action: str,
+        message: str,
+        *,
+        code: int | None = None,
+        details: str = "",
+        http_status: int = 200,
+        hint: str | None = None,
+    ) -> None:
+        said = f"{message} ({details})" if details else message
+        advice = f" {hint}" if hint else ""
+        super().__init__(action, f"the service refused: {said}.{advice}", sent=True)
+        self.code = code
+        self.message = message
+        self.details = details
+        self.http_status = http_status
+
+
+class AuthError(ApiError):
+    """The credential is wrong, has expired, or does not suffice. Check the key, the token and its scopes."""
+
+
+class ReauthorizationRequired(AuthError):
+    """The refresh token is dead: the user has to log in again."""
+
+    login_url: str
+    """Where to send the user."""
+
+    def __init__(self, action: str, message: str, login_url: str) -> None:
+        super().__init__(action, message, hint="Let the user log in again at login_url.")
+        self.login_url = login_url
+
+
+class NotFound(ApiError):
+    """No such project, task, timer, file or webhook, or this credential may not see it."""
+
+
+class FieldError(ApiError):
+    """A value the service does not accept; ``details`` names it."""
+
+
+class StateError(ApiError):
+    """Not possible in the present state: already closed, already started, has open children, …"""
+
+
+class RateLimited(ApiError):
+    """Another request came too soon before this one; it was refused, not carried out."""
+
+    retry_after: float | None
+    """Seconds the service asks to wait, where it says."""
+
+    def __init__(self, action: str, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
+        super().__init__(action, message, **facts)
+        self.retry_after = retry_after
+
+
+class TooManyRecords(ApiError):
+    """More records than one answer may hold. Narrow the call; repeating it does not help."""
+
+
+class QuotaExceeded(ApiError):
+    """The account's plan is full."""
