@@ -109,7 +109,7 @@ class AccessToken(Auth):
 
     is_token = True
 
-    def sign(self, call: Call[object], now: float) -> Request:
+    def sign(self, call: Call[object], now: float) -> Request:  # noqa: ARG002  # a token carries no time
         method: Literal["GET", "POST"] = "GET" if call.action.kind == "read" and fits_query(call) else "POST"
         request = with_header(call, OAUTH_URL, f"Bearer {self._token}", method=method)
         if request.line_bytes > REQUEST_LINE_BYTES and not call.parts:

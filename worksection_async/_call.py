@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import attrs
 
+from . import _reply as reply
 from . import _wire as wire
 from ._files import Part, parts
-from . import _reply as reply
 from .errors import InvalidCall
 
 T = TypeVar("T")
@@ -129,4 +129,4 @@ def as_is(action: Action[object]) -> Action[dict[str, Any]]:
         name: Param(wire.by_type, param.required) if isinstance(param.format, wire.Choice) else param
         for name, param in action.params.items()
     }
-    return attrs.evolve(action, params=params, returns=reply.raw)
+    return cast("Action[dict[str, Any]]", attrs.evolve(action, params=params, returns=reply.raw))

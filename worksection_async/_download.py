@@ -1,10 +1,11 @@
 """Files on their way in: streamed to a temporary name, checked, then put in place."""
 
+import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, _TemporaryFileWrapper
 from typing import BinaryIO, cast
 from urllib.parse import unquote
 
@@ -63,14 +64,17 @@ class Download:
         total = int(length) if length.isdecimal() and "content-encoding" not in answer.headers else None
         if not isinstance(self.to, str | os.PathLike):
             return None, await self._copy(answer.chunks(), self.to, total)
-        path = Path(self.to) / name if os.path.isdir(self.to) else Path(self.to)
+        path = self._path(Path(self.to), name)
+        with _temporary(path.parent) as file:
+            size = await self._copy(answer.chunks(), cast(BinaryIO, file), total)
+            _put(file, path)
+        return path, size
+
+    def _path(self, to: Path, name: str) -> Path:
+        path = to / name if to.is_dir() else to
         if path.exists() and not self.overwrite:
             raise InvalidCall("download", f"{path.name} is there already; overwrite=True replaces it")
-        with _temporary(path) as file:
-            size = await self._copy(answer.chunks(), file, total)
-            file.close()
-            os.replace(file.name, path)
-        return path, size
+        return path
 
     async def _copy(self, chunks: AsyncIterator[bytes], file: BinaryIO, total: int | None) -> int:
         done = 0
@@ -84,19 +88,19 @@ class Download:
         return done
 
 
-class _temporary:
-    """A file beside *path* that is gone at the end, unless it was renamed."""
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator["_TemporaryFileWrapper[bytes]"]:
+    """A file that is gone at the end, unless it was renamed."""
+    with NamedTemporaryFile(dir=folder, prefix=".download-", delete=False) as file:
+        try:
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
-    def __enter__(self) -> BinaryIO:
-        self._file = NamedTemporaryFile(dir=self._path.parent, prefix=".download-", delete=False)
-        return cast(BinaryIO, self._file)
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        Path(self._file.name).unlink(missing_ok=True)
+def _put(file: "_TemporaryFileWrapper[bytes]", path: Path) -> None:
+    file.close()
+    Path(file.name).replace(path)
 
 
 def safe_name(disposition: str) -> str:
@@ -107,5 +111,9 @@ def safe_name(disposition: str) -> str:
     name = re.sub(r"[\x00-\x1f\x7f<>:\"|?*]", "_", re.split(r"[/\\]", name)[-1]).strip(" .")
     if not name or RESERVED.fullmatch(name):
         name = f"file_{name}".rstrip("_")
-    stem, suffix = os.path.splitext(name)
-    return stem.encode()[: LONGEST_NAME - len(suffix.encode()[:50])].decode(errors="ignore") + suffix[:50]
+    suffix = Path(name).suffix[:20]
+    return _cut(name.removesuffix(suffix), LONGEST_NAME - len(suffix.encode())) + suffix
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")

@@ -32,7 +32,8 @@ class Reply:
 
 def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
     """What *action* returns; raises `ApiError` for what the service refuses, `UnexpectedReply` for what it garbles."""
-    record = structure.record(action.returns.record) if action.returns.record else None
+    model: type | None = action.returns.record
+    record: Any = structure.record(model) if model else None
     envelope = open_envelope(action, reply, record)
     try:
         return action.returns.read(envelope, structure)
@@ -60,7 +61,7 @@ def _decoded(action: Action[Any], reply: Reply, record: Any) -> object:
         text = reply.body.decode()
         try:
             return decode(text, record)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # A record that makes no sense, in a reply that may be an error: its reader will say where.
             return decode(text)
     except (ValueError, RecursionError) as exc:
@@ -86,7 +87,7 @@ def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) ->
     code = body.get("status_code")
     code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else None
     known = _known(message, code)
-    facts = {
+    facts: dict[str, Any] = {
         "code": code,
         "details": str(body.get("message_details") or ""),
         "http_status": reply.status,

@@ -46,7 +46,7 @@ def _part(field: str, attachment: Attachment) -> Part:
     source = _source(content)
     name = name or _name(source)
     guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return Part(field, name, source, *(media_type or [guessed]), start=_position(source))
+    return Part(field, name, source, media_type[0] if media_type else guessed, _position(source))
 
 
 def _source(content: object) -> Path | bytes | BinaryIO:

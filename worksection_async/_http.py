@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import anyio
 import anyio.lowlevel
@@ -73,7 +73,8 @@ class Http:
         failure: WorksectionError | None = None
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
             try:
-                response = await self._client().send(self._httpx_request(request, timeout, progress, files), stream=True)
+                httpx_request = self._httpx_request(request, timeout, progress, files)
+                response = await self._client().send(httpx_request, stream=True)
                 async with contextlib.aclosing(response):
                     yield Answer(response)
             except httpx.HTTPError as exc:
@@ -153,7 +154,7 @@ def _opened(request: Request, files: contextlib.ExitStack) -> list[tuple[str, An
         except OSError as exc:
             raise InvalidCall(request.action, f"{part.name} cannot be read any more: {exc.strerror}") from None
         if isinstance(part.source, Path):
-            files.callback(content.close)
+            files.callback(cast(BinaryIO, content).close)
         opened.append((part.field, (part.name, content, part.media_type)))
     return opened
 

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from typing import cast
 
 _value = json.JSONDecoder().raw_decode
 _mark = re.compile(r"[ \t\n\r]*([\[\]{}:,]?)[ \t\n\r]*").match
@@ -73,8 +74,7 @@ def _elements(text: str, at: int, record: Callable[[object], object]) -> tuple[l
 
 def _next(text: str, at: int) -> tuple[str, int]:
     """The mark at *at*, if there is one, and where the next thing begins."""
-    match = _mark(text, at)
-    assert match is not None  # it matches nothing, too
+    match = cast("re.Match[str]", _mark(text, at))  # there is one always: it matches nothing, too
     return match[1], match.end()
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import anyio
 import anyio.lowlevel
@@ -81,12 +81,15 @@ class Waiter:
         self.lane: Lane = lane
         self.number = 0
         self._woken = anyio.Event()
-        native = anyio.lowlevel.current_token().native_token
-        self._soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon  # asyncio or trio
+        loop: Any = anyio.lowlevel.current_token().native_token
+        self._soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon  # asyncio or trio
 
     def wake(self) -> None:
         """Let it look again; raises RuntimeError where its event loop is no more."""
-        self._soon(lambda: self._woken.set())
+        self._soon(self._look)
+
+    def _look(self) -> None:
+        self._woken.set()
 
     def forget(self) -> None:
         """From here on, only a new call of `wake` counts."""
@@ -182,7 +185,8 @@ class TokenBucket:
             while not granted:
                 waiter.forget()
                 granted, pause = self._advance(waiter)
-                if not granted and (left := give_up - self._clock()) <= 0:
+                left = give_up - self._clock()
+                if not granted and left <= 0:
                     raise WaitTooLong(action, self.eta(lane), max_wait or 0.0)
                 if not granted:
                     await waiter.nap(min(pause, left))
@@ -257,9 +261,11 @@ class TokenBucket:
     def _wake_head(self) -> None:
         while (head := self._queue.head()) is not None:
             try:
-                return head.wake()
+                head.wake()
             except RuntimeError:  # its event loop is gone, and so is whoever waited
                 self._queue.discard(head)
+            else:
+                return
 
     def _forecast(self, lane: Lane) -> float:
         now = self._clock()

@@ -1,4 +1,6 @@
-"""Whether a failed call is tried again, and how soon: a pure decision. The next attempt waits for a turn like any other.
+"""Whether a failed call is tried again, and how soon: a pure decision.
+
+The next attempt waits for a turn like any other.
 
 * never sent → any action
 * refused for its rate → any action: it was not carried out
@@ -34,7 +36,7 @@ def retry_delay(
         return None
     if error.sent and not (action.repeatable or repeat_writes):
         return None
-    longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1))
+    longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (attempt - 1))
     return longest * (0.5 + jitter() / 2)
 
 

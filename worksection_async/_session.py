@@ -121,7 +121,7 @@ class Session(Endpoints):
         self,
         *,
         lane: Lane | Same = SAME,
-        max_wait: float | None | Same = SAME,
+        max_wait: float | Same | None = SAME,
         timeout: float | Same = SAME,
         retries: int | Same = SAME,
         repeat_writes: bool | Same = SAME,
@@ -135,7 +135,7 @@ class Session(Endpoints):
             retries: Attempts after the first.
             repeat_writes: Whether a write is sent again although the first may have been carried out.
         """
-        given = {
+        given: dict[str, Any] = {
             "lane": lane, "max_wait": max_wait, "timeout": timeout, "retries": retries, "repeat_writes": repeat_writes,
         }  # fmt: skip
         view = copy.copy(self)
@@ -218,13 +218,13 @@ class Session(Endpoints):
             await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _pause_after(self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float) -> float | None:
+    def _pause_after(
+        self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float
+    ) -> float | None:
         """Seconds until the next attempt, or None where *error* is to be raised."""
         if isinstance(error, RateLimited):
             self._limiter.refused(error.retry_after)
-        pause = retry_delay(
-            action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random
-        )
+        pause = retry_delay(action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random)
         if pause is None or attempt > self._options.retries or time_left <= pause:
             return None
         logger.info("attempt %d failed and is made again in %.1f s: %s", attempt, pause, error)
@@ -234,7 +234,7 @@ class Session(Endpoints):
 def _checked(options: Options) -> Options:
     """*options*, or `InvalidCall` for what makes no sense."""
     complaints = {
-        "timeout must be a positive number of seconds": not 0 < options.timeout,
+        "timeout must be a positive number of seconds": not options.timeout > 0,
         "retries must not be negative": options.retries < 0,
         f"lane must be one of {', '.join(LANES)}": options.lane not in LANES,
         "max_wait must not be negative": options.max_wait is not None and not options.max_wait >= 0,

@@ -14,14 +14,15 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
-from cattrs.gen import AttributeOverride, make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn, override
 
 from . import _wire as wire
 from .models import Model
 from .models._base import NO_EXTRA, Clock, Hours, Seconds
 
 T = TypeVar("T")
-Hook = Callable[[Any, Any], Any]
+Hook = Callable[..., Any]
+"""Called with a value and its type; ours need no type."""
 
 SHARED_FIELDS = 3
 SHARED_RECORDS = 4096
@@ -46,20 +47,20 @@ class Structure:
     def record(self, cls: type[T]) -> Callable[[object], T]:
         """A function that structures one record; it raises anything where the record makes no sense."""
         hook: Callable[..., T] = self._converter.get_structure_hook(cls)
-        return hook if _is_model(cls) else functools.partial(hook, _=cls)
+        return hook if _is_model(cls) else lambda value: hook(value, cls)
 
     def at(self, path: str, value: object, cls: type[T]) -> T:
         """*value* as a model; raises `Malformed` with the place under *path*."""
         try:
             return self.record(cls)(value)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # Values come from outside and hooks are many: whatever went wrong, it is the reply that is.
             raise self._explained(path, value, cls) from None
 
     def _explained(self, path: str, value: object, cls: type) -> Malformed:
         try:
             _converter(self._tz, detailed=True).structure(value, cls)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001
             reason, _, place = transform_error(exc, path, _reason)[0].rpartition(" @ ")
             return Malformed(place, reason)
         return Malformed(path, "unreadable")
@@ -72,7 +73,7 @@ def _reason(exc: BaseException, _: object) -> str:
 @functools.lru_cache(maxsize=16)
 def _converter(tz: dt.tzinfo | None, *, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed)
-    for type_, read in {
+    hooks: dict[Any, Hook] = {
         int: wire.from_id,
         str: wire.from_str,
         bool: wire.from_flag,
@@ -80,7 +81,8 @@ def _converter(tz: dt.tzinfo | None, *, detailed: bool) -> Converter:
         dt.datetime: functools.partial(_aware, tz) if tz else wire.from_datetime,
         dt.time: wire.from_time,
         Decimal: wire.from_money,
-    }.items():
+    }
+    for type_, read in hooks.items():
         converter.register_structure_hook(type_, read)
     for alias, read in {Hours: wire.from_hours, Clock: wire.from_clock, Seconds: wire.from_seconds}.items():
         converter.register_structure_hook_func(functools.partial(operator.eq, alias), read)
@@ -160,13 +162,8 @@ def _is_model(type_: Any) -> bool:
 def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
     """A hook that keeps unknown keys and allows for the service's looser habits."""
     fields = _fields(cls)
-    build = make_dict_structure_fn(
-        cls,
-        converter,
-        _cattrs_detailed_validation=detailed,
-        extra=override(omit=True),
-        **{field.name: _override(field) for field in fields},
-    )
+    overrides: dict[str, Any] = {"extra": override(omit=True), **{field.name: _override(field) for field in fields}}
+    build = make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=detailed, **overrides)
     texts = frozenset(field.name for field in fields if _is_text(field.type))
     known = frozenset(field.name.rstrip("_") for field in fields)
     also = {alias: field.name for field in fields for alias in field.metadata.get("also", ())}
@@ -175,7 +172,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
         try:
             if known.issuperset(record):
                 return build(record, cls)
-        except Exception:
+        except Exception:  # noqa: BLE001, S110
             pass  # what is wrong with it comes out below
         return carefully(record)
 
@@ -187,6 +184,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
         return attrs.evolve(build(looser, cls), extra=left)
 
     return _shared(structure, tuple(known)) if len(fields) <= SHARED_FIELDS else structure
+
 
 def _fields(cls: Any) -> "list[attrs.Attribute[object]]":
     attrs.resolve_types(cls, include_extras=True)
@@ -215,7 +213,7 @@ def _shared(structure: Hook, keys: tuple[str, ...]) -> Hook:
     return remember
 
 
-def _override(field: "attrs.Attribute[object]") -> AttributeOverride:
+def _override(field: "attrs.Attribute[object]") -> Any:
     wire_name = field.name.rstrip("_")
     rename = wire_name if wire_name != field.name else None
     if spellings := field.metadata.get("spellings"):

@@ -8,7 +8,7 @@ Out (``to_…``): a Python value → what the service reads; `ValueError` says w
 In (``from_…``): what the service wrote → a Python value; `ValueError` or `TypeError` where it makes no sense.
 
 * ids → ``int``; ``"2026-12-31"`` → ``date``; ``"2026-12-31 10:30"`` → ``datetime``; ``"10:30"`` → ``time``
-* ``352`` hours, ``"103:39"``, ``"00:11:13"``, seconds → ``timedelta``; ``"75.17"``, ``75.17`` → ``Decimal``; 0/1 → ``bool``
+* ``352`` hours, ``"103:39"``, ``"00:11:13"``, seconds → ``timedelta``; ``"75.17"`` → ``Decimal``; 0/1 → ``bool``
 """
 
 import datetime as dt
@@ -34,7 +34,7 @@ class Repeated:
 
 @attrs.frozen
 class Structured:
-    """A value that is JSON by nature: encoded as text in a query (where the service reads it there), nested in a body."""
+    """A value that is JSON by nature: text in a query, where the service reads it there, and nested in a body."""
 
     value: Json
     in_query: bool = True
@@ -170,10 +170,11 @@ def to_options(value: object) -> Spread:
 
 def to_uploads(value: object) -> Structured:
     """Files stored before; those that failed are refused."""
-    files = _sequence(value)
-    if not all(isinstance(file, UploadedFile) and file.id for file in files):
+    files = [file for file in _sequence(value) if isinstance(file, UploadedFile) and file.id]
+    if len(files) != len(_sequence(value)):
         raise ValueError("what upload_files returned expected, without those that have an error")
-    return Structured([attrs.asdict(file, filter=lambda field, _: field.name != "extra") for file in files], in_query=False)  # type: ignore[call-overload]
+    values = [attrs.asdict(file, filter=lambda field, _: field.name != "extra") for file in files]
+    return Structured(values, in_query=False)
 
 
 def to_attach(value: object) -> Structured:

@@ -7,7 +7,7 @@ from ._load import FieldSpec, ParamSpec, Spec, names_in
 
 FIELD_PYTHON = {
     "id": "int", "int": "int", "str": "str", "bool": "bool", "date": "dt.date", "datetime": "dt.datetime",
-    "time": "dt.time", "hours": "Hours", "clock": "Clock", "timer": "Seconds", "money": "Decimal", "any": "object",
+    "time": "dt.time", "hours": "Hours", "clock": "Clock", "timer": "Seconds", "money": "Decimal", "any": "Raw",
 }  # fmt: skip
 FIELD_DEFAULT = {
     "str": '""', "clock": "dt.timedelta(0)", "timer": "dt.timedelta(0)", "money": "Decimal(0)", "any": "None",
@@ -70,7 +70,7 @@ def _metadata(spec: Spec, field: FieldSpec) -> dict[str, object]:
     return {**spellings, **also}
 
 
-def param_annotation(spec: Spec, param: ParamSpec) -> str:
+def param_annotation(param: ParamSpec) -> str:
     if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
         return f"Mapping[str | int, Mapping[dt.date, {match[1]}]]"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):

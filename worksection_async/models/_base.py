@@ -16,6 +16,10 @@ Seconds = Annotated[dt.timedelta, "seconds"]
 """A duration the service writes as seconds or as ``"00:11:13"``."""
 
 
+Raw = object
+"""A value as the service sent it."""
+
+
 class _NoExtra(Mapping[str, object]):
     """The empty bag, one for all: tens of thousands of records have no use for a dict each."""
 

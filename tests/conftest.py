@@ -1,0 +1,73 @@
+"""What all tests stand on: both event loops, no network but loopback, and a limiter that does not make them wait."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from worksection_async import AccessToken, ApiKey, Session, TokenBucket
+
+KEY = "7776461cd931e7b1c8e9632ff8e979ce"
+TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.test"
+
+RECORDED = Path(__file__).parents[2] / "shared" / "api" / "recorded"
+"""Replies captured from the service; they are not part of the project."""
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that reaches for the network fails, by name."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            raise AssertionError(f"a test tried to reach {address[0]}")
+        connect(self, address)
+
+    def resolved(host: Any, *rest: Any, **options: Any) -> Any:
+        if host is not None and not _is_loopback(host if isinstance(host, str) else host.decode()):
+            raise AssertionError(f"a test tried to look up {host}")
+        return getaddrinfo(host, *rest, **options)
+
+    getaddrinfo = socket.getaddrinfo
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    yield
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+@pytest.fixture
+def fast() -> TokenBucket:
+    """A limiter nobody waits for."""
+    return TokenBucket(rate=1_000_000)
+
+
+@pytest.fixture
+def session_with(fast: TokenBucket) -> Callable[..., Session]:
+    """Make a session that is answered by a function; the admin key unless ``auth`` says otherwise."""
+
+    def make(handler: Handler, **options: Any) -> Session:
+        auth = options.pop("auth", ApiKey(KEY))
+        return Session("acme", auth, transport=httpx.MockTransport(handler), **{"limiter": fast, **options})
+
+    return make
+
+
+@pytest.fixture
+def token() -> AccessToken:
+    return AccessToken(TOKEN)
