@@ -83,9 +83,15 @@ class Waiter:
         self._woken = anyio.Event()
         loop: Any = anyio.lowlevel.current_token().native_token
         self._soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon  # asyncio or trio
+        self._is_closed = getattr(loop, "is_closed", None)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its event loop was closed under it; trio does not allow that."""
+        return self._is_closed is not None and self._is_closed()
 
     def wake(self) -> None:
-        """Let it look again; raises RuntimeError where its event loop is no more."""
+        """Let it look again."""
         self._soon(self._look)
 
     def _look(self) -> None:
@@ -120,6 +126,10 @@ class Queue:
 
     def discard(self, waiter: Waiter) -> None:
         self._lanes[waiter.lane].remove(waiter)
+
+    def drop_gone(self) -> None:
+        while (head := self.head()) is not None and head.is_gone:
+            self.discard(head)
 
     def head(self) -> Waiter | None:
         firsts = [waiters[0] for waiters in self._lanes.values() if waiters]
@@ -224,6 +234,7 @@ class TokenBucket:
         if max_wait is not None and not max_wait >= 0:
             raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
         with self._lock:
+            self._queue.drop_gone()
             now = self._clock()
             if not len(self._queue) and self._pace.next_slot(now) <= now:
                 self._take(now)
@@ -259,13 +270,9 @@ class TokenBucket:
                 self._wake_head()
 
     def _wake_head(self) -> None:
-        while (head := self._queue.head()) is not None:
-            try:
-                head.wake()
-            except RuntimeError:  # its event loop is gone, and so is whoever waited
-                self._queue.discard(head)
-            else:
-                return
+        self._queue.drop_gone()
+        if (head := self._queue.head()) is not None:
+            head.wake()
 
     def _forecast(self, lane: Lane) -> float:
         now = self._clock()

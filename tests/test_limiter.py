@@ -1,0 +1,391 @@
+"""The queue and the bucket: the arithmetic without a loop, the waiting on a virtual clock, the sharing for real."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Awaitable, Callable
+
+import anyio
+import httpx
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worksection_async import ApiKey, Session, TokenBucket
+from worksection_async._limiter import LANES, LONGEST_PUSH_BACK, PATIENCE, Lane, Pace, Queue, Waiter, shared
+from worksection_async.errors import WaitTooLong
+
+OK = httpx.Response(200, json={"status": "ok"})
+
+
+def on_virtual_time(main: Callable[[], Awaitable[None]]) -> None:
+    """Run *main* where sleeping takes no time."""
+
+    async def run() -> None:
+        await main()
+
+    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
+    return TokenBucket(rate, burst, clock=trio.current_time)
+
+
+# The arithmetic
+
+
+@given(st.floats(0.01, 10), st.lists(st.floats(0, 5), max_size=60), st.integers(1, 5))
+def test_no_window_sees_more_than_burst_and_rate_allow(interval: float, pauses: list[float], burst: int) -> None:
+    """In any span of time there are at most burst + span / interval turns."""
+    pace, now, taken = Pace(interval, burst), 0.0, []
+    for pause in pauses:
+        now = pace.next_slot(now + pause)
+        pace.take(now)
+        taken.append(now)
+    for first in range(len(taken)):
+        for last in range(first, len(taken)):
+            assert last - first + 1 <= burst + (taken[last] - taken[first]) / interval + 1e-6
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=40))
+def test_turns_are_never_closer_than_the_interval_and_none_is_wasted(pauses: list[float]) -> None:
+    pace, now, last = Pace(1.0), 0.0, -10.0
+    for pause in pauses:
+        asked = now + pause
+        now = pace.next_slot(asked)
+        pace.take(now)
+        assert now - last >= 1.0 - 1e-9
+        assert now == pytest.approx(max(asked, last + 1.0))
+        last = now
+
+
+def test_a_push_back_holds_and_is_never_taken_back() -> None:
+    pace = Pace(1.0)
+    pace.push_back(10.0)
+    pace.push_back(5.0)
+    assert pace.next_slot(0.0) == 10.0
+
+
+# The queue
+
+
+class Standing(Waiter):
+    """A waiter without an event loop."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.number = 0
+
+
+def leave_order(lanes: list[Lane]) -> list[Waiter]:
+    queue = Queue()
+    for lane in lanes:
+        queue.add(Standing(lane))
+    order = []
+    while (head := queue.head()) is not None:
+        order.append(head)
+        queue.pop()
+    return order
+
+
+@given(st.lists(st.sampled_from(LANES), max_size=60))
+def test_inside_a_lane_it_is_first_come_first_served(lanes: list[Lane]) -> None:
+    order = leave_order(lanes)
+    assert len(order) == len(lanes)
+    for lane in LANES:
+        numbers = [waiter.number for waiter in order if waiter.lane == lane]
+        assert numbers == sorted(numbers)
+
+
+def test_better_lanes_go_first() -> None:
+    order = leave_order(["bulk", "normal", "interactive"])
+    assert [waiter.lane for waiter in order] == ["interactive", "normal", "bulk"]
+
+
+def test_a_lane_that_is_passed_by_all_the_time_still_moves() -> None:
+    """With interactive calls coming in forever, bulk gets one turn in PATIENCE."""
+    queue = Queue()
+    for _ in range(3):
+        queue.add(Standing("bulk"))
+    gone: list[Lane] = []
+    for _ in range(PATIENCE * 3):
+        queue.add(Standing("interactive"))
+        head = queue.head()
+        assert head is not None
+        gone.append(head.lane)
+        queue.pop()
+    assert gone.count("bulk") == 3
+
+
+@given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, PATIENCE))
+def test_an_interactive_newcomer_waits_for_one_other_at_most(lanes: list[Lane], turns: int) -> None:
+    """Whatever stands in the other lanes: behind it only those of its own lane, and one that waited longest."""
+    queue = Queue()
+    for lane in lanes:
+        if lane != "interactive":
+            queue.add(Standing(lane))
+    for _ in range(turns):
+        queue.pop()
+    newcomer = Standing("interactive")
+    queue.add(newcomer)
+    if queue.head() is not newcomer:
+        queue.pop()
+    assert queue.head() is newcomer
+
+
+# Waiting
+
+
+def test_calls_go_one_per_interval_in_the_order_they_came() -> None:
+    async def main() -> None:
+        limiter, went = bucket(), []
+
+        async def call(number: int) -> None:
+            await limiter.acquire()
+            went.append((number, trio.current_time()))
+
+        start = trio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(call, number)
+                await trio.testing.wait_all_tasks_blocked()
+        assert [(number, round(at - start, 6)) for number, at in went] == [(n, float(n)) for n in range(20)]
+
+    on_virtual_time(main)
+
+
+def test_a_newcomer_in_a_better_lane_goes_first() -> None:
+    async def main() -> None:
+        limiter, went = bucket(), []
+
+        async def call(lane: Lane) -> None:
+            await limiter.acquire(lane)
+            went.append(lane)
+
+        await limiter.acquire()
+        async with anyio.create_task_group() as tasks:
+            for lane in ("bulk", "bulk", "normal", "interactive"):
+                tasks.start_soon(call, lane)
+                await trio.testing.wait_all_tasks_blocked()
+        assert went == ["interactive", "normal", "bulk", "bulk"]
+
+    on_virtual_time(main)
+
+
+def test_a_cancelled_waiter_costs_no_slot() -> None:
+    """Of ten waiters nine are cancelled, the head among them: the tenth gets the very next slot."""
+
+    async def main() -> None:
+        limiter, went = bucket(), []
+
+        async def call(scope: anyio.CancelScope) -> None:
+            with scope:
+                await limiter.acquire()
+                went.append(trio.current_time())
+
+        start = trio.current_time()
+        await limiter.acquire()
+        scopes = [anyio.CancelScope() for _ in range(10)]
+        async with anyio.create_task_group() as tasks:
+            for scope in scopes:
+                tasks.start_soon(call, scope)
+                await trio.testing.wait_all_tasks_blocked()
+            for scope in scopes[:9]:
+                scope.cancel()
+        assert [at - start for at in went] == [pytest.approx(1.0)]
+        assert limiter.statistics().waiting == {"interactive": 0, "normal": 0, "bulk": 0}
+
+    on_virtual_time(main)
+
+
+def test_nobody_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred waiters wake up about once each, not at every slot."""
+    naps = 0
+    nap = Waiter.nap
+
+    async def counted(self: Waiter, seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        await nap(self, seconds)
+
+    async def main() -> None:
+        limiter = bucket()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(limiter.acquire)
+
+    monkeypatch.setattr(Waiter, "nap", counted)
+    on_virtual_time(main)
+    assert naps <= 2 * 100
+
+
+def test_a_refusal_holds_everybody_back_but_not_for_ever() -> None:
+    async def main() -> None:
+        limiter = bucket()
+        start = trio.current_time()
+        limiter.refused(retry_after=5)
+        await limiter.acquire()
+        assert trio.current_time() - start == pytest.approx(5)
+        limiter.refused(retry_after=48 * 3600)
+        await limiter.acquire()
+        assert trio.current_time() - start == pytest.approx(5 + LONGEST_PUSH_BACK)
+        assert limiter.statistics().refused == 2
+
+    on_virtual_time(main)
+
+
+def test_max_wait_refuses_at_once_with_the_forecast() -> None:
+    async def main() -> None:
+        limiter = bucket()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(limiter.acquire)
+            await trio.testing.wait_all_tasks_blocked()
+            start = trio.current_time()
+            with pytest.raises(WaitTooLong, match="me: a turn is 5") as caught:
+                await limiter.acquire(max_wait=3, action="me")
+            assert caught.value.eta == pytest.approx(5)
+            assert not caught.value.sent
+            assert trio.current_time() == start
+            await limiter.acquire("interactive", max_wait=3)
+
+    on_virtual_time(main)
+
+
+def test_max_wait_holds_even_when_better_lanes_fill_up_later() -> None:
+    async def main() -> None:
+        limiter = bucket()
+        await limiter.acquire()
+        outcome: list[float] = []
+
+        async def patient() -> None:
+            with pytest.raises(WaitTooLong):
+                await limiter.acquire("bulk", max_wait=3)
+            outcome.append(trio.current_time())
+
+        start = trio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(patient)
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(6):
+                tasks.start_soon(limiter.acquire, "interactive")
+        assert outcome == [pytest.approx(start + 3)]
+
+    on_virtual_time(main)
+
+
+def test_the_forecast_is_what_happens() -> None:
+    async def main() -> None:
+        limiter = bucket(rate=2)
+        await limiter.acquire()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(limiter.acquire)
+            await trio.testing.wait_all_tasks_blocked()
+            eta, start = limiter.eta(), trio.current_time()
+            await limiter.acquire()
+            assert trio.current_time() - start == pytest.approx(eta) == pytest.approx(2.5)
+
+    on_virtual_time(main)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
+def test_a_rate_that_makes_no_sense_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="rate must be a positive number"):
+        TokenBucket(rate)
+
+
+def test_other_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match="burst"):
+        TokenBucket(1, burst=0)
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="lane must be one of interactive, normal, bulk"):
+            await bucket().acquire("fast")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="max_wait"):
+            await bucket().acquire(max_wait=-1)
+
+    on_virtual_time(main)
+
+
+# Sharing
+
+
+def test_sessions_of_one_account_share_a_bucket_without_being_asked() -> None:
+    first, second = Session("acme", ApiKey("a")), Session("https://ACME.worksection.com/", ApiKey("b"))
+    assert first.limiter is second.limiter is shared("https://acme.worksection.com")
+    assert Session("other", ApiKey("a")).limiter is not first.limiter
+
+
+def test_threads_with_loops_of_their_own_share_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four threads, two on asyncio and two on trio: all get their turns, no two of them closer than the interval."""
+    limiter = TokenBucket(rate=200)
+    went: list[float] = []
+    take = Pace.take
+
+    def noted(self: Pace, now: float) -> None:
+        went.append(now)
+        take(self, now)
+
+    monkeypatch.setattr(Pace, "take", noted)
+
+    async def work() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(call)
+
+    async def call() -> None:
+        for _ in range(5):
+            await limiter.acquire()
+
+    backends = ["asyncio", "trio", "asyncio", "trio"]
+    threads = [threading.Thread(target=anyio.run, args=(work,), kwargs={"backend": name}) for name in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(went) == limiter.statistics().granted == 100
+    assert min(later - earlier for earlier, later in itertools.pairwise(went)) >= 1 / 200 - 1e-9
+
+
+def test_a_loop_that_ended_does_not_hold_up_the_others() -> None:
+    """A waiter whose event loop was closed under it is skipped."""
+    limiter = TokenBucket(rate=50)
+
+    async def abandon() -> None:
+        await limiter.acquire()
+        limiter._queue.add(Waiter("interactive"))
+
+    anyio.run(abandon)
+    assert limiter.statistics().waiting["interactive"] == 1
+
+    async def call() -> None:
+        with anyio.fail_after(5):
+            await limiter.acquire()
+
+    anyio.run(call)
+
+
+@pytest.mark.anyio
+async def test_after_many_cancelled_calls_the_session_still_works(session_with: Callable[..., Session]) -> None:
+    """Twenty workers give up after random times for a while; then five calls of five succeed."""
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(0.005)
+        return OK
+
+    async with session_with(slow, limiter=TokenBucket(rate=500)) as ws:
+
+        async def worker(seed: int) -> None:
+            until = anyio.current_time() + 1.0
+            while anyio.current_time() < until:
+                with anyio.move_on_after((seed * 7 % 20) / 1000):
+                    await ws.get_users()
+
+        async with anyio.create_task_group() as tasks:
+            for seed in range(20):
+                tasks.start_soon(worker, seed)
+        assert [await ws.get_users() for _ in range(5)] == [[]] * 5
