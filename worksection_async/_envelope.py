@@ -13,7 +13,7 @@ import attrs
 
 from . import errors
 from ._call import Action
-from ._json import decode
+from ._json import as_text, decode
 from ._service import KNOWN_ERRORS, Known
 from ._structure import Malformed, Structure
 from .errors import ApiError, AuthError, RateLimited, UnexpectedReply
@@ -58,7 +58,7 @@ def open_envelope(action: Action[Any], reply: Reply, record: Any = None) -> Mapp
 
 def _decoded(action: Action[Any], reply: Reply, record: Any) -> object:
     try:
-        text = reply.body.decode()
+        text = as_text(reply.body)
         try:
             return decode(text, record)
         except Exception:  # noqa: BLE001

@@ -5,6 +5,7 @@ worker thread, the largest answer leaves the event loop its turn, and a decoded 
 it has become a model.
 """
 
+import codecs
 import json
 import re
 import time
@@ -16,6 +17,17 @@ _mark = re.compile(r"[ \t\n\r]*([\[\]{}:,]?)[ \t\n\r]*").match
 
 PAUSE_EVERY = 64
 """Records between two moments at which other threads are let run."""
+
+
+PIECE = 262_144
+"""Bytes that become text at once."""
+
+
+def as_text(body: bytes) -> str:
+    """*body* as text, piece by piece for the same reason; raises `UnicodeDecodeError`."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
+    return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
 def decode(text: str, record: Callable[[object], object] | None = None, key: str = "data") -> object:

@@ -1,0 +1,43 @@
+"""What a call costs beyond the HTTP client it stands on: limiter off, transport in memory."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+import httpx
+from measure import Figure
+
+from worksection_async import AccessToken, ApiKey, Session, TokenBucket
+from worksection_async._auth import Auth
+
+BODY = b'{"status":"ok","data":{"id":"26","name":"Owl brand launch","page":"/project/26/"}}'
+CALLS = 2_000
+
+
+def figures() -> list[Figure]:
+    auths: dict[str, Auth] = {
+        "hash": ApiKey("key"),
+        "signed header": ApiKey("key", scheme="signature"),
+        "access token": AccessToken("token"),
+    }
+    return [anyio.run(compared, name, auth) for name, auth in auths.items()]
+
+
+async def compared(name: str, auth: Auth) -> Figure:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=BODY))
+    url = "https://acme.worksection.com/api/admin/v2/?action=get_project&id_project=26"
+    async with (
+        Session("acme", auth, transport=transport, limiter=TokenBucket(1e9)) as ws,
+        httpx.AsyncClient(transport=transport) as client,
+    ):
+        best = [1.0, 1.0]
+        for _ in range(5):
+            start = time.perf_counter()
+            for _ in range(CALLS):
+                await ws.get_project(26)
+            between = time.perf_counter()
+            for _ in range(CALLS):
+                (await client.get(url)).json()
+            best = [min(best[0], between - start), min(best[1], time.perf_counter() - between)]
+    return Figure(f"a call, {name} / bare httpx", best[0] / CALLS * 1e6, best[1] / CALLS * 1e6, "us", 150, absolute=True)

@@ -1,0 +1,24 @@
+"""The promises about speed, each as a ratio to something measured in the same run: ``nox -s bench``."""
+
+from __future__ import annotations
+
+import sys
+
+import calls
+import decoding
+import imports
+from measure import Figure
+
+BENCHES = {"decoding": decoding.figures, "calls": calls.figures, "imports": imports.figures}
+
+
+def main(names: list[str]) -> int:
+    figures = [figure for name in names or BENCHES for figure in BENCHES[name]()]
+    print(f"{'':58}{'ours':>10}{'other':>10}{'ratio':>8}{'promise':>14}")
+    for figure in figures:
+        print(figure)
+    return 0 if all(map(Figure.is_kept, figures)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
