@@ -13,10 +13,10 @@ import attrs
 
 from . import errors
 from ._call import Action
-from ._json import as_text, decode
+from ._json import decode
 from ._service import KNOWN_ERRORS, Known
 from ._structure import Malformed, Structure
-from .errors import ApiError, AuthError, RateLimited, UnexpectedReply
+from .errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, masked
 
 T = TypeVar("T")
 
@@ -46,19 +46,17 @@ def open_envelope(action: Action[Any], reply: Reply, record: Any = None) -> Mapp
     """The top level of a reply that says it is ok; records of ``data`` have passed through *record*, if they could."""
     body = _decoded(action, reply, record)
     if not isinstance(body, dict):
-        raise UnexpectedReply(action.name, "$", "an object expected", http_status=reply.status, excerpt=_excerpt(reply))
+        raise _wordless(action.name, reply, "$", "an object expected")
     if body.get("status") == "ok":
         return body
     if message := _message(body):
         raise refusal(action.name, message, body, reply)
-    raise UnexpectedReply(
-        action.name, "$.status", "neither ok nor an error", http_status=reply.status, excerpt=_excerpt(reply)
-    )
+    raise _wordless(action.name, reply, "$.status", "neither ok nor an error")
 
 
 def _decoded(action: Action[Any], reply: Reply, record: Any) -> object:
     try:
-        text = as_text(reply.body)
+        text = reply.body.decode()
         try:
             return decode(text, record)
         except Exception:  # noqa: BLE001
@@ -67,25 +65,31 @@ def _decoded(action: Action[Any], reply: Reply, record: Any) -> object:
     except (ValueError, RecursionError) as exc:
         reason = "no JSON" if reply.body.strip() else "an empty body"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
+    raise _wordless(action.name, reply, "$", reason + detail)
+
+
+def _wordless(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:
+    """The exception for a reply without a word of the service: only the HTTP status may tell what it is about."""
     if reply.status == 429:
-        raise refusal(action.name, "Too many requests", {}, reply)
+        return refusal(action, "Too many requests", {}, reply)
     if reply.status in (401, 403):
-        raise AuthError(action.name, f"HTTP {reply.status} without a message", http_status=reply.status)
+        return AuthError(action, f"HTTP {reply.status} without a message", http_status=reply.status)
     if 300 <= reply.status < 400:
-        reason, detail = "a redirect, which is not followed: is the account's address right?", ""
-    raise UnexpectedReply(action.name, "$", reason + detail, http_status=reply.status, excerpt=_excerpt(reply))
+        reason = "a redirect, which is not followed: is the account's address right?"
+    return UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
 
 
 def _message(body: Mapping[str, Any]) -> str:
     """The service's words, under any of the names it gives them."""
     names = ("message", "errorDescription", "error_description", "error")
-    return next((str(body[name]) for name in names if body.get(name)), "unknown error" if "status_code" in body else "")
+    unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
+    return next((str(body[name]) for name in names if body.get(name)), unknown)
 
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     """The exception for an error the service reports."""
     code = body.get("status_code")
-    code = int(code) if isinstance(code, int | str) and str(code).isdecimal() else None
+    code = int(code) if isinstance(code, int | str) and re.fullmatch(r"\d{1,9}", str(code)) else None
     known = _known(message, code)
     facts: dict[str, Any] = {
         "code": code,
@@ -115,5 +119,5 @@ def _retry_after(reply: Reply) -> float | None:
 
 def _excerpt(reply: Reply) -> str:
     """The beginning of the body for a person to recognise it by, without anything that could be a credential."""
-    text = " ".join(reply.body[:400].decode("utf-8", "replace").split())
-    return re.sub(r"[\w.\-+/=]{24,}", "…", text)[:80]
+    text = " ".join(reply.body[:4096].decode("utf-8", "replace").split())
+    return masked(text)[:80]

@@ -5,29 +5,17 @@ worker thread, the largest answer leaves the event loop its turn, and a decoded 
 it has become a model.
 """
 
-import codecs
 import json
 import re
 import time
 from collections.abc import Callable
 from typing import cast
 
-_value = json.JSONDecoder().raw_decode
+_value = json.JSONDecoder().scan_once
 _mark = re.compile(r"[ \t\n\r]*([\[\]{}:,]?)[ \t\n\r]*").match
 
 PAUSE_EVERY = 64
 """Records between two moments at which other threads are let run."""
-
-
-PIECE = 262_144
-"""Bytes that become text at once."""
-
-
-def as_text(body: bytes) -> str:
-    """*body* as text, piece by piece for the same reason; raises `UnicodeDecodeError`."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
-    return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
 def decode(text: str, record: Callable[[object], object] | None = None, key: str = "data") -> object:
@@ -38,7 +26,10 @@ def decode(text: str, record: Callable[[object], object] | None = None, key: str
     mark, at = _next(text, 0)
     if record is None or mark != "{":
         return json.loads(text)
-    members, at = _members(text, at, record, key)
+    try:
+        members, at = _members(text, at, record, key)
+    except StopIteration as exc:  # the scanner's way to say that there is no value
+        raise _unexpected(exc.value) from None
     if at != len(text):
         raise _unexpected(at)
     return members

@@ -32,10 +32,10 @@ def many(model: type[T]) -> Returns[list[T]]:
     """All records of ``data``."""
 
     def read(envelope: Envelope, structure: Structure) -> list[T]:
-        return [
-            record if isinstance(record, model) else structure.at(f"$.data[{index}]", record, model)
-            for index, record in enumerate(_items(envelope))
-        ]
+        records = _items(envelope)
+        if records and isinstance(records[0], model):
+            return records
+        return [structure.at(f"$.data[{index}]", record, model) for index, record in enumerate(records)]
 
     return Returns(read, model)
 
@@ -69,7 +69,8 @@ def by_id(model: type[T]) -> Returns[dict[int, T]]:
     def read(envelope: Envelope, structure: Structure) -> dict[int, T]:
         data = envelope.get("data") or {}
         if isinstance(data, list):
-            data = {record.get("id") if isinstance(record, dict) else None: record for record in data}
+            records: list[Any] = many(model).read(envelope, structure)
+            return {record.id: record for record in records}
         return structure.at("$.data", data, dict[int, model])  # type: ignore[valid-type]
 
     return Returns(read)
@@ -85,7 +86,8 @@ def whole(model: type[T]) -> Returns[T]:
 
 
 def _read_new_id(envelope: Envelope, _: Structure) -> int:
-    found = envelope.get("id") or (envelope.get("data") or {}).get("id")
+    data = envelope.get("data")
+    found = envelope.get("id") or (data.get("id") if isinstance(data, dict) else None)
     try:
         return from_id(found)
     except (TypeError, ValueError) as exc:
@@ -93,7 +95,10 @@ def _read_new_id(envelope: Envelope, _: Structure) -> int:
 
 
 def _read_message(envelope: Envelope, _: Structure) -> str:
-    return from_str(envelope.get("message") or "")
+    try:
+        return from_str(envelope.get("message") or "")
+    except TypeError as exc:
+        raise Malformed("$.message", str(exc)) from None
 
 
 def _read_nothing(_: Envelope, __: Structure) -> None:

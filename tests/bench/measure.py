@@ -29,7 +29,8 @@ class Figure:
         promise = f"+{self.most:g} {self.unit}" if self.absolute else f"{self.most:g} x"
         verdict = "" if self.is_kept() else "  MISSED"
         ratio = f"{self.ours / self.other:.2f}" if self.other else ""
-        return f"{self.what:58}{self.ours:>7.1f} {self.unit:2}{self.other:>7.1f} {self.unit:2}{ratio:>8}{promise:>14}{verdict}"
+        figures = f"{self.ours:>7.1f} {self.unit:2}{self.other:>7.1f} {self.unit:2}"
+        return f"{self.what:62}{figures}{ratio:>8}{promise:>14}{verdict}"
 
 
 def best_in_turns(ours: Callable[[], object], other: Callable[[], object], *, runs: int) -> tuple[float, float]:

@@ -14,7 +14,7 @@ BENCHES = {"decoding": decoding.figures, "calls": calls.figures, "imports": impo
 
 def main(names: list[str]) -> int:
     figures = [figure for name in names or BENCHES for figure in BENCHES[name]()]
-    print(f"{'':58}{'ours':>10}{'other':>10}{'ratio':>8}{'promise':>14}")
+    print(f"{'':62}{'ours':>10}{'other':>10}{'ratio':>8}{'promise':>14}")
     for figure in figures:
         print(figure)
     return 0 if all(map(Figure.is_kept, figures)) else 1

@@ -1,0 +1,73 @@
+"""Every Python example of the README and of docs/ runs, against the simulator."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import worksection_async
+from worksection_async import TokenBucket
+from worksection_async.testing import Simulator
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+pytestmark = pytest.mark.anyio
+
+
+def examples() -> list[Any]:
+    return [
+        pytest.param(code, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL), 1)
+    ]
+
+
+def test_there_are_examples() -> None:
+    assert len(examples()) >= 5
+
+
+@pytest.mark.parametrize("code", examples())
+async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.pdf").write_bytes(b"%PDF")
+    sim = Simulator()
+    sim.world.add_user("anna@example.com", "Anna Lane")
+    project = sim.world.add_project("Owl brand launch", id=26)
+    task = sim.world.add_task(project, "Development", id=123)
+    sim.world.add_file(task, "requirements.doc", b"doc", id=17694)
+    async with sim, sim.session(limiter=TokenBucket(1e6)) as ws:
+        names: dict[str, Any] = {"ws": ws, "date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
+        monkeypatch.setattr(worksection_async, "Session", lambda *_: ws)
+        await _run(code, names)
+        if "main" in names:
+            await names["main"]()
+
+
+class _Asyncio:
+    """Programs that start a loop of their own are started by the test, on either loop."""
+
+    @staticmethod
+    def run(main: Any) -> None:
+        main.close()
+
+
+async def _run(code: str, names: dict[str, Any]) -> None:
+    """Run *code*, then await what it only lists: calls that stand alone."""
+    tree = ast.parse(code.replace("import asyncio\n", ""))
+    for node in tree.body:
+        if isinstance(node, ast.Expr):
+            node.value = ast.Call(ast.Name("_keep", ast.Load()), [node.value], [])
+    kept: list[Any] = []
+    names["_keep"] = lambda value: kept.append(value) if inspect.isawaitable(value) else None
+    compiled = compile(ast.fix_missing_locations(tree), "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if inspect.isawaitable(outcome := eval(compiled, names)):
+        await outcome
+    for listed in kept:
+        await listed
