@@ -7,7 +7,6 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import anyio
-import httpx
 import pytest
 import trio
 import trio.testing
@@ -17,8 +16,6 @@ from hypothesis import strategies as st
 from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async._limiter import LANES, LONGEST_PUSH_BACK, PATIENCE, Lane, Pace, Queue, Waiter, shared
 from worksection_async.errors import WaitTooLong
-
-OK = httpx.Response(200, json={"status": "ok"})
 
 
 def on_virtual_time(main: Callable[[], Awaitable[None]]) -> None:
@@ -367,25 +364,3 @@ def test_a_loop_that_ended_does_not_hold_up_the_others() -> None:
             await limiter.acquire()
 
     anyio.run(call)
-
-
-@pytest.mark.anyio
-async def test_after_many_cancelled_calls_the_session_still_works(session_with: Callable[..., Session]) -> None:
-    """Twenty workers give up after random times for a while; then five calls of five succeed."""
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        await anyio.sleep(0.005)
-        return OK
-
-    async with session_with(slow, limiter=TokenBucket(rate=500)) as ws:
-
-        async def worker(seed: int) -> None:
-            until = anyio.current_time() + 1.0
-            while anyio.current_time() < until:
-                with anyio.move_on_after((seed * 7 % 20) / 1000):
-                    await ws.get_users()
-
-        async with anyio.create_task_group() as tasks:
-            for seed in range(20):
-                tasks.start_soon(worker, seed)
-        assert [await ws.get_users() for _ in range(5)] == [[]] * 5

@@ -1,0 +1,107 @@
+"""Fixtures of these tests: raw calls, signed by code that is neither the simulator's nor the client's."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import attrs
+import httpx
+import pytest
+
+from worksection_async.testing import Simulator
+
+NOW = 1_609_848_000  # 2021-01-05 12:00:00 UTC
+
+
+@attrs.define
+class Clock:
+    """Seconds that pass when told to."""
+
+    seconds: float = NOW
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@attrs.define
+class Raw:
+    """Calls an action and returns the JSON of the reply."""
+
+    http: httpx.AsyncClient
+    sim: Simulator
+    clock: Clock
+    token: str = ""
+
+    async def __call__(self, action: str, **params: Any) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads((await self.send(action, **params)).content)
+        return body
+
+    async def data(self, action: str, **params: Any) -> Any:
+        """Return the data of a reply that must be a success."""
+        body = await self(action, **params)
+        assert body["status"] == "ok", body
+        return body["data"]
+
+    async def send(self, action: str, **params: Any) -> httpx.Response:
+        """Post JSON, with a token or else with the vendor's signed header."""
+        path = "/api/oauth2" if self.token else "/api/admin/v2"
+        headers = {"Authorization": f"Bearer {self.token}" if self.token else self.signature(action)}
+        return await self.http.post(path, params={"action": action}, json=params, headers=headers)
+
+    async def upload(self, action: str, files: list[tuple[str, tuple[str, bytes]]], **params: Any) -> Any:
+        """Post files, the parameters in the query."""
+        headers = {"Authorization": self.signature(action)}
+        query = {"action": action, **params}
+        response = await self.http.post("/api/admin/v2", params=query, files=files, headers=headers)
+        return response.json()
+
+    def signature(self, action: str, at: int | None = None) -> str:
+        time = int(self.clock()) if at is None else at
+        digest = hmac.new(self.sim.api_key.encode(), f"{action}:{time}".encode(), hashlib.sha256).hexdigest()
+        return f"Admin {time}_{digest}"
+
+    def hashed(self, **params: Any) -> str:
+        """Return a query signed by the documented scheme."""
+        return self.with_hash(urlencode(params, doseq=True, quote_via=quote))
+
+    def with_hash(self, query: str) -> str:
+        return f"{query}&hash={hashlib.md5((query + self.sim.api_key).encode()).hexdigest()}"
+
+    def as_user(self, email: str | None = None, **options: Any) -> "Raw":
+        user = self.sim.world.user(email) if email else None
+        return attrs.evolve(self, token=self.sim.issue_token(user, **options))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sim(clock: Clock) -> Simulator:
+    """The demo account, at noon on 5 January 2021."""
+    return Simulator(clock=clock, monotonic=clock)
+
+
+@pytest.fixture
+def empty(clock: Clock) -> Simulator:
+    return Simulator(seed="empty", clock=clock, monotonic=clock)
+
+
+@pytest.fixture
+async def raw(sim: Simulator, clock: Clock) -> AsyncIterator[Raw]:
+    async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as http:
+        yield Raw(http, sim, clock)
+
+
+@pytest.fixture
+async def bare(empty: Simulator, clock: Clock) -> AsyncIterator[Raw]:
+    """As `raw`, on an account that holds nothing."""
+    async with httpx.AsyncClient(transport=empty.transport(), base_url="http://127.0.0.1") as http:
+        yield Raw(http, empty, clock)

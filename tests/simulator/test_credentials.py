@@ -1,0 +1,148 @@
+"""Who is let in, and with which words the others are not."""
+
+import hashlib
+from typing import Any
+
+import httpx
+import pytest
+
+from worksection_async.testing import Simulator
+
+from .conftest import NOW, Clock, Raw
+
+pytestmark = pytest.mark.anyio
+
+REFUSED = {"status": "error", "status_code": 2, "message": "Action hash is missed or invalid"}
+
+
+async def get(raw: Raw, query: str, path: str = "/api/admin/v2/", **options: Any) -> Any:
+    return (await raw.http.get(f"{path}?{query}", **options)).json()
+
+
+async def test_documented_example_opens_the_demo_account(raw: Raw) -> None:
+    """Key, query and hash are those of the vendor's page."""
+    body = await get(raw, "action=get_tasks&id_project=26&hash=ec3ab2c28f21b4a07424f8ed688d6644")
+    assert [task["id"] for task in body["data"]] == ["2601", "2602"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "action=get_projects&extra=text%2Cusers",
+        "action=get_projects&extra=text,users",
+        "action=get_projects&extra=text,+users",
+        "extra=text%2c%20users&action=get_projects",
+        "action=get_projects&extra=text,users&options.allow_close=1&todo[]=a&todo%5B%5D=b",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/admin/v2", "/api/admin/v2/"])
+async def test_hash_covers_the_bytes_as_sent(raw: Raw, query: str, path: str) -> None:
+    """Whatever the order and the encoding, GET or POST, with the slash or without."""
+    signed = raw.with_hash(query)
+    for method in ("GET", "POST"):
+        request = httpx.Request(method, "http://127.0.0.1" + path)
+        request.url = request.url.copy_with(raw_path=f"{path}?{signed}".encode())
+        body = (await raw.http.send(request)).json()
+        assert body["status"] == "ok"
+        assert raw.sim.requests[-1].query == signed.encode()
+
+
+@pytest.mark.parametrize("spoil", [lambda q: q.replace("26", "27"), lambda q: q[:-1] + "x", lambda q: q.split("&h")[0]])
+async def test_wrong_hash(raw: Raw, spoil: Any) -> None:
+    assert await get(raw, spoil(raw.hashed(action="get_tasks", id_project=26))) == REFUSED
+
+
+async def test_hash_that_is_not_last_is_refused(raw: Raw) -> None:
+    assert await get(raw, raw.hashed(action="get_tasks", id_project=26) + "&filter=active") == REFUSED
+
+
+async def test_body_of_a_hashed_request_is_not_looked_at(raw: Raw) -> None:
+    """Nothing signs it."""
+    query = raw.hashed(action="get_task")
+    body = (await raw.http.post(f"/api/admin/v2/?{query}", json={"id_task": 2601})).json()
+    assert body["message_details"] == "id_task"
+
+
+@pytest.mark.parametrize(("skew", "welcome"), [(0, True), (299, True), (-299, True), (301, False), (-301, False)])
+async def test_signed_header_tolerates_five_minutes(raw: Raw, skew: int, welcome: bool) -> None:
+    headers = {"Authorization": raw.signature("get_users", at=NOW + skew)}
+    body = (await raw.http.post("/api/admin/v2?action=get_users", headers=headers)).json()
+    assert (body["status"] == "ok") is welcome
+
+
+async def test_signature_is_for_one_action(raw: Raw) -> None:
+    headers = {"Authorization": raw.signature("get_users")}
+    for send in ({"params": {"action": "get_contacts"}}, {"json": {"action": "get_users"}}):
+        assert (await raw.http.post("/api/admin/v2", headers=headers, **send)).json() == REFUSED  # type: ignore[arg-type]
+
+
+async def test_page_hash_of_the_older_scheme(raw: Raw) -> None:
+    """It names project and task by their page, and covers nothing else."""
+    page = "/project/26/2601/"
+    digest = hashlib.md5(f"{page}get_task{raw.sim.api_key}".encode()).hexdigest()
+    body = await get(raw, f"action=get_task&page={page}&extra=text&hash={digest}")
+    assert body["data"]["text"] == "From the start"
+    assert await get(raw, f"action=get_comments&page={page}&hash={digest}") == REFUSED
+
+
+async def test_token_in_header_or_query(raw: Raw) -> None:
+    token = raw.sim.issue_token()
+    by_header = await get(raw, "action=me", "/api/oauth2", headers={"Authorization": f"Bearer {token}"})
+    by_query = await get(raw, f"action=me&access_token={token}", "/api/oauth2/")
+    assert by_header == by_query
+    assert by_header["data"]["id"] == "3993"
+
+
+async def test_expired_and_unknown_tokens_are_401(raw: Raw, clock: Clock) -> None:
+    user = raw.as_user(expires_in=60)
+    assert (await user.send("me")).status_code == 200
+    clock.advance(60)
+    response = await user.send("me")
+    assert (response.status_code, response.json()["message"]) == (401, "Access token is expired")
+    user.token = "another"
+    response = await user.send("me")
+    assert (response.status_code, response.json()["message"]) == (401, "Invalid token")
+
+
+async def test_scopes_are_those_of_the_spec(raw: Raw) -> None:
+    reader = raw.as_user(scopes=["tasks_read"])
+    assert (await reader("get_tasks", id_project=26))["status"] == "ok"
+    assert (await reader("post_task", id_project=26, title="no"))["message"] == "Access denied"
+    assert len(raw.sim.world.projects[26].tasks) == 2
+
+
+async def test_unknown_scopes_are_not_issued(sim: Simulator) -> None:
+    with pytest.raises(ValueError, match="timers_read"):
+        sim.issue_token(scopes=["timers_read"])
+
+
+@pytest.mark.parametrize("action", ["me", "get_my_timer", "start_my_timer", "stop_my_timer", "delete_my_timer"])
+async def test_some_actions_need_a_token(raw: Raw, action: str) -> None:
+    body = await raw(action, id_task=2601)
+    assert (body["status_code"], body["message"]) == (0, "Action is invalid")
+
+
+async def test_unknown_and_missing_actions(raw: Raw) -> None:
+    assert (await raw("get_rich"))["status_code"] == 0
+    assert (await get(raw, raw.with_hash("id_task=1")))["status_code"] == 1
+
+
+@pytest.mark.parametrize(
+    "body", [{"data": {"id_project": "26"}}, {"content": b'{"id_project": 26'}, {"content": b"[26]"}]
+)
+async def test_body_that_is_no_json_object(raw: Raw, body: dict[str, Any]) -> None:
+    headers = {"Authorization": f"Bearer {raw.sim.issue_token()}"}
+    response = await raw.http.post("/api/oauth2", params={"action": "get_tasks"}, headers=headers, **body)
+    assert response.json() == {"status": "error", "message": "invalid JSON"}
+
+
+async def test_nothing_secret_is_shown(raw: Raw) -> None:
+    """Neither by the log's repr nor by the simulator's."""
+    token = raw.sim.issue_token()
+    signed = raw.hashed(action="get_projects")
+    await get(raw, f"action=me&access_token={token}", "/api/oauth2")
+    await get(raw, signed)
+    await raw("get_users")
+    shown = repr(raw.sim.requests) + repr(raw.sim) + repr(raw.sim.tokens)
+    for secret in (token, signed.partition("hash=")[2], "Admin ", raw.sim.api_key):
+        assert secret not in shown

@@ -1,0 +1,146 @@
+"""Scripted failures: what the caller sees, and whether the action was carried out."""
+
+import json
+from collections.abc import Callable
+
+import anyio
+import httpx
+import pytest
+
+from worksection_async.testing import Fault, Simulator, faults
+
+from .conftest import Raw
+
+pytestmark = pytest.mark.anyio
+
+
+def tasks(sim: Simulator) -> int:
+    return len(sim.world.projects[26].tasks) - 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(faults.reset, httpx.ReadError), (faults.timeout, httpx.ReadTimeout)],
+    ids=["reset", "timeout"],
+)
+@pytest.mark.parametrize("executed", [False, True])
+async def test_no_reply(raw: Raw, fault: Callable[..., Fault], error: type[Exception], executed: bool) -> None:
+    """The caller sees the same; whether a task was created differs."""
+    raw.sim.faults.add("post_task", fault(executed=executed))
+    with pytest.raises(error):
+        await raw("post_task", id_project=26, title="once")
+    (request,) = raw.sim.requests
+    assert (tasks(raw.sim), request.executed, request.status) == (int(executed), executed, None)
+
+
+async def test_unreachable(raw: Raw) -> None:
+    raw.sim.faults.add("post_task", faults.unreachable())
+    with pytest.raises(httpx.ConnectError):
+        await raw("post_task", id_project=26, title="never")
+    assert tasks(raw.sim) == 0
+
+
+@pytest.mark.parametrize("executed", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "status", "begins"),
+    [
+        (faults.server_error, 502, b"<html>"),
+        (faults.html_page, 200, b"<html>"),
+        (faults.bad_json, 200, b"<br />"),
+        (faults.empty_body, 200, b""),
+        (faults.invalid_utf8, 200, b'{"status"'),
+        (faults.cut_body, 200, b'{"stat'),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_reply_nobody_can_read(
+    raw: Raw, fault: Callable[..., Fault], status: int, begins: bytes, executed: bool
+) -> None:
+    raw.sim.faults.add("post_task", fault(executed=executed))
+    response = await raw.send("post_task", id_project=26, title="once")
+    assert response.status_code == status
+    assert response.content.startswith(begins)
+    with pytest.raises(ValueError):  # noqa: PT011 - of JSON or of UTF-8
+        json.loads(response.content.decode())
+    assert (tasks(raw.sim), raw.sim.requests[0].executed) == (int(executed), executed)
+
+
+async def test_any_reply(raw: Raw) -> None:
+    raw.sim.faults.add("get_users", faults.redirect("https://evil.example.com/"))
+    response = await raw.send("get_users")
+    assert (response.status_code, response.headers["location"]) == (302, "https://evil.example.com/")
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(200, None), (429, 3.5)])
+async def test_rate_limit_answer(raw: Raw, status: int, retry_after: float | None) -> None:
+    raw.sim.faults.add("get_users", faults.too_many_requests(status=status, retry_after=retry_after))
+    response = await raw.send("get_users")
+    assert response.status_code == status
+    assert response.headers.get("retry-after") == (str(retry_after) if retry_after else None)
+    assert response.json() == {"status": "error", "message": "Too many requests"}
+
+
+async def test_faults_are_met_in_order_and_used_up(raw: Raw) -> None:
+    raw.sim.faults.add("get_users", faults.server_error(500), times=2)
+    raw.sim.faults.add("*", faults.server_error(503))
+    raw.sim.faults.add("get_contacts", faults.server_error(504))
+    statuses = [(await raw.send(action)).status_code for action in ("get_users", "get_timers", *["get_users"] * 3)]
+    assert statuses == [500, 503, 500, 200, 200]
+    assert [action for action, _ in raw.sim.faults.unused] == ["get_contacts"]
+
+
+async def test_fault_for_ever(raw: Raw) -> None:
+    raw.sim.faults.add("*", faults.empty_body(), times=None)
+    assert {(await raw.send("get_users")).content for _ in range(3)} == {b""}
+    raw.sim.faults.clear()
+    assert (await raw("get_users"))["status"] == "ok"
+
+
+@pytest.mark.parametrize("executed", [False, True])
+async def test_delay_outlasts_the_client(raw: Raw, executed: bool) -> None:
+    """The client's own timeout ends the waiting, and *executed* says on which side of it the action was."""
+    raw.sim.faults.add("post_task", faults.delay(30, executed=executed))
+    raw.http.timeout = httpx.Timeout(0.01)
+    with pytest.raises(httpx.ReadTimeout):
+        await raw("post_task", id_project=26, title="late")
+    assert tasks(raw.sim) == int(executed)
+
+
+async def test_delay_ends(raw: Raw) -> None:
+    raw.sim.faults.add("get_users", faults.delay(0.001, executed=False))
+    assert (await raw("get_users"))["status"] == "ok"
+
+
+async def test_others_are_served_meanwhile(raw: Raw) -> None:
+    raw.sim.faults.add("get_users", faults.delay(0.05))
+    order: list[str] = []
+
+    async def call(action: str) -> None:
+        await raw(action)
+        order.append(action)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call, "get_users")
+        group.start_soon(call, "get_timers")
+    assert order == ["get_timers", "get_users"]
+
+
+async def test_log_can_be_cleared_at_any_time(raw: Raw) -> None:
+    async with anyio.create_task_group() as group:
+        raw.sim.faults.add("get_users", faults.delay(0.02))
+        group.start_soon(raw, "get_users")
+        await anyio.wait_all_tasks_blocked()
+        raw.sim.requests.clear()
+    assert raw.sim.requests == []
+
+
+async def test_session_repeats_reads_and_never_writes(sim: Simulator) -> None:
+    """What all this is for."""
+    async with sim.session(retries=1) as ws:
+        sim.faults.add("get_tasks", faults.reset(executed=True))
+        assert len(await ws.get_tasks(26)) == 2
+        sim.faults.add("post_task", faults.reset(executed=True))
+        with pytest.raises(Exception, match="post_task"):
+            await ws.post_task(26, "once")
+    assert [request.action for request in sim.requests] == ["get_tasks", "get_tasks", "post_task"]
+    assert sim.faults.unused == ()

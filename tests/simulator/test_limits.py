@@ -1,0 +1,86 @@
+"""The rate, the length of a request line, the number of records."""
+
+import anyio
+import httpx
+import pytest
+
+from worksection_async.testing import Simulator
+
+from .conftest import Clock, Raw
+
+pytestmark = pytest.mark.anyio
+
+REFUSED = {"status": "error", "message": "Too many requests"}
+
+
+async def test_no_rate_unless_asked_for(raw: Raw) -> None:
+    assert [(await raw("get_users"))["status"] for _ in range(3)] == ["ok"] * 3
+
+
+async def test_distance_counts_from_the_last_accepted(raw: Raw, clock: Clock) -> None:
+    raw.sim.rate.per_second = 1.0
+    outcomes = []
+    for pause in (0, 0.5, 0.4, 0.1, 0.999, 0.001, 5):
+        clock.advance(pause)
+        outcomes.append(await raw("get_users") != REFUSED)
+    assert outcomes == [True, False, False, True, False, True, True]
+    assert [request.accepted for request in raw.sim.requests] == outcomes
+    assert [request.executed for request in raw.sim.requests] == outcomes
+
+
+async def test_refused_writes_are_not_carried_out(raw: Raw) -> None:
+    raw.sim.rate.per_second = 1.0
+    await raw("get_users")
+    assert await raw("post_task", id_project=26, title="too soon") == REFUSED
+    assert len(raw.sim.world.projects[26].tasks) == 2
+
+
+async def test_refusal_can_be_a_429(raw: Raw) -> None:
+    raw.sim.rate.per_second = 1.0
+    raw.sim.rate.refuse_with(429, retry_after=1)
+    await raw.send("get_users")
+    response = await raw.send("get_users")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+
+
+async def test_session_keeps_the_rate(clock: Clock) -> None:
+    """Two sessions and four tasks at once share what there is."""
+    sim = Simulator(rate=50.0)
+    async with sim.session() as one, sim.session() as other, anyio.create_task_group() as group:
+        for ws in (one, other):
+            group.start_soon(ws.get_users)
+            group.start_soon(ws.get_projects)
+    assert sum(request.executed for request in sim.requests) == 4
+
+
+async def test_long_request_line_is_nginx_business(raw: Raw) -> None:
+    """8 192 bytes pass, one more does not; the line break counts."""
+    path = "/api/admin/v2/"
+
+    async def get(length: int) -> httpx.Response:
+        query = "action=get_users&x="
+        around = len(f"GET {path}? HTTP/1.1\r\n&hash=") + 32
+        return await raw.http.get(f"{path}?{raw.with_hash(query.ljust(length - around, 'x'))}")
+
+    assert (await get(8192)).json()["status"] == "ok"
+    response = await get(8193)
+    assert (response.status_code, response.headers["content-type"]) == (414, "text/html")
+    assert "414 Request-URI Too Large" in response.text
+
+
+@pytest.mark.parametrize("action", ["get_all_tasks", "get_tasks", "search_tasks"])
+async def test_too_many_tasks(bare: Raw, action: str) -> None:
+    project = bare.sim.world.add_project("Big")
+    for number in range(10_000):
+        bare.sim.world.add_task(project, f"Task {number}")
+    assert len(await bare.data(action, id_project=project.id)) == 10_000
+    bare.sim.world.add_task(project, "One more")
+    assert await bare(action, id_project=project.id) == {
+        "status": "error",
+        "message": "Too many tasks (10000 max)",
+    }
+
+
+async def test_long_text_is_cut_without_a_word(raw: Raw) -> None:
+    task = await raw.data("post_task", id_project=26, title="long", text="é" * 70_000, extra="text")
+    assert len(task["text"]) == 65_536

@@ -1,0 +1,72 @@
+"""The simulator on a real socket."""
+
+import threading
+
+import anyio
+import httpx
+import pytest
+
+from worksection_async import ApiKey, Session, TokenBucket, errors
+from worksection_async.testing import Simulator, faults
+
+pytestmark = pytest.mark.anyio
+
+
+def session(url: str, sim: Simulator, **options: float) -> Session:
+    return Session(url, ApiKey(sim.api_key), limiter=TokenBucket(rate=1_000_000), retries=0, **options)  # type: ignore[arg-type]
+
+
+async def test_session_over_a_socket() -> None:
+    sim = Simulator()
+    async with sim.serve() as url, session(url, sim) as ws:
+        assert url.startswith("http://127.0.0.1:")
+        task = await ws.post_task(26, "From afar")
+        assert [one.id for one in await ws.get_tasks(26)][-1] == task.id
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("worksection-sim")] == []
+
+
+@pytest.mark.parametrize("executed", [False, True])
+async def test_dropped_connection(executed: bool) -> None:
+    sim = Simulator()
+    sim.faults.add("post_task", faults.reset(executed=executed))
+    async with sim.serve() as url, session(url, sim) as ws:
+        with pytest.raises(errors.TransportError) as caught:
+            await ws.post_task(26, "Once")
+        assert caught.value.sent
+        assert len(await ws.get_tasks(26)) == 2 + executed
+
+
+async def test_silence_until_the_client_gives_up() -> None:
+    sim = Simulator()
+    sim.faults.add("get_users", faults.timeout())
+    async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=0.1) as http:
+        with pytest.raises(httpx.ReadTimeout):
+            await http.get("/api/oauth2", params={"action": "get_users", "access_token": sim.issue_token()})
+
+
+async def test_two_simulators_do_not_meet() -> None:
+    one, other = Simulator(), Simulator(seed="empty")
+    async with one.serve() as first, other.serve() as second, session(first, one) as ws, session(second, other) as ws2:
+        assert len(await ws.get_users()) == 3
+        assert [user.email for user in await ws2.get_users()] == ["owner@example.com"]
+
+
+async def test_cancelled_caller_leaves_no_server_behind() -> None:
+    sim = Simulator()
+    with anyio.move_on_after(0.05):
+        async with sim.serve():
+            await anyio.sleep_forever()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("worksection-sim")] == []
+
+
+def test_stopped_before_it_has_started() -> None:
+    for _ in range(3):
+        with Simulator().serve():
+            pass
+
+
+def test_without_a_loop() -> None:
+    sim = Simulator()
+    with sim.serve() as url:
+        reply = httpx.get(f"{url}/api/oauth2", params={"action": "me", "access_token": sim.issue_token()})
+    assert reply.json()["data"]["role"] == "Owner"

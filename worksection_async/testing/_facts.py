@@ -1,0 +1,17 @@
+"""The spec, read once: the parameter checks, the limits and the codes of errors are its, not the simulator's."""
+
+from .._spec import load
+
+SPEC = load()
+ACTIONS = SPEC.actions
+ADMIN = SPEC.service.paths["admin"].rstrip("/")
+OAUTH = SPEC.service.paths["oauth"].rstrip("/")
+RECORDS = SPEC.service.limits.records
+REQUEST_LINE_BYTES = SPEC.service.limits.request_line_bytes
+TEXT_CHARACTERS = SPEC.service.limits.text_characters
+SCOPES = frozenset(SPEC.service.scopes.values)
+
+
+def code_of(message: str) -> int | None:
+    """Return the code the service sends with *message*; the spec knows messages by how they begin."""
+    return next((error.code for error in SPEC.service.errors if message.startswith(error.message)), None)

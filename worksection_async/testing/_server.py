@@ -1,0 +1,74 @@
+"""The way to the simulator through a real socket."""
+
+import socket
+from threading import Thread
+from types import TracebackType
+from typing import Any
+
+import anyio
+import uvicorn
+from anyio.to_thread import run_sync
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ._app import DISCONNECT
+
+_GRACE = 1
+
+
+def config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    """No access log: its lines would show hashes."""
+    dropping = _Dropping(app)
+    quiet: Any = {"log_level": "warning", "access_log": False, "server_header": False}
+    return uvicorn.Config(dropping, host, port, lifespan="off", http="h11", timeout_graceful_shutdown=_GRACE, **quiet)
+
+
+class Server:
+    """uvicorn in a thread of its own, so that it serves callers on asyncio, on trio and on no loop at all.
+
+    ``with server as url`` and ``async with server as url``.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        self._server = uvicorn.Server(config(app, host, port))
+        self._address = (host, port)
+
+    def __enter__(self) -> str:
+        listener = socket.create_server(self._address)
+        self._thread = Thread(target=self._server.run, args=([listener],), name="worksection-simulator", daemon=True)
+        self._thread.start()
+        host, port = listener.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    async def __aenter__(self) -> str:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await run_sync(self.__exit__)
+
+
+class _Dropping:
+    """Understands `DISCONNECT`: drops the connection, or keeps it silent until the client gives up."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watch(message: Message) -> None:
+            if message["type"] != DISCONNECT:
+                await send(message)
+                return
+            if message["kind"] != "timeout":
+                # ASGI has no word for it; `send` is a method of uvicorn's cycle, and that holds the connection.
+                cycle: Any = send.__self__  # type: ignore[attr-defined]
+                cycle.transport.abort()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        await self.app(scope, receive, watch)

@@ -1,0 +1,42 @@
+"""The way to the simulator without a socket, on which connections can fail all the same."""
+
+from typing import Any
+
+import anyio
+import httpx
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ._app import DISCONNECT
+
+_ERRORS: dict[str, type[httpx.TransportError]] = {
+    "unreachable": httpx.ConnectError,
+    "reset": httpx.ReadError,
+    "timeout": httpx.ReadTimeout,
+}
+
+
+class SimulatorTransport(httpx.AsyncBaseTransport):
+    """`httpx.ASGITransport` with scripted failures and with the client's read timeout.
+
+    Like that one it hands over a response when it is complete; streaming shows only over a socket.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._transport = httpx.ASGITransport(app=self._failing_app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        timeout: dict[str, Any] = request.extensions.get("timeout", {})
+        try:
+            with anyio.fail_after(timeout.get("read")):
+                return await self._transport.handle_async_request(request)
+        except TimeoutError:
+            raise httpx.ReadTimeout("the simulator's answer is too late", request=request) from None
+
+    async def _failing_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watch(message: Message) -> None:
+            if message["type"] == DISCONNECT:
+                raise _ERRORS[message["kind"]](f"scripted: {message['kind']}")
+            await send(message)
+
+        await self._app(scope, receive, watch)

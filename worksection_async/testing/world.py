@@ -1,0 +1,257 @@
+"""The account behind the service: what it holds, and the one way to put things into it."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Literal
+
+from .records import (
+    Comment,
+    Contact,
+    Cost,
+    CustomField,
+    Event,
+    Group,
+    Project,
+    Relation,
+    StoredFile,
+    Tag,
+    TagGroup,
+    Task,
+    Timer,
+    Upload,
+    User,
+    Webhook,
+)
+
+LEVELS = 3
+"""Of tasks and subtasks."""
+
+_FIRST_ID = 101
+
+
+class World:
+    """Records by number.
+
+    Each ``add_…`` makes one, numbers it (101, 102, … in each kind, unless ``id=`` says otherwise), puts it in its
+    place and returns it; further keywords are attributes of the record. Records can be changed freely afterwards.
+    """
+
+    def __init__(self, now: Callable[[], dt.datetime], owner: str = "owner@example.com", **more: Any) -> None:
+        self.now = now
+        self.url_answers: Callable[[str], bool] = lambda url: url.startswith(("https://", "http://"))
+        """Whether the address of a new webhook answers as the service demands; by default any does."""
+        self._last_ids: Counter[str] = Counter()
+        self.users: dict[int, User] = {}
+        self.contacts: dict[int, Contact] = {}
+        self.groups: dict[int, Group] = {}
+        """Teams and folders of projects."""
+        self.contact_groups: dict[int, Group] = {}
+        self.tag_groups: dict[int, TagGroup] = {}
+        self.tags: dict[int, Tag] = {}
+        self.custom_fields: dict[int, CustomField] = {}
+        self.projects: dict[int, Project] = {}
+        self.tasks: dict[int, Task] = {}
+        self.comments: dict[int, Comment] = {}
+        self.files: dict[int, StoredFile] = {}
+        self.uploads: dict[str, Upload] = {}
+        """Stored by ``upload_files`` and not used yet."""
+        self.costs: dict[int, Cost] = {}
+        self.timers: dict[int, Timer] = {}
+        self.webhooks: dict[int, Webhook] = {}
+        self.events: list[Event] = []
+        """Oldest first; only what came through the API is one."""
+        self.owner = self.add_user(owner, role="Owner", **more)
+
+    def _number(self, kind: str, wanted: int | None) -> int:
+        number = wanted or max(self._last_ids[kind] + 1, _FIRST_ID)
+        self._last_ids[kind] = max(self._last_ids[kind], number)
+        return number
+
+    # People
+
+    def add_user(self, email: str, name: str = "", *, id: int | None = None, **more: Any) -> User:
+        """Add a member; without a name it is guessed from the address, as the service does."""
+        first, _, last = (name or email.partition("@")[0].replace(".", " ")).partition(" ")
+        more.setdefault("date_added", self.now())
+        user = User(id=self._number("user", id), email=email, first_name=first, last_name=last, **more)
+        self.users[user.id] = user
+        return user
+
+    def user(self, email: str) -> User | None:
+        """Return the active member with this address; its case does not matter."""
+        wanted = email.casefold()
+        return next((user for user in self.users.values() if user.active and user.email.casefold() == wanted), None)
+
+    def add_contact(self, name: str, email: str = "", *, id: int | None = None, **more: Any) -> Contact:
+        """Add a contact."""
+        first, _, last = name.partition(" ")
+        more.setdefault("date_added", self.now())
+        contact = Contact(id=self._number("user", id), email=email, first_name=first, last_name=last, **more)
+        self.contacts[contact.id] = contact
+        return contact
+
+    def add_group(
+        self, title: str, type: Literal["company", "folder"] = "company", *, id: int | None = None, client: bool = False
+    ) -> Group:
+        """Add a team (which brings a folder of projects along), or a mere folder of projects."""
+        group = Group(id=self._number("group", id), title=title, type=type, client=client)
+        self.groups[group.id] = group
+        return group
+
+    def add_contact_group(
+        self, title: str, type: Literal["folder", "preset"] = "folder", *, id: int | None = None
+    ) -> Group:
+        """Add a folder of contacts."""
+        group = Group(id=self._number("group", id), title=title, type=type)
+        self.contact_groups[group.id] = group
+        return group
+
+    # Work
+
+    def add_project(self, name: str, *, id: int | None = None, author: User | None = None, **more: Any) -> Project:
+        """Add a project; its author is its first member unless ``members`` says otherwise."""
+        more.setdefault("date_added", self.now())
+        more.setdefault("members", [author or self.owner])
+        project = Project(id=self._number("project", id), name=name, author=author or self.owner, **more)
+        self.projects[project.id] = project
+        return project
+
+    def add_task(
+        self,
+        project: Project,
+        name: str,
+        *,
+        id: int | None = None,
+        parent: Task | None = None,
+        author: User | None = None,
+        **more: Any,
+    ) -> Task:
+        """Add a task, or below *parent* a subtask; there are three levels at most."""
+        if parent is not None and len(parent.ancestors) + 2 > LEVELS:
+            raise ValueError(f"task {parent.id} is at the lowest of {LEVELS} levels")
+        more.setdefault("date_added", self.now())
+        task = Task(
+            id=self._number("task", id), name=name, project=project, parent=parent, author=author or self.owner, **more
+        )
+        self.tasks[task.id] = task
+        (parent.children if parent else project.tasks).append(task)
+        return task
+
+    def relate(
+        self, earlier: Task, later: Task, type: Literal["finish-to-start", "start-to-start"] = "finish-to-start"
+    ) -> Relation:
+        """Make *later* wait for *earlier*."""
+        relation = Relation(earlier, later, type)
+        earlier.relations.append(relation)
+        later.relations.append(relation)
+        return relation
+
+    def add_comment(
+        self, task: Task, text: str, *, id: int | None = None, author: User | None = None, **more: Any
+    ) -> Comment:
+        """Add a comment."""
+        more.setdefault("date_added", self.now())
+        comment = Comment(id=self._number("comment", id), task=task, text=text, author=author or self.owner, **more)
+        self.comments[comment.id] = comment
+        task.comments.append(comment)
+        return comment
+
+    def add_file(
+        self,
+        place: Project | Task | Comment,
+        name: str,
+        content: bytes = b"",
+        *,
+        id: int | None = None,
+        author: User | None = None,
+        **more: Any,
+    ) -> StoredFile:
+        """Add a file to a description or a comment, or to a project's Files section."""
+        more.setdefault("date_added", self.now())
+        file = StoredFile(id=self._number("file", id), name=name, content=content, author=author or self.owner, **more)
+        self.files[file.id] = file
+        place.files.append(file)
+        return file
+
+    def add_upload(self, upload: Upload) -> str:
+        """Keep a file that belongs nowhere yet; returns its key."""
+        key = f"upload{self._number('upload', None)}"
+        self.uploads[key] = upload
+        return key
+
+    # Tags and custom fields
+
+    def add_tag_group(
+        self,
+        title: str,
+        of: Literal["task", "project"] = "task",
+        type: Literal["status", "label", ""] = "label",
+        *,
+        id: int | None = None,
+        access: Literal["public", "private"] = "public",
+    ) -> TagGroup:
+        """Add a set of tags."""
+        group = TagGroup(id=self._number("tag group", id), title=title, of=of, type=type, access=access)
+        self.tag_groups[group.id] = group
+        return group
+
+    def add_tag(self, group: TagGroup, title: str, *, id: int | None = None) -> Tag:
+        """Add a tag to a set."""
+        tag = Tag(id=self._number("tag", id), title=title, group=group)
+        self.tags[tag.id] = tag
+        return tag
+
+    def add_tags(self, group: TagGroup, titles: Iterable[str]) -> list[Tag]:
+        """Add several tags to a set."""
+        return [self.add_tag(group, title) for title in titles]
+
+    def add_custom_field(
+        self, name: str, of: Literal["task", "project"] = "task", *, id: int | None = None, **more: Any
+    ) -> CustomField:
+        """Define a custom field; values go into the ``custom_values`` of projects and tasks."""
+        field = CustomField(id=self._number("custom field", id), name=name, of=of, **more)
+        self.custom_fields[field.id] = field
+        return field
+
+    # Costs and timers
+
+    def add_cost(
+        self,
+        task: Task,
+        time: dt.timedelta = dt.timedelta(),
+        money: Decimal = Decimal(),
+        *,
+        id: int | None = None,
+        user: User | None = None,
+        **more: Any,
+    ) -> Cost:
+        """Enter time or money for a task, today unless ``date`` says otherwise."""
+        more.setdefault("date", self.now().date())
+        cost = Cost(id=self._number("cost", id), task=task, user=user or self.owner, time=time, money=money, **more)
+        self.costs[cost.id] = cost
+        return cost
+
+    def add_timer(
+        self, task: Task, user: User | None = None, *, id: int | None = None, started: dt.datetime | None = None
+    ) -> Timer:
+        """Start a timer."""
+        number = self._number("timer", id)
+        timer = Timer(id=number, task=task, user=user or self.owner, started=started or self.now())
+        self.timers[timer.id] = timer
+        return timer
+
+    def stop_timer(self, timer: Timer, comment: str = "") -> Cost:
+        """End a timer and enter its whole minutes as costs."""
+        del self.timers[timer.id]
+        time = self.now() - timer.started
+        return self.add_cost(timer.task, time, user=timer.user, comment=comment, is_timer=True)
+
+    # Webhooks
+
+    def add_webhook(self, url: str, events: Iterable[str], *, id: int | None = None, **more: Any) -> Webhook:
+        """Register a webhook, active unless ``status`` says otherwise."""
+        webhook = Webhook(id=self._number("webhook", id), url=url, events=list(events), **more)
+        self.webhooks[webhook.id] = webhook
+        return webhook
