@@ -46,7 +46,7 @@ async def test_every_action_works(action: str, size: str, auth: str, tmp_path: P
     sim = Simulator(seed="empty")
     values = World(sim, tmp_path)
     async with sim, sim.session(AUTHS[auth](sim)) as ws:
-        if action == "stop_my_timer" or action == "delete_my_timer":
+        if action in {"stop_my_timer", "delete_my_timer"}:
             await ws.start_my_timer(values.task)
         arguments = await values.arguments(ws, action, size, is_token=auth == "token")
         result = await getattr(ws, action)(**arguments)
