@@ -2,6 +2,7 @@
 
 """The table of actions: what each takes, how it may be repeated, and how its reply is read."""
 
+from . import _compound as compound
 from . import _reply as reply
 from . import _wire as wire
 from ._call import Action, Param
@@ -57,7 +58,7 @@ ADD_USER = Action(
         "title": Param(wire.to_str),
         "group": Param(wire.to_str),
         "department": Param(wire.to_str),
-        "role": Param(wire.choice(InvitedRole)),
+        "role": Param(compound.choice(InvitedRole)),
     },
 )
 GET_USER_GROUPS = Action("get_user_groups", kind="read", returns=reply.many(UserGroup), repeatable=True)
@@ -118,21 +119,21 @@ UPDATE_USERS_SCHEDULE = Action(
     kind="write",
     returns=reply.message,
     repeatable=True,
-    params={"data": Param(wire.schedule(ScheduleChange), required=True)},
+    params={"data": Param(compound.schedule(ScheduleChange), required=True)},
 )
 GET_PROJECTS = Action(
     "get_projects",
     kind="read",
     returns=reply.many(Project),
     repeatable=True,
-    params={"filter": Param(wire.choice(ProjectFilter)), "extra": Param(wire.choices(ProjectExtra))},
+    params={"filter": Param(compound.choice(ProjectFilter)), "extra": Param(compound.choices(ProjectExtra))},
 )
 GET_PROJECT = Action(
     "get_project",
     kind="read",
     returns=reply.one(Project),
     repeatable=True,
-    params={"id_project": Param(wire.to_id, required=True), "extra": Param(wire.choices(ProjectExtra))},
+    params={"id_project": Param(wire.to_id, required=True), "extra": Param(compound.choices(ProjectExtra))},
 )
 POST_PROJECT = Action(
     "post_project",
@@ -149,12 +150,12 @@ POST_PROJECT = Action(
         "company": Param(wire.to_str),
         "datestart": Param(wire.to_date),
         "dateend": Param(wire.to_date),
-        "options": Param(wire.to_options),
-        "extra": Param(wire.choices(ProjectReplyExtra)),
+        "options": Param(compound.to_options),
+        "extra": Param(compound.choices(ProjectReplyExtra)),
         "max_time": Param(wire.to_hours),
         "max_money": Param(wire.to_money),
         "tags": Param(wire.to_names),
-        "attach": Param(wire.to_attach),
+        "attach": Param(compound.to_attach),
     },
 )
 UPDATE_PROJECT = Action(
@@ -171,8 +172,8 @@ UPDATE_PROJECT = Action(
         "members": Param(wire.to_emails),
         "datestart": Param(wire.to_date),
         "dateend": Param(wire.to_date),
-        "options": Param(wire.to_options),
-        "extra": Param(wire.choices(ProjectReplyExtra)),
+        "options": Param(compound.to_options),
+        "extra": Param(compound.choices(ProjectReplyExtra)),
         "max_time": Param(wire.to_hours),
         "max_money": Param(wire.to_money),
         "tags": Param(wire.to_names),
@@ -240,14 +241,14 @@ UPLOAD_FILES = Action(
     "upload_files",
     kind="write",
     returns=reply.many(UploadedFile),
-    params={"files": Param(wire.to_files, required=True)},
+    params={"files": Param(compound.to_files, required=True)},
 )
 GET_COMMENTS = Action(
     "get_comments",
     kind="read",
     returns=reply.many(Comment),
     repeatable=True,
-    params={"id_task": Param(wire.to_id, required=True), "extra": Param(wire.choices(CommentExtra))},
+    params={"id_task": Param(wire.to_id, required=True), "extra": Param(compound.choices(CommentExtra))},
 )
 POST_COMMENT = Action(
     "post_comment",
@@ -261,7 +262,7 @@ POST_COMMENT = Action(
         "email_user_from": Param(wire.to_email),
         "hidden": Param(wire.to_emails),
         "mention": Param(wire.to_emails),
-        "attach": Param(wire.to_attach),
+        "attach": Param(compound.to_attach),
     },
 )
 GET_TASK_TAGS = Action(
@@ -269,7 +270,11 @@ GET_TASK_TAGS = Action(
     kind="read",
     returns=reply.many(Tag),
     repeatable=True,
-    params={"group": Param(wire.to_name), "type": Param(wire.choice(TagType)), "access": Param(wire.choice(TagAccess))},
+    params={
+        "group": Param(wire.to_name),
+        "type": Param(compound.choice(TagType)),
+        "access": Param(compound.choice(TagAccess)),
+    },
 )
 ADD_TASK_TAGS = Action(
     "add_task_tags",
@@ -289,7 +294,7 @@ GET_TASK_TAG_GROUPS = Action(
     kind="read",
     returns=reply.many(TagGroup),
     repeatable=True,
-    params={"type": Param(wire.choice(TagType)), "access": Param(wire.choice(TagAccess))},
+    params={"type": Param(compound.choice(TagType)), "access": Param(compound.choice(TagAccess))},
 )
 ADD_TASK_TAG_GROUPS = Action(
     "add_task_tag_groups",
@@ -297,8 +302,8 @@ ADD_TASK_TAG_GROUPS = Action(
     returns=reply.many(TagGroup),
     params={
         "title": Param(wire.to_names, required=True),
-        "type": Param(wire.choice(TagType), required=True),
-        "access": Param(wire.choice(TagAccess), required=True),
+        "type": Param(compound.choice(TagType), required=True),
+        "access": Param(compound.choice(TagAccess), required=True),
     },
 )
 GET_PROJECT_TAGS = Action(
@@ -306,7 +311,11 @@ GET_PROJECT_TAGS = Action(
     kind="read",
     returns=reply.many(Tag),
     repeatable=True,
-    params={"group": Param(wire.to_name), "type": Param(wire.choice(TagType)), "access": Param(wire.choice(TagAccess))},
+    params={
+        "group": Param(wire.to_name),
+        "type": Param(compound.choice(TagType)),
+        "access": Param(compound.choice(TagAccess)),
+    },
 )
 ADD_PROJECT_TAGS = Action(
     "add_project_tags",
@@ -330,20 +339,20 @@ GET_PROJECT_TAG_GROUPS = Action(
     kind="read",
     returns=reply.many(TagGroup),
     repeatable=True,
-    params={"type": Param(wire.choice(TagType)), "access": Param(wire.choice(TagAccess))},
+    params={"type": Param(compound.choice(TagType)), "access": Param(compound.choice(TagAccess))},
 )
 ADD_PROJECT_TAG_GROUPS = Action(
     "add_project_tag_groups",
     kind="write",
     returns=reply.many(TagGroup),
-    params={"title": Param(wire.to_names, required=True), "access": Param(wire.choice(TagAccess), required=True)},
+    params={"title": Param(wire.to_names, required=True), "access": Param(compound.choice(TagAccess), required=True)},
 )
 GET_ALL_TASKS = Action(
     "get_all_tasks",
     kind="read",
     returns=reply.many(Task),
     repeatable=True,
-    params={"filter": Param(wire.choice(TaskFilter)), "extra": Param(wire.choices(AllTasksExtra))},
+    params={"filter": Param(compound.choice(TaskFilter)), "extra": Param(compound.choices(AllTasksExtra))},
 )
 GET_TASKS = Action(
     "get_tasks",
@@ -352,8 +361,8 @@ GET_TASKS = Action(
     repeatable=True,
     params={
         "id_project": Param(wire.to_id, required=True),
-        "filter": Param(wire.choice(TaskFilter)),
-        "extra": Param(wire.choices(TaskExtra)),
+        "filter": Param(compound.choice(TaskFilter)),
+        "extra": Param(compound.choices(TaskExtra)),
     },
 )
 GET_TASK = Action(
@@ -363,8 +372,8 @@ GET_TASK = Action(
     repeatable=True,
     params={
         "id_task": Param(wire.to_id, required=True),
-        "filter": Param(wire.choice(TaskFilter)),
-        "extra": Param(wire.choices(TaskExtra)),
+        "filter": Param(compound.choice(TaskFilter)),
+        "extra": Param(compound.choices(TaskExtra)),
     },
 )
 POST_TASK = Action(
@@ -388,9 +397,9 @@ POST_TASK = Action(
         "max_time": Param(wire.to_hours),
         "max_money": Param(wire.to_money),
         "tags": Param(wire.to_names),
-        "extra": Param(wire.choices(TaskReplyExtra)),
-        "files": Param(wire.to_uploads),
-        "attach": Param(wire.to_attach),
+        "extra": Param(compound.choices(TaskReplyExtra)),
+        "files": Param(compound.to_uploads),
+        "attach": Param(compound.to_attach),
     },
 )
 UPDATE_TASK = Action(
@@ -439,8 +448,8 @@ SEARCH_TASKS = Action(
         "email_user_from": Param(wire.to_email),
         "email_user_to": Param(wire.to_assignee),
         "filter": Param(wire.to_str),
-        "status": Param(wire.choice(TaskStatus)),
-        "extra": Param(wire.choices(SearchExtra)),
+        "status": Param(compound.choice(TaskStatus)),
+        "extra": Param(compound.choices(SearchExtra)),
     },
 )
 GET_TASK_CUSTOM_FIELDS = Action("get_task_custom_fields", kind="read", returns=reply.many(CustomField), repeatable=True)
@@ -470,7 +479,7 @@ GET_COSTS_TOTAL = Action(
         "dateend": Param(wire.to_date),
         "is_timer": Param(wire.to_flag),
         "filter": Param(wire.to_str),
-        "extra": Param(wire.choices(CostsExtra)),
+        "extra": Param(compound.choices(CostsExtra)),
     },
 )
 ADD_COSTS = Action(
@@ -528,7 +537,7 @@ ADD_WEBHOOK = Action(
     returns=reply.new_id,
     params={
         "url": Param(wire.to_str, required=True),
-        "events": Param(wire.choices(WebhookEvent), required=True),
+        "events": Param(compound.choices(WebhookEvent), required=True),
         "projects": Param(wire.to_ids),
         "http_user": Param(wire.to_str),
         "http_pass": Param(wire.to_str),

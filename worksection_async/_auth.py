@@ -5,6 +5,7 @@ Signing comes after the wait for a turn: a signature carries the time, and token
 
 import hashlib
 import hmac
+import re
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -44,6 +45,18 @@ def legacy_page_hash(page: str, action: str, key: str) -> str:
     return hashlib.md5(f"{page}{action}{key}".encode(), usedforsecurity=False).hexdigest()
 
 
+def _is_secret(_: object, field: "attrs.Attribute[str]", value: str) -> None:
+    """Refuse what no header can carry, such as the line break at the end of a file, without showing any of it."""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+        raise ValueError(f"{field.alias} must be of visible ASCII characters only, without spaces or line breaks")
+
+
+def _is_scheme(_: object, __: "attrs.Attribute[str]", value: str) -> None:
+    """Show nothing: a key may stand in the wrong place."""
+    if value not in ("hash", "signature"):
+        raise ValueError("scheme must be 'hash' or 'signature'")
+
+
 class Auth(ABC):
     """A credential."""
 
@@ -71,10 +84,8 @@ class ApiKey(Auth):
     https://worksection.com/en/faq/api-start.html
     """
 
-    _key: str = attrs.field(repr=False, validator=attrs.validators.min_len(1))
-    scheme: Literal["hash", "signature"] = attrs.field(
-        default="hash", validator=attrs.validators.in_(["hash", "signature"])
-    )
+    _key: str = attrs.field(repr=False, validator=_is_secret)
+    scheme: Literal["hash", "signature"] = attrs.field(default="hash", validator=_is_scheme)
 
     is_token = False
 
@@ -105,7 +116,7 @@ class AccessToken(Auth):
     https://worksection.com/en/faq/oauth.html
     """
 
-    _token: str = attrs.field(repr=False, validator=attrs.validators.min_len(1))
+    _token: str = attrs.field(repr=False, validator=_is_secret)
 
     is_token = True
 
@@ -124,7 +135,7 @@ def with_header(call: Call[object], path: str, authorization: str, *, method: Li
     request = Request(
         action=action,
         method=method,
-        target=f"{path}?{as_query(call) if in_query else f'action={action}'}",
+        target=f"{path}?{as_query(call if in_query else Call(call.action, {}))}",
         headers={**({} if in_query else JSON_HEADERS), "Authorization": authorization},
         content=None if in_query else as_json(call),
         parts=call.parts,
@@ -134,6 +145,6 @@ def with_header(call: Call[object], path: str, authorization: str, *, method: Li
     if call.parts and request.line_bytes > REQUEST_LINE_BYTES:
         raise InvalidCall(
             action,
-            "too long to be sent along with files: store them with upload_files and name them in post_task(files=...)",
+            "too long to be sent along with files: shorten it, or attach the files to a comment of their own",
         )
     return request

@@ -8,13 +8,19 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 import attrs
 
+from . import _compound as compound
 from . import _reply as reply
 from . import _wire as wire
 from ._files import Part, parts
+from ._service import TEXT_CHARACTERS
 from .errors import InvalidCall
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+EMPTY = ("", wire.Repeated(()), wire.Structured({}))
+"""Values that say no more than none would."""
 
 
 @attrs.frozen
@@ -27,7 +33,7 @@ class Param:
     @property
     def is_files(self) -> bool:
         """Whether it holds files, which travel beside the parameters or instead of them."""
-        return self.format in (wire.to_attach, wire.to_files)
+        return self.format in (compound.to_attach, compound.to_files)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +62,7 @@ class Call(Generic[T_co]):
     @property
     def is_upload(self) -> bool:
         """Whether files are all it has to say."""
-        return any(param.format is wire.to_files for param in self.action.params.values())
+        return any(param.format is compound.to_files for param in self.action.params.values())
 
 
 class Caller(ABC):
@@ -97,7 +103,7 @@ def _written(action: Action[object], given: Mapping[str, object]) -> Iterator[tu
 def _parts(action: Action[object], given: Mapping[str, object]) -> Iterator[Part]:
     for name, value in given.items():
         if action.params[name].is_files:
-            field = "files[]" if action.params[name].format is wire.to_files else f"{name}[{{index}}]"
+            field = "files[]" if action.params[name].format is compound.to_files else f"{name}[{{index}}]"
             try:
                 yield from parts(field, value)
             except (OSError, ValueError) as exc:
@@ -105,28 +111,42 @@ def _parts(action: Action[object], given: Mapping[str, object]) -> Iterator[Part
 
 
 def _complaints(action: Action[object], written: Mapping[str, wire.WireValue]) -> Iterator[str]:
-    present = {name.partition("[")[0] for name, value in written.items() if value not in ("", wire.Repeated(()))}
+    present = {name.partition("[")[0] for name, value in written.items() if value not in EMPTY}
     for name, param in action.params.items():
         if param.required and name not in present:
             yield f"{name} is required"
     for group in action.one_of:
         if present.isdisjoint(group):
             yield f"at least one of {', '.join(group)} is required"
+    described = sum(
+        _characters(written[name]) for name in ("text", "todo") if name in action.params and name in written
+    )
+    if described > TEXT_CHARACTERS:
+        yield f"text and todo together have {described} characters; the service would cut them at {TEXT_CHARACTERS}"
     for group in action.exclusive:
         chosen = [name for name in group if name in present and written[name] != 0]
         if len(chosen) > 1:
             yield f"only one of {', '.join(chosen)} can be given"
 
 
+def _characters(value: wire.WireValue) -> int:
+    """Characters of a description; items of a checklist stand on lines of their own."""
+    return (
+        sum(len(item) + len("\r\n• ") for item in value.values) if isinstance(value, wire.Repeated) else len(str(value))
+    )
+
+
 def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
     """An action this release does not know: nothing is checked, and it may change something."""
-    return Action(name, kind="write", returns=reply.nothing, params={param: Param(wire.by_type) for param in params})
+    return Action(
+        name, kind="write", returns=reply.nothing, params={param: Param(compound.by_type) for param in params}
+    )
 
 
 def as_is(action: Action[object]) -> Action[dict[str, Any]]:
     """*action* with its reply left as it is; values newer than this release's lists of them pass, too."""
     params = {
-        name: Param(wire.by_type, param.required) if isinstance(param.format, wire.Choice) else param
+        name: Param(compound.by_type, param.required) if isinstance(param.format, compound.Choice) else param
         for name, param in action.params.items()
     }
     return cast("Action[dict[str, Any]]", attrs.evolve(action, params=params, returns=reply.raw))

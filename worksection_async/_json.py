@@ -9,9 +9,9 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
-_value = json.JSONDecoder().scan_once
+_value = cast(Any, json.JSONDecoder()).scan_once
 _mark = re.compile(r"[ \t\n\r]*([\[\]{}:,]?)[ \t\n\r]*").match
 
 PAUSE_EVERY = 64

@@ -131,7 +131,7 @@ nothing: Returns[None] = Returns(_read_nothing)
 """That it is ok."""
 
 file: Returns[None] = Returns(_read_nothing)
-"""A file instead of an envelope; `worksection_async._files` reads it."""
+"""A file instead of an envelope; `worksection_async._download` reads it."""
 
 raw: Returns[dict[str, Any]] = Returns(_read_raw)
 """The envelope as it came."""

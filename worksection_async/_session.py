@@ -157,6 +157,8 @@ class Session(Endpoints):
             TransportError: The service could not be reached, or the answer got lost.
             UnexpectedReply: The answer makes no sense.
         """
+        if action == DOWNLOAD.name:
+            raise InvalidCall(action, "it answers with a file, not an envelope: use the method of that name")
         return await self._call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
 
     async def download(
@@ -194,7 +196,10 @@ class Session(Endpoints):
     def _prepared(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
         if action.credential == "token" and not self._auth.is_token:
             raise InvalidCall(action.name, "an access token is needed: the admin key stands for no user")
-        return prepare(action, params)
+        call = prepare(action, params)
+        if call.parts:
+            self._auth.sign(call, time.time())  # what does not go along with files is refused before the wait
+        return call
 
     async def _perform(self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], *, total: bool) -> T:
         """Wait, sign, send, read; and again, where that is safe and may help."""

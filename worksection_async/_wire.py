@@ -3,7 +3,7 @@
 Out (``to_…``): a Python value → what the service reads; `ValueError` says what is wrong with it.
 
 * ``date`` → ``"31.12.2026"``; ``timedelta`` → hours (``"1.5"``) or hours and minutes (``"1:30"``); money → ``"75.17"``
-* ``bool`` → 1 or 0; sequences → comma list; checklist → several values of one name; mappings → JSON
+* ``bool`` → 1 or 0; sequences → comma list; checklist → several values of one name
 
 In (``from_…``): what the service wrote → a Python value; `ValueError` or `TypeError` where it makes no sense.
 
@@ -11,16 +11,19 @@ In (``from_…``): what the service wrote → a Python value; `ValueError` or `T
 * ``352`` hours, ``"103:39"``, ``"00:11:13"``, seconds → ``timedelta``; ``"75.17"`` → ``Decimal``; 0/1 → ``bool``
 """
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 
 from ._service import TEXT_CHARACTERS
-from .models import ProjectOptions, UploadedFile
+
+DIGITS = 12
+"""Digits before the point that no number of hours and no sum of money goes beyond."""
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -57,7 +60,9 @@ Format = Callable[[object], WireValue | Spread]
 def to_str(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"text expected, not {type(value).__name__}")
-    return str(value)
+    text = str(value)
+    text.encode()  # half of a surrogate pair cannot be sent: a ValueError
+    return text
 
 
 to_name = to_str
@@ -85,15 +90,15 @@ def to_priority(value: object) -> int:
 
 
 def to_flag(value: object) -> int:
-    if value not in (0, 1):
+    if not isinstance(value, int) or value not in (0, 1):
         raise ValueError(f"True or False expected, not {value!r}")
     return int(bool(value))
 
 
 def to_email(value: object) -> str:
-    if not isinstance(value, str) or not value or any(c in value for c in ",; \t\n"):
+    if not isinstance(value, str) or not re.fullmatch(r"[^,;\s]+", value):
         raise ValueError(f"one e-mail address expected, not {value!r}")
-    return value
+    return to_str(value)
 
 
 to_assignee = to_email
@@ -102,26 +107,28 @@ to_assignee = to_email
 def to_names(value: object) -> str:
     """A comma list; a string is taken as one that is ready."""
     if isinstance(value, str):
-        return value
-    items = [to_name(item) for item in _sequence(value)]
+        return to_str(value)
+    items = [to_name(item) for item in sequence(value)]
     for item in items:
         if "," in item:
             raise ValueError(f"{item!r} has a comma, at which the service would split it")
+        if not item.strip():
+            raise ValueError("a blank name is none")
     return ",".join(items)
 
 
 def to_emails(value: object) -> str:
-    return value if isinstance(value, str) else ",".join(to_email(item) for item in _sequence(value))
+    return to_str(value) if isinstance(value, str) else ",".join(to_email(item) for item in sequence(value))
 
 
 def to_ids(value: object) -> str:
-    return value if isinstance(value, str) else ",".join(str(to_id(item)) for item in _sequence(value))
+    return to_str(value) if isinstance(value, str) else ",".join(str(to_id(item)) for item in sequence(value))
 
 
 def to_todo(value: object) -> Repeated:
     if isinstance(value, str):
         raise ValueError("a sequence of items expected, not one string")
-    return Repeated(tuple(to_text(item) for item in _sequence(value)))
+    return Repeated(tuple(to_text(item) for item in sequence(value)))
 
 
 def to_date(value: object) -> str:
@@ -151,6 +158,8 @@ def to_period(value: object) -> str:
     """``3d``; a `timedelta` is rounded up to the finest unit that can express it."""
     limits = {"m": 360, "h": 72, "d": 30}
     if isinstance(value, dt.timedelta):
+        if value < dt.timedelta(0):
+            raise ValueError("a period cannot be negative")
         units = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": dt.timedelta(days=1)}
         sizes = ((max(1, -(-value // size)), unit) for unit, size in units.items())
         value = next((f"{n}{unit}" for n, unit in sizes if n <= limits[unit]), "31d")
@@ -160,103 +169,20 @@ def to_period(value: object) -> str:
     return match[0]
 
 
-def to_options(value: object) -> Spread:
-    """Rules of a project: ``options.*``."""
-    if not isinstance(value, ProjectOptions):
-        raise ValueError(f"ProjectOptions expected, not {type(value).__name__}")
-    rules = attrs.asdict(value, filter=lambda field, rule: field.name != "extra" and rule is not None)
-    return Spread({f"options.{name}": to_flag(rule) for name, rule in rules.items()})
-
-
-def to_uploads(value: object) -> Structured:
-    """Files stored before; those that failed are refused."""
-    files = [file for file in _sequence(value) if isinstance(file, UploadedFile) and file.id]
-    if len(files) != len(_sequence(value)):
-        raise ValueError("what upload_files returned expected, without those that have an error")
-    values = [attrs.asdict(file, filter=lambda field, _: field.name != "extra") for file in files]
-    return Structured(values, in_query=False)
-
-
-def to_attach(value: object) -> Structured:
-    """Files beside the other parameters, in the body; `worksection_async._files` knows the forms they can have."""
-    raise NotImplementedError("files are no parameters")
-
-
-def to_files(value: object) -> Structured:
-    """Files that are the whole body."""
-    raise NotImplementedError("files are no parameters")
-
-
-@attrs.frozen
-class Choice:
-    """One of the values of a Literal, or a comma list of them; a string may be either."""
-
-    enum: object
-    several: bool
-
-    def __call__(self, value: object) -> str:
-        items = re.split(r",\s*", value) if self.several and isinstance(value, str) else value
-        return ",".join(map(self._one, _sequence(items) if self.several else [items]))
-
-    def _one(self, value: object) -> str:
-        if value not in get_args(self.enum):
-            raise ValueError(f"one of {', '.join(get_args(self.enum))} expected, not {value!r}")
-        return str(value)
-
-
-def choice(enum: object) -> Choice:
-    return Choice(enum, several=False)
-
-
-def choices(enum: object) -> Choice:
-    return Choice(enum, several=True)
-
-
-def schedule(enum: object) -> Format:
-    """User → day → what to make of it."""
-    one = choice(enum)
-
-    def to_schedule(value: object) -> Structured:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"a mapping of users expected, not {type(value).__name__}")
-        return Structured(
-            {str(user): {to_date(day): one(change) for day, change in days.items()} for user, days in value.items()}
-        )
-
-    return to_schedule
-
-
-def by_type(value: object) -> WireValue:
-    """A value of a parameter that nothing is known of."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int):
-        return value
-    if isinstance(value, dt.date):
-        return to_date(value)
-    if isinstance(value, Decimal | float):
-        return to_money(value)
-    if isinstance(value, dt.timedelta):
-        return to_clock(value)
-    if isinstance(value, Mapping):
-        return Structured(value)
-    return to_names(value)
-
-
-def _sequence(value: object) -> Sequence[object]:
+def sequence(value: object) -> Sequence[object]:
+    """What *value* holds, if it is made of several values and not of bytes or keys."""
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return tuple(value)
     raise ValueError(f"a sequence expected, not {type(value).__name__}")
 
 
 def _number(value: object) -> Decimal:
-    try:
-        number = value if isinstance(value, Decimal) else Decimal(repr(value) if isinstance(value, float) else value)  # type: ignore[arg-type]
-    except (InvalidOperation, TypeError, ValueError):
-        raise ValueError(f"a number expected, not {value!r}") from None
-    if isinstance(value, bool) or not number.is_finite():
-        raise ValueError(f"a number expected, not {value!r}")
-    return number
+    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
+        with contextlib.suppress(InvalidOperation):
+            number = Decimal(str(value))
+            if number.is_finite() and number.adjusted() < DIGITS:
+                return number
+    raise ValueError(f"a number expected, not {value!r}")
 
 
 def _hours(value: object) -> Decimal:
@@ -329,7 +255,10 @@ def from_time(value: Any, _: object = None) -> dt.time:
 def from_money(value: Any, _: object = None) -> Decimal:
     if isinstance(value, bool):
         raise TypeError("a number expected, not a flag")
-    number = Decimal(value) if type(value) is int else Decimal(str(value).replace(",", "."))
+    try:
+        number = Decimal(value) if type(value) is int else Decimal(str(value).replace(",", "."))
+    except InvalidOperation:
+        number = Decimal("NaN")
     if not number.is_finite():
         raise ValueError(f"a number expected, not {value!r:.40}")
     return number
@@ -340,9 +269,11 @@ def from_clock(value: Any, _: object = None) -> dt.timedelta:
     if type(value) is int:
         return dt.timedelta(0, value * 3600)
     if type(value) is str and ":" in value:
-        hours, minutes, *seconds = (int(part) for part in value.removeprefix("-").split(":"))
-        span = dt.timedelta(hours=hours, minutes=minutes, seconds=sum(seconds))
-        return -span if value[0] == "-" else span
+        parts = re.fullmatch(r"(-?)(\d{1,9}):(\d{1,2})(?::(\d{1,2}))?", value)
+        if parts is None:
+            raise ValueError(f"hours and minutes expected, not {value!r:.40}")
+        span = dt.timedelta(hours=int(parts[2]), minutes=int(parts[3]), seconds=int(parts[4] or 0))
+        return -span if parts[1] else span
     return dt.timedelta(hours=float(from_money(value)))
 
 

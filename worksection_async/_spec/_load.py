@@ -9,6 +9,8 @@ from typing import Literal, TypeVar
 import attrs
 import cattrs
 
+from .. import errors
+
 T = TypeVar("T")
 
 HERE = Path(__file__).parent
@@ -23,6 +25,8 @@ PARAM_TYPES = {
     "id", "ids", "str", "text", "email", "emails", "assignee", "name", "names", "date", "hours", "clock", "money",
     "flag", "priority", "period", "todo", "attach", "files", "uploads", "ProjectOptions",
 }  # fmt: skip
+NEUTRAL_TYPES = {"str", "clock", "timer", "money", "any"}
+"""Types with a value for "nothing said"; a field of another type is essential, or optional (``?``)."""
 RETURN_TYPES = {"None", "id", "message", "file"}
 
 
@@ -185,9 +189,11 @@ def _complaints(spec: Spec) -> Iterator[str]:
     """What the shape of the TOML cannot rule out: names that nothing defines."""
     models, enums = spec.models, spec.enums
     yield from _unknown(spec, FIELD_TYPES | models.keys() | enums.keys(), PARAM_TYPES | enums.keys() | {"date"})
+    yield from (f"$.errors: no such class {it.kind}" for it in spec.service.errors if it.kind not in errors.__all__)
     messages = {error.message for error in spec.service.errors}
+    options = {f"options.{field}" for field in models["ProjectOptions"].fields} if "ProjectOptions" in models else set()
     for name, action in spec.actions.items():
-        params = action.params.keys() | {f"options.{field}" for field in models["ProjectOptions"].fields}
+        params = action.params.keys() | options
         for group in (*action.one_of, *action.exclusive):
             yield from (f"$.actions.{name}: no parameter {param}" for param in group if param not in params)
         if action.scope not in spec.service.scopes.values:
@@ -204,6 +210,8 @@ def _unknown(spec: Spec, field_types: set[str], param_types: set[str]) -> Iterat
             for part in names_in(field.type):
                 if part not in field_types:
                     yield f"$.models.{name}.fields.{field_name}: unknown type {part}"
+            if not (field.essential or field.optional or "[" in field.type or field.type in NEUTRAL_TYPES):
+                yield f"$.models.{name}.fields.{field_name}: {field.type} has no default; essential = true, or a ?"
     for name, action in spec.actions.items():
         for param_name, param in action.params.items():
             for part in names_in(param.type):

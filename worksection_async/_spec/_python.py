@@ -79,14 +79,15 @@ def param_annotation(param: ParamSpec) -> str:
 
 
 def param_format(spec: Spec, param: ParamSpec) -> str:
-    """The expression that writes a parameter's values, from `worksection_async._wire`."""
+    """The expression that writes a parameter's values."""
     if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
-        return f"wire.schedule({match[1]})"
+        return f"compound.schedule({match[1]})"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
-        return f"wire.choices({match[1]})"
+        return f"compound.choices({match[1]})"
     if param.type in spec.enums:
-        return f"wire.choice({param.type})"
-    return f"wire.to_{param.type.lower().replace('projectoptions', 'options')}"
+        return f"compound.choice({param.type})"
+    compound = {"ProjectOptions": "options", "uploads": "uploads", "attach": "attach", "files": "files"}
+    return f"compound.to_{compound[param.type]}" if param.type in compound else f"wire.to_{param.type}"
 
 
 def return_annotation(returns: str) -> str:

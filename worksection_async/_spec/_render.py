@@ -136,11 +136,11 @@ def _endpoints(spec: Spec, name: str, group: Group) -> str:
         f"from ..models import {', '.join(sorted([*spec.models, *spec.enums]))}",
         f"class {_class(name)}(Caller):",
         _docstring(f"{group.title}."),
-        (_endpoint(spec, action, it, group) for action, it in callable_.items()),
+        (_endpoint(action, it, group) for action, it in callable_.items()),
     )
 
 
-def _endpoint(spec: Spec, name: str, action: ActionSpec, group: Group) -> str:
+def _endpoint(name: str, action: ActionSpec, group: Group) -> str:
     required = {param: it for param, it in action.params.items() if it.required}
     rest = {param: it for param, it in action.params.items() if not it.required}
     signature = [
@@ -195,6 +195,7 @@ def _actions(spec: Spec) -> str:
         '"""The table of actions: what each takes, how it may be repeated, and how its reply is read."""',
         "import datetime as dt",
         "from . import _reply as reply",
+        "from . import _compound as compound",
         "from . import _wire as wire",
         "from ._call import Action, Param",
         f"from .models import {', '.join(sorted([*spec.models, *spec.enums]))}",

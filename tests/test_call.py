@@ -1,0 +1,309 @@
+"""A call that cannot be meant ends before it is sent; what is sent is what was asked for."""
+
+import datetime as dt
+import json
+import operator
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+
+from worksection_async import AccessToken, Session
+from worksection_async.errors import InvalidCall, TransportError, UnexpectedReply
+from worksection_async.models import ProjectOptions, UploadedFile
+
+pytestmark = pytest.mark.anyio
+
+SessionWith = Callable[..., Session]
+Use = Callable[[Any], Awaitable[object]]
+
+DAY = dt.date(2026, 12, 31)
+TEXT = "я" * 65_536
+TWO = "ann@example.com, bob@example.com"
+OK = {"status": "ok", "data": []}
+
+
+@pytest.fixture
+def unused(session_with: SessionWith) -> Session:
+    """A session none of whose requests may leave."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"a request left: {request.method} {request.url}")
+
+    return session_with(handler)
+
+
+def case(name: str, use: Use, complaint: str) -> Any:
+    return pytest.param(use, complaint, id=name.replace(" ", "-"))
+
+
+INVALID = [
+    # required, and not there
+    case("required missing", lambda ws: ws.call("get_tasks"), "get_tasks: id_project is required"),
+    case("required None", lambda ws: ws.get_tasks(None), "id_project is required"),
+    case("required empty text", lambda ws: ws.post_task(26, ""), "title is required"),
+    case("required empty list", lambda ws: ws.add_project_members(26, []), "members is required"),
+    case("required empty choices", lambda ws: ws.add_webhook("https://example.com", []), "events is required"),
+    case("required empty map", lambda ws: ws.update_users_schedule({}), "data is required"),
+    case("required empty files", lambda ws: ws.upload_files([]), "files is required"),
+    case("required empty e-mail", lambda ws: ws.add_user(""), "email: one e-mail address expected"),
+    # one of several, and none there
+    case("search without anything", lambda ws: ws.search_tasks(), "at least one of id_project, id_task, email_user_"),
+    case("search by state only", lambda ws: ws.search_tasks(status="done", extra=["text"]), "at least one of"),
+    case("search with an empty filter", lambda ws: ws.search_tasks(filter=""), "at least one of"),
+    case("costs without time and money", lambda ws: ws.add_costs(1, comment="?"), "at least one of time, money"),
+    case("comment without text", lambda ws: ws.post_comment(1), "at least one of text, todo"),
+    case("comment of files only", lambda ws: ws.post_comment(1, attach=[b"x"]), "at least one of text, todo"),
+    case("comment with an empty checklist", lambda ws: ws.post_comment(1, todo=[]), "at least one of text, todo"),
+    case("files of nothing", lambda ws: ws.get_files(), "at least one of id_project, id_task"),
+    # one of several, and more there
+    case("files of two things", lambda ws: ws.get_files(id_project=26, id_task=1), "only one of id_project, id_task"),
+    case(
+        "new project with two time options",
+        lambda ws: ws.post_project("P", options=ProjectOptions(time_require=True, timer_only=True)),
+        "only one of options.time_require, options.timer_only can be given",
+    ),
+    case(
+        "project with three time options",
+        lambda ws: ws.update_project(26, options=ProjectOptions(time_require=True, time_today=True, timer_only=True)),
+        "only one of options.time_require, options.time_today, options.timer_only can be given",
+    ),
+    # unknown
+    case("unknown parameter", lambda ws: ws.call("get_tasks", {"id_projekt": 26}), "no parameter 'id_projekt'; known"),
+    case("unknown parameter of none", lambda ws: ws.call("get_users", {"id": 1}), "no parameter 'id'; known are none"),
+    case("hash as a parameter", lambda ws: ws.call("get_users", {"hash": "x"}), "there is no parameter 'hash'"),
+    case("unknown filter", lambda ws: ws.get_tasks(26, filter="done"), "filter: one of active expected, not 'done'"),
+    case("unknown extra", lambda ws: ws.get_tasks(26, extra=["text", "tex"]), "extra: one of text, html"),
+    case("unknown role", lambda ws: ws.add_user("ann@example.com", role="owner"), "role: one of user, guest, reader"),
+    case("unknown event", lambda ws: ws.add_webhook("https://example.com", ["post"]), "events: one of post_task"),
+    case(
+        "unknown day off",
+        lambda ws: ws.update_users_schedule({"ann@example.com": {DAY: "party"}}),
+        "data: one of vacation, sick-leave, workday, unset expected, not 'party'",
+    ),
+    # too long
+    case("text of a task", lambda ws: ws.post_task(26, "T", text=TEXT + "я"), "text: 65537 characters"),
+    case("text of a project", lambda ws: ws.post_project("P", text=TEXT + "я"), "text: 65537 characters"),
+    case("text of a comment", lambda ws: ws.post_comment(1, text=TEXT + "я"), "text: 65537 characters"),
+    case("item of a checklist", lambda ws: ws.post_comment(1, todo=[TEXT + "я"]), "todo: 65537 characters"),
+    case(
+        "text and checklist together",
+        lambda ws: ws.post_task(26, "T", text=TEXT[:-10], todo=["ten letters"]),
+        "text and todo together have 65541 characters",
+    ),
+    # several addresses where one is allowed
+    case("subscribe two", lambda ws: ws.subscribe(1, TWO), "email_user: one e-mail address expected"),
+    case("unsubscribe two", lambda ws: ws.unsubscribe(1, TWO), "email_user: one e-mail address expected"),
+    case("contact with two", lambda ws: ws.add_contact(TWO, "Ann"), "email: one e-mail address expected"),
+    case("invitation of two", lambda ws: ws.add_user(TWO), "email: one e-mail address expected"),
+    case("task of two authors", lambda ws: ws.post_task(1, "T", email_user_from=TWO), "email_user_from: one e-mail"),
+    case("task for two", lambda ws: ws.post_task(1, "T", email_user_to=TWO), "email_user_to: one e-mail"),
+    case("comment of two", lambda ws: ws.post_comment(1, text="T", email_user_from=TWO), "email_user_from: one e-mail"),
+    case("costs of two", lambda ws: ws.add_costs(1, time=1, email_user_from=[TWO]), "email_user_from: one e-mail"),
+    case("project of two managers", lambda ws: ws.post_project("P", email_manager=TWO), "email_manager: one e-mail"),
+    case("search by two", lambda ws: ws.search_tasks(email_user_to=TWO), "email_user_to: one e-mail"),
+    # values of another kind
+    case("name for a number", lambda ws: ws.get_tasks("Relaunch"), "id_project: a positive number expected"),
+    case("flag for a number", lambda ws: ws.get_task(True), "id_task: a positive number expected, not True"),
+    case("number for a flag", lambda ws: ws.get_costs(is_timer=2), "is_timer: True or False expected, not 2"),
+    case("bytes for text", lambda ws: ws.post_task(26, b"T"), "title: text expected, not bytes"),
+    case("text for a checklist", lambda ws: ws.post_task(26, "T", todo="one"), "todo: a sequence of items expected"),
+    case("ISO text for a date", lambda ws: ws.post_task(26, "T", dateend="2026-12-31"), "dateend: time data"),
+    case("number for a date", lambda ws: ws.post_task(26, "T", dateend=1), "dateend: a date expected, not int"),
+    case("negative estimate", lambda ws: ws.post_task(26, "T", max_time=-1), "max_time: a duration cannot be negative"),
+    case("endless estimate", lambda ws: ws.post_task(26, "T", max_time=float("inf")), "max_time: a number expected"),
+    case("words for money", lambda ws: ws.add_costs(1, money="much"), "money: a number expected, not 'much'"),
+    case("priority of 11", lambda ws: ws.update_task(1, priority=11), "priority: a number from 0 to 10 expected"),
+    case("period of 31 days", lambda ws: ws.get_events(dt.timedelta(days=31)), "period: 1m..360m"),
+    case("period of 60d", lambda ws: ws.get_events("60d"), "period: 1m..360m"),
+    case("period in the future", lambda ws: ws.get_events(dt.timedelta(days=-1)), "period: a period cannot be neg"),
+    case(
+        "dict for options", lambda ws: ws.post_project("P", options={"allow_close": 1}), "options: ProjectOptions exp"
+    ),
+    case("tag with a comma", lambda ws: ws.update_task_tags(1, plus=["a,b"]), "plus: 'a,b' has a comma"),
+    case("days as a list", lambda ws: ws.update_users_schedule({"a@b.c": [DAY]}), "data: a mapping of days expected"),
+    case("failed upload", lambda ws: ws.post_task(1, "T", files=[UploadedFile(error="no")]), "files: what upload_fil"),
+    case("half a character", lambda ws: ws.post_task(26, "\ud83d"), "title: 'utf-8' codec can't encode"),
+    case("no JSON", lambda ws: ws.call("newest", {"map": MappingProxyType({})}), "map: it cannot be written as JSON"),
+    # a user is needed
+    *(
+        case(f"{action} with the admin key", operator.methodcaller("call", action), "an access token is needed")
+        for action in ("me", "get_my_timer", "start_my_timer", "stop_my_timer", "delete_my_timer")
+    ),
+    case("my timer with the admin key", lambda ws: ws.get_my_timer(), "an access token is needed"),
+    # files
+    case("download without a place", lambda ws: ws.call("download", {"id_file": 1}), "use the method of that name"),
+    case(
+        "more than a URL holds, and a file", lambda ws: ws.post_comment(1, text=TEXT, attach=[b"x"]), "too long to be"
+    ),
+    case(
+        "old files and new ones",
+        lambda ws: ws.post_task(26, "T", files=[UploadedFile(id="1")], attach=[b"x"]),
+        "files stored before cannot be sent along",
+    ),
+    case("blank tag", lambda ws: ws.update_task_tags(1, plus=["a", " "]), "plus: a blank name is none"),
+    case("missing file", lambda ws: ws.post_task(26, "T", attach=["gone.pdf"]), "attach: [Errno 2] No such file"),
+    case("folder as a file", lambda ws: ws.upload_files([Path()]), "files: [Errno 21] Is a directory"),
+    case("one file for a list", lambda ws: ws.post_task(26, "T", attach="a.pdf"), "attach: a sequence of files"),
+]
+
+
+@pytest.mark.parametrize(("use", "complaint"), INVALID)
+async def test_it_is_an_invalid_call_and_nothing_is_sent(unused: Session, use: Use, complaint: str) -> None:
+    with pytest.raises(InvalidCall) as caught:
+        await use(unused)
+    assert complaint in str(caught.value)
+    assert str(caught.value).endswith("(nothing was sent)")
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.sent is False
+
+
+async def test_an_invalid_call_does_not_cost_a_turn(unused: Session) -> None:
+    with pytest.raises(InvalidCall):
+        await unused.search_tasks()
+    assert unused.limiter.statistics().granted == 0
+
+
+async def test_python_itself_refuses_an_unknown_keyword(unused: Session) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'id_projekt'"):
+        await unused.get_costs(id_projekt=26)  # type: ignore[call-arg]
+
+
+# What is sent instead
+
+
+class Recorder:
+    """Answers ok and keeps what came."""
+
+    def __init__(self, reply: object = OK) -> None:
+        self.reply = reply
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(200, json=self.reply)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the only request."""
+        (request,) = self.requests
+        return dict(parse_qsl(request.url.query.decode(), keep_blank_values=True))
+
+
+ALLOWED = [
+    case("longest text", lambda ws: ws.call("post_task", {"id_project": 1, "title": "T", "text": TEXT}), "text"),
+    case("zero hours", lambda ws: ws.call("add_costs", {"id_task": 1, "time": 0}), "time"),
+    case("free costs", lambda ws: ws.call("add_costs", {"id_task": 1, "money": 0}), "money"),
+    case("checklist only", lambda ws: ws.call("post_comment", {"id_task": 1, "todo": ["a"]}), "todo"),
+    case(
+        "several followers", lambda ws: ws.call("post_task", {"id_project": 1, "title": "T", "subscribe": TWO}), "sub"
+    ),
+]
+
+
+@pytest.mark.parametrize(("use", "parameter"), ALLOWED)
+async def test_the_edge_of_what_is_allowed_is_sent(session_with: SessionWith, use: Use, parameter: str) -> None:
+    service = Recorder()
+    await use(session_with(service))
+    (request,) = service.requests
+    assert parameter.encode() in request.url.query + request.content
+
+
+async def test_one_time_option_may_be_on_while_the_others_are_off(session_with: SessionWith) -> None:
+    service = Recorder({"status": "ok", "data": {"id": "26"}})
+    options = ProjectOptions(time_require=True, time_today=False, timer_only=False, allow_close=None)
+    await session_with(service).update_project(26, options=options)
+    sent = {name: value for name, value in service.query.items() if name.startswith("options.")}
+    assert sent == {"options.time_require": "1", "options.time_today": "0", "options.timer_only": "0"}
+
+
+async def test_what_is_none_is_not_sent(session_with: SessionWith) -> None:
+    service = Recorder({"status": "ok", "data": {"id": "1"}})
+    await session_with(service).update_task(1, title=None, priority=0)
+    assert service.query.keys() == {"action", "id_task", "priority", "hash"}
+
+
+async def test_a_token_may_call_what_needs_a_user(session_with: SessionWith, token: AccessToken) -> None:
+    service = Recorder()
+    assert await session_with(service, auth=token).get_my_timer() is None
+    assert len(service.requests) == 1
+
+
+# call()
+
+
+async def test_call_returns_the_whole_envelope_as_it_came(session_with: SessionWith) -> None:
+    envelope = {"status": "ok", "data": [{"id": "1", "name": 5, "date_end": "nonsense"}], "total": {"time": "1:00"}}
+    assert await session_with(Recorder(envelope)).call("get_tasks", {"id_project": 26}) == envelope
+
+
+async def test_call_of_a_known_read_is_a_get(session_with: SessionWith) -> None:
+    service = Recorder()
+    await session_with(service).call("get_tasks", {"id_project": "26", "extra": "text, files"})
+    assert service.requests[0].method == "GET"
+    assert service.query | {"hash": ""} == {
+        "action": "get_tasks", "id_project": "26", "extra": "text, files", "hash": "",
+    }  # fmt: skip
+
+
+async def test_call_lets_values_pass_that_are_newer_than_this_release(session_with: SessionWith) -> None:
+    service = Recorder()
+    await session_with(service).call("get_tasks", {"id_project": 26, "extra": ["text", "emoji"], "filter": "asleep"})
+    assert (service.query["extra"], service.query["filter"]) == ("text,emoji", "asleep")
+
+
+async def test_call_still_wants_what_is_required(unused: Session) -> None:
+    with pytest.raises(InvalidCall, match="type is required"):
+        await unused.call("add_task_tag_groups", {"title": ["a"], "access": "newest"})
+
+
+async def test_an_unknown_action_is_sent_as_a_write_with_its_values_by_type(session_with: SessionWith) -> None:
+    service = Recorder()
+    params = {
+        "day": DAY, "on": True, "number": 7, "list": ["a", 2], "span": dt.timedelta(hours=1.5), "map": {"ключ": [1]},
+        "unset": None,
+    }  # fmt: skip
+    assert await session_with(service).call("newest_action", params) == OK
+    assert service.requests[0].method == "POST"
+    assert service.query | {"hash": ""} == {
+        "action": "newest_action", "day": "31.12.2026", "on": "1", "number": "7", "list": "a,2", "span": "1:30",
+        "map": '{"ключ":[1]}', "hash": "",
+    }  # fmt: skip
+
+
+async def test_an_unknown_action_without_parameters_is_sent(session_with: SessionWith) -> None:
+    service = Recorder()
+    await session_with(service).call("newest_action")
+    assert service.query.keys() == {"action", "hash"}
+
+
+async def test_an_unknown_action_is_json_with_a_token(session_with: SessionWith, token: AccessToken) -> None:
+    service = Recorder()
+    await session_with(service, auth=token).call("newest_action", {"name": "Ім'я", "map": {"a": 1}})
+    assert json.loads(service.requests[0].content) == {"name": "Ім'я", "map": {"a": 1}}
+
+
+@pytest.mark.parametrize("broken", ["connection", "server"])
+@pytest.mark.parametrize(
+    ("action", "attempts"), [("get_users", 3), ("newest_action", 1), ("add_user_group", 1), ("complete_task", 3)]
+)
+async def test_a_lost_answer_repeats_reads_and_idempotent_writes_and_no_unknown_action(
+    session_with: SessionWith, monkeypatch: pytest.MonkeyPatch, action: str, attempts: int, broken: str
+) -> None:
+    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
+    seen = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if broken == "connection":
+            raise httpx.ReadError("reset")
+        return httpx.Response(502, text="<html>Bad gateway</html>")
+
+    needed: dict[str, dict[str, object]] = {"add_user_group": {"title": "T"}, "complete_task": {"id_task": 1}}
+    with pytest.raises((TransportError, UnexpectedReply)):
+        await session_with(handler, retries=2).call(action, needed.get(action))
+    assert len(seen) == attempts

@@ -1,0 +1,335 @@
+"""Files on their way out: every form an attachment can have, and that all of it arrives, also at the second attempt."""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import attrs
+import httpx
+import pytest
+
+from worksection_async import Attachment, Session
+from worksection_async._actions import ACTIONS
+from worksection_async._call import prepare
+from worksection_async._files import Part, parts
+from worksection_async.errors import InvalidCall
+
+SessionWith = Callable[..., Session]
+
+NAME = "Звіт «2026» – план.pdf"
+CONTENT = bytes(range(256)) * 3
+
+
+def part_of(attachment: object) -> Part:
+    (part,) = parts("attach[{index}]", [attachment])
+    return part
+
+
+def content_of(part: Part) -> bytes:
+    source = part.open()
+    if isinstance(source, bytes):
+        return source
+    if isinstance(part.source, Path):
+        with cast(BinaryIO, source) as file:
+            return file.read()
+    return source.read()
+
+
+class Parcel:
+    """A multipart body taken apart: for each file its field, its name, its type and its content."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        boundary = request.headers["Content-Type"].partition("boundary=")[2].encode()
+        pieces = request.content.split(b"--" + boundary)[1:-1]
+        self.files = [self._file(piece.removeprefix(b"\r\n").removesuffix(b"\r\n")) for piece in pieces]
+
+    @staticmethod
+    def _file(piece: bytes) -> tuple[str, str, str, bytes]:
+        head, _, content = piece.partition(b"\r\n\r\n")
+        disposition, _, media_type = head.decode().partition("\r\nContent-Type: ")
+        field, _, name = disposition.removeprefix('Content-Disposition: form-data; name="').partition('"; filename="')
+        return field, name.removesuffix('"'), media_type, content
+
+
+class Service:
+    """Stores what it is sent; its first answers may be bad ones."""
+
+    def __init__(self, *failures: httpx.Response | Exception) -> None:
+        self.failures = list(failures)
+        self.parcels: list[Parcel] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.parcels.append(Parcel(request))
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, Exception):
+                raise failure
+            return failure
+        return httpx.Response(200, json={"status": "ok", "data": {"id": "1"}})
+
+    @property
+    def files(self) -> list[tuple[str, str, str, bytes]]:
+        (parcel,) = self.parcels
+        return parcel.files
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / NAME
+    path.write_bytes(CONTENT)
+    return path
+
+
+def opened_at(path: Path, position: int) -> io.BufferedReader:
+    file = path.open("rb")
+    file.seek(position)
+    return file
+
+
+class Pipe(io.RawIOBase):
+    """A stream that can be read once, from front to end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._left.readinto(buffer)
+
+
+# Forms
+
+FORMS: dict[str, tuple[Callable[[Path], Attachment], str, str, bytes]] = {
+    "path": (lambda path: path, NAME, "application/pdf", CONTENT),
+    "text": (str, NAME, "application/pdf", CONTENT),
+    "path and name": (lambda path: ("b.txt", path), "b.txt", "text/plain", CONTENT),
+    "path, name and type": (lambda path: ("b.txt", path, "image/x-own"), "b.txt", "image/x-own", CONTENT),
+    "bytes": (lambda _: b"abc", "file", "application/octet-stream", b"abc"),
+    "no bytes": (lambda _: b"", "file", "application/octet-stream", b""),
+    "bytes and name": (lambda _: (NAME, b"abc"), NAME, "application/pdf", b"abc"),
+    "bytes, name and type": (lambda _: ("a", b"abc", "text/x-own"), "a", "text/x-own", b"abc"),
+    "open file": (lambda path: path.open("rb"), NAME, "application/pdf", CONTENT),
+    "open file and name": (lambda path: ("c", path.open("rb")), "c", "application/octet-stream", CONTENT),
+    "open file from the middle": (lambda path: opened_at(path, 100), NAME, "application/pdf", CONTENT[100:]),
+    "open file at its end": (lambda path: opened_at(path, len(CONTENT)), NAME, "application/pdf", b""),
+    "file in memory": (lambda _: io.BytesIO(b"abc"), "file", "application/octet-stream", b"abc"),
+    "file without a name": (lambda _: tempfile.TemporaryFile(), "file", "application/octet-stream", b""),  # noqa: SIM115
+    "stream": (lambda _: ("s.txt", Pipe(b"abc")), "s.txt", "text/plain", b"abc"),  # type: ignore[dict-item, return-value]
+}
+
+
+@attrs.frozen
+class Sent:
+    """An attachment, and how it is to arrive."""
+
+    attachment: Attachment
+    name: str
+    media_type: str
+    content: bytes
+
+
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
+def sent(request: pytest.FixtureRequest, path: Path) -> Iterator[Sent]:
+    make, *facts = request.param
+    attachment = make(path)
+    yield Sent(attachment, *facts)
+    for each in attachment if isinstance(attachment, tuple) else (attachment,):
+        if isinstance(each, io.IOBase):
+            assert not each.closed  # whoever opened it closes it
+            each.close()
+
+
+def test_every_form_of_an_attachment_has_name_type_and_content(sent: Sent) -> None:
+    part = part_of(sent.attachment)
+    assert (part.field, part.name, part.media_type) == ("attach[0]", sent.name, sent.media_type)
+    assert content_of(part) == sent.content
+
+
+@pytest.mark.anyio
+async def test_every_form_of_an_attachment_arrives(session_with: SessionWith, sent: Sent) -> None:
+    service = Service()
+    await session_with(service).post_task(26, "T", attach=[sent.attachment, ("second", b"2")])
+    assert service.files == [
+        ("attach[0]", sent.name, sent.media_type, sent.content),
+        ("attach[1]", "second", "application/octet-stream", b"2"),
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_long_file_arrives_whole_and_with_its_length(session_with: SessionWith, tmp_path: Path) -> None:
+    (tmp_path / "long.bin").write_bytes(CONTENT * 1000)
+    lengths = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        lengths.append((int(request.headers["Content-Length"]), len(request.content)))
+        return httpx.Response(200, json={"status": "ok", "data": {"id": "1"}})
+
+    with opened_at(tmp_path / "long.bin", 70_000) as file:
+        await session_with(handler).post_task(26, "T", attach=[file])
+    ((announced, sent),) = lengths
+    assert announced == sent
+    assert 0 < sent - (len(CONTENT) * 1000 - 70_000) < 1000
+
+
+def test_a_part_does_not_show_its_content() -> None:
+    assert "secret" not in repr(part_of(("a.txt", b"secret")))
+
+
+# What is refused
+
+
+def closed_file() -> io.BytesIO:
+    file = io.BytesIO(b"abc")
+    file.close()
+    return file
+
+
+REFUSED: dict[str, tuple[object, str]] = {
+    "missing file": (["gone.pdf"], "No such file or directory: 'gone.pdf'"),
+    "folder": ([Path()], "Is a directory"),
+    "one path": (Path("a.pdf"), "a sequence of files expected"),
+    "one text": ("a.pdf", "a sequence of files expected"),
+    "one bytes": (b"abc", "a sequence of files expected"),
+    "one open file": (io.BytesIO(b"line\nline\n"), "a sequence of files expected"),
+    "mapping": ({"a.pdf": b"abc"}, "a sequence of files expected"),
+    "number": (5, "a sequence of files expected"),
+    "number in a list": ([5], "a path, bytes or an open binary file expected, not int"),
+    "nothing in a list": ([None], "a path, bytes or an open binary file expected, not NoneType"),
+    "file in text mode": ([io.StringIO("abc")], "a path, bytes or an open binary file expected, not StringIO"),
+    "closed file": ([closed_file()], "closed file"),
+    "name only": ([("a.pdf",)], "a name and a file, or a name, a file and a media type expected"),
+    "too much": ([("a", b"abc", "text/plain", {})], "a name and a file, or a name, a file and a media type expected"),
+    "number for a name": ([(5, b"abc")], "a name and a file"),
+    "line break in a type": ([("a", b"abc", "text/plain\r\nX: y")], "a name and a file"),
+    "half a character in a name": ([("\ud83d", b"abc")], "surrogates not allowed"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("attach", "complaint"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_is_no_list_of_files_is_refused_and_nothing_is_sent(
+    session_with: SessionWith, attach: Any, complaint: str
+) -> None:
+    service = Service()
+    with pytest.raises(InvalidCall, match=complaint) as caught:
+        await session_with(service).post_task(26, "T", attach=attach)
+    assert str(caught.value).startswith("post_task: attach: ")
+    assert service.parcels == []
+
+
+@pytest.mark.anyio
+async def test_one_missing_file_among_good_ones_keeps_all_back(session_with: SessionWith, path: Path) -> None:
+    service = Service()
+    with pytest.raises(InvalidCall, match="gone"):
+        await session_with(service).upload_files([path, path.with_name("gone.pdf")])
+    assert service.parcels == []
+
+
+def test_a_file_without_permission_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", NAME)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(InvalidCall, match=r"files: \[Errno 13\] Permission denied"):
+        prepare(ACTIONS["upload_files"], {"files": [path]})
+
+
+@pytest.mark.anyio
+async def test_an_empty_list_attaches_nothing(session_with: SessionWith) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert "Content-Type" not in request.headers
+        assert request.content == b""
+        return httpx.Response(200, json={"status": "ok", "data": {"id": "1"}})
+
+    assert (await session_with(handler).post_task(26, "T", attach=[])).id == 1
+
+
+# What arrives
+
+
+@pytest.mark.anyio
+async def test_names_travel_as_utf_8_and_cannot_break_the_header(session_with: SessionWith) -> None:
+    service = Service()
+    await session_with(service).upload_files([(NAME, b""), ("Ім'я 'їжак'.txt", b""), ('a"; x="\r\nb.txt', b"")])
+    assert [name for _, name, _, _ in service.files] == [NAME, "Ім'я 'їжак'.txt", "a%22; x=%22%0D%0Ab.txt"]
+    assert {field for field, *_ in service.files} == {"files[]"}
+
+
+class Kept:
+    """Paths whose files, once opened, are kept in view."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: list[Any] = []
+        open_ = Path.open
+
+        def opened(path: Path, *args: Any, **options: Any) -> Any:
+            self.files.append(open_(path, *args, **options))
+            return self.files[-1]
+
+        monkeypatch.setattr(Path, "open", opened)
+
+
+def failures() -> list[Any]:
+    """Ways an attempt can end after which another one is made, whatever the action."""
+    refusal = {"status": "error", "message": "Too many requests"}
+    return [
+        pytest.param(httpx.Response(200, json=refusal), id="refused-for-its-rate"),
+        pytest.param(httpx.ConnectError("no way there"), id="never-sent"),
+    ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("failure", failures())
+async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
+    session_with: SessionWith, path: Path, failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
+    kept = Kept(monkeypatch)
+    service = Service(failure)
+    await session_with(service).upload_files([path])
+    assert [parcel.files[0][3] for parcel in service.parcels] == [CONTENT, CONTENT]
+    assert [file.closed for file in kept.files] == [True, True, True]  # looked at, and sent twice
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("failure", failures())
+@pytest.mark.parametrize("position", [0, 100])
+async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
+    session_with: SessionWith,
+    path: Path,
+    position: int,
+    failure: httpx.Response | Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
+    service = Service(failure)
+    memory = io.BytesIO(CONTENT)
+    memory.seek(position)
+    with opened_at(path, position) as file:
+        await session_with(service).post_task(26, "T", attach=[file, memory, ("s", Pipe(CONTENT[position:]))])  # type: ignore[list-item]
+        assert not file.closed
+    assert len(service.parcels) == 2
+    for parcel in service.parcels:
+        assert [content for *_, content in parcel.files] == [CONTENT[position:]] * 3
+
+
+@pytest.mark.anyio
+async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
+    session_with: SessionWith, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service()
+    session = session_with(service)
+    acquire, vanish = session.limiter.acquire, path.unlink
+
+    async def late(*args: Any, **options: Any) -> None:
+        await acquire(*args, **options)
+        vanish()
+
+    monkeypatch.setattr(session.limiter, "acquire", late)
+    with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
+        await session.upload_files([path])
+    assert service.parcels == []
