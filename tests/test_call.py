@@ -307,3 +307,19 @@ async def test_a_lost_answer_repeats_reads_and_idempotent_writes_and_no_unknown_
     with pytest.raises((TransportError, UnexpectedReply)):
         await session_with(handler, retries=2).call(action, needed.get(action))
     assert len(seen) == attempts
+
+
+async def test_call_takes_text_for_any_parameter_of_a_known_action(session_with: Callable[..., Session]) -> None:
+    """A command line has nothing but text; the service reads it as it is."""
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"status": "ok", "id": 5})
+
+    async with session_with(handler) as ws:
+        await ws.call("add_costs", {"id_task": "7", "time": "1,5", "is_rate": "1", "date": "31.12.2026"})
+        await ws.call("update_project", {"id_project": "26", "options.timer_only": "1", "tags": "a,b"})
+    assert seen[0].url.params["time"] == "1,5"
+    assert (seen[0].url.params["is_rate"], seen[0].url.params["date"]) == ("1", "31.12.2026")
+    assert (seen[1].url.params["options.timer_only"], seen[1].url.params["tags"]) == ("1", "a,b")

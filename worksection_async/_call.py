@@ -14,6 +14,7 @@ from . import _wire as wire
 from ._files import Part, parts
 from ._service import TEXT_CHARACTERS
 from .errors import InvalidCall
+from .models import ProjectOptions
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -118,9 +119,7 @@ def _complaints(action: Action[object], written: Mapping[str, wire.WireValue]) -
     for group in action.one_of:
         if present.isdisjoint(group):
             yield f"at least one of {', '.join(group)} is required"
-    described = sum(
-        _characters(written[name]) for name in ("text", "todo") if name in action.params and name in written
-    )
+    described = sum(_characters(written[name]) for name in ("text", "todo") if name in written)
     if described > TEXT_CHARACTERS:
         yield f"text and todo together have {described} characters; the service would cut them at {TEXT_CHARACTERS}"
     for group in action.exclusive:
@@ -131,22 +130,23 @@ def _complaints(action: Action[object], written: Mapping[str, wire.WireValue]) -
 
 def _characters(value: wire.WireValue) -> int:
     """Characters of a description; items of a checklist stand on lines of their own."""
-    return (
-        sum(len(item) + len("\r\n• ") for item in value.values) if isinstance(value, wire.Repeated) else len(str(value))
-    )
+    lines = [f"\r\n• {item}" for item in value.values] if isinstance(value, wire.Repeated) else [str(value)]
+    return sum(map(len, lines))
 
 
 def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
     """An action this release does not know: nothing is checked, and it may change something."""
-    return Action(
-        name, kind="write", returns=reply.nothing, params={param: Param(compound.by_type) for param in params}
-    )
+    return Action(name, kind="write", returns=reply.nothing, params=dict.fromkeys(params, Param(compound.by_type)))
 
 
 def as_is(action: Action[object]) -> Action[dict[str, Any]]:
-    """*action* with its reply left as it is; values newer than this release's lists of them pass, too."""
+    """*action* with its reply left as it is, and parameters that may be text for the service to read as it is."""
     params = {
-        name: Param(compound.by_type, param.required) if isinstance(param.format, compound.Choice) else param
+        name: param if param.is_files else Param(compound.Lenient(param.format), param.required)
         for name, param in action.params.items()
     }
+    if "options" in params:
+        params |= {
+            f"options.{rule.name}": Param(compound.Lenient(wire.to_flag)) for rule in attrs.fields(ProjectOptions)
+        }
     return cast("Action[dict[str, Any]]", attrs.evolve(action, params=params, returns=reply.raw))

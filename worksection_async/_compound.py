@@ -22,6 +22,7 @@ from ._wire import (
     to_money,
     to_names,
     to_str,
+    to_text,
 )
 from .models import ProjectOptions, UploadedFile
 
@@ -84,6 +85,18 @@ def schedule(enum: object) -> Format:
         return Structured({to_str(user): to_days(days) for user, days in value.items()})
 
     return to_schedule
+
+
+@attrs.frozen
+class Lenient:
+    """Text goes as it is, for values newer than this release; anything else as *format* has it, if it can."""
+
+    format: Format
+
+    def __call__(self, value: object) -> WireValue | Spread:
+        if isinstance(value, str):
+            return to_text(value)
+        return by_type(value) if isinstance(self.format, Choice) else self.format(value)
 
 
 def to_json(value: object) -> Structured:

@@ -34,6 +34,8 @@ class Server:
 
     def __enter__(self) -> str:
         listener = socket.create_server(self._address)
+        # asyncio sees to this only for sockets made with an explicit protocol; without it each answer takes 40 ms more.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread = Thread(target=self._server.run, args=([listener],), name="worksection-simulator", daemon=True)
         self._thread.start()
         host, port = listener.getsockname()[:2]

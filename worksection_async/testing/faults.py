@@ -117,6 +117,11 @@ def cut_body(*, executed: bool = True) -> Fault:
     )
 
 
+def idle_ok() -> Fault:
+    """The service says ok and has done nothing: what only reading back can find."""
+    return answer(Reply(b'{"status":"ok"}'))
+
+
 def answer(reply: Reply, *, executed: bool = False) -> Fault:
     """Any reply you like."""
     return Fault(name="answer", executed=executed, spoil=lambda _: reply)

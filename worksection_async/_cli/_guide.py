@@ -1,0 +1,66 @@
+"""The session as the demo's walk sees it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from io import BytesIO
+from typing import TypeVar
+
+from .._call import Action
+from .._endpoints import Endpoints
+from .._limiter import Lane, TokenBucket
+from .._session import Session
+from ..errors import InvalidCall
+from . import _words as words
+
+T = TypeVar("T")
+
+Tell = Callable[[object], None]
+"""To be called with what a call returned."""
+
+Show = Callable[[str], AbstractContextManager[Tell]]
+"""Shows a call, from its start to its end."""
+
+
+@contextmanager
+def unseen(_: str) -> Iterator[Tell]:
+    """Show nothing."""
+    yield lambda _: None
+
+
+class Guide(Endpoints):
+    """All actions of a session, and what it takes to watch them; read-only, it lets no write through.
+
+    Args:
+        session: Where calls go.
+        show: What shows them meanwhile.
+        read_only: Whether to refuse whatever is not known to be a read.
+    """
+
+    def __init__(self, session: Session, show: Show = unseen, *, read_only: bool = False) -> None:
+        self._session = session
+        self._show = show
+        self._read_only = read_only
+
+    @property
+    def limiter(self) -> TokenBucket:
+        """What calls wait for."""
+        return self._session.limiter
+
+    def aside(self, lane: Lane) -> "Guide":
+        """A view that makes its calls in another lane, and does not show them."""
+        return Guide(self._session.with_options(lane=lane), read_only=self._read_only)
+
+    async def download(self, id_file: int) -> bytes:
+        """The content of a stored file."""
+        content = BytesIO()
+        with self._show(words.call("download", {"id_file": id_file})) as tell:
+            tell(await self._session.download(id_file, content))
+        return content.getvalue()
+
+    async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:
+        if self._read_only and action.kind != "read":
+            raise InvalidCall(action.name, "the live demo only reads")
+        with self._show(words.call(action.name, params)) as tell:
+            result = await self._session._call(action, params)
+            tell(result)
+            return result
