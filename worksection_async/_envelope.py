@@ -119,5 +119,5 @@ def _retry_after(reply: Reply) -> float | None:
 
 def _excerpt(reply: Reply) -> str:
     """The beginning of the body for a person to recognise it by, without anything that could be a credential."""
-    text = " ".join(reply.body[:4096].decode("utf-8", "replace").split())
-    return masked(text)[:80]
+    words = reply.body[:65_536].split(maxsplit=20)[:20]  # whole ones: half a signature would not be known for one
+    return masked(b" ".join(words).decode("utf-8", "replace"))[:80]

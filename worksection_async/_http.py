@@ -15,7 +15,7 @@ import attrs
 import httpx
 
 from ._request import Request
-from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError
+from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError, masked
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to reach the service: less than a call's whole time, so that another attempt can be made."""
@@ -82,8 +82,11 @@ class Http:
         if scope.cancelled_caught:
             failure = CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
         if failure is not None:
-            # Raised here and not above: an httpx error in its context would bring the signed URL along.
-            raise failure
+            try:
+                raise failure
+            finally:
+                # An httpx error in its context would bring the signed URL along.
+                failure.__context__ = None
 
     async def aclose(self) -> None:
         self._closed = True
@@ -163,4 +166,4 @@ def _translated(action: str, exc: httpx.HTTPError, progress: _Progress) -> Works
     sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
     kind = CallTimeout if isinstance(exc, httpx.TimeoutException) else TransportError
     what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return kind(action, what, sent=sent)
+    return kind(action, masked(what), sent=sent)

@@ -1,0 +1,170 @@
+"""A server that misbehaves on purpose, one level below HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+Behaviour = Callable[["Server", socket.socket], None]
+
+SSL_CONTEXT = ssl.create_default_context()
+BODY = b'{"status":"ok","data":[{"id":1}]}'
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+
+class Server:
+    """A TCP server that does with each connection what it is told to, and keeps what it was sent."""
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.received: list[bytes] = []
+        self._behaviours = behaviours
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.done = threading.Event()
+        self._start(self._serve)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _start(self, target: Callable[..., None], *arguments: Any) -> None:
+        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self._threads[-1].start()
+
+    def _serve(self) -> None:
+        for number in itertools.count():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(connection)
+            connection.settimeout(5)
+            self._start(self._behave, self._behaviours[min(number, len(self._behaviours) - 1)], connection)
+
+    def _behave(self, behaviour: Behaviour, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            behaviour(self, connection)
+
+    def close(self) -> None:
+        self.done.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def take(self, connection: socket.socket) -> None:
+        """Read one request, with its body."""
+        data = b""
+        while not _is_whole(data):
+            piece = connection.recv(65536)
+            if not piece:
+                raise ConnectionError("the client has gone")
+            data += piece
+        self.received.append(data)
+
+
+def _is_whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
+
+
+def close_at_once(_: Server, connection: socket.socket) -> None:
+    connection.close()
+
+
+def close_after_reading(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.close()
+
+
+def reset_after_reading(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    connection.close()
+
+
+def cut_the_body(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(REPLY[:-10])
+    connection.close()
+
+
+def cut_the_headers(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(REPLY[:30])
+    connection.close()
+
+
+def echo(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(server.received[-1])
+    connection.close()
+
+
+def answer(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(REPLY)
+
+
+def answer_and_close(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(REPLY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+    connection.close()
+
+
+def answer_for_ever(server: Server, connection: socket.socket) -> None:
+    while len(server.received) < 100:
+        answer(server, connection)
+
+
+def say_nothing(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    server.done.wait(3)
+
+
+def answer_slowly(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(REPLY[:40])
+    server.done.wait(3)
+
+
+def stop_in_the_body(server: Server, connection: socket.socket) -> None:
+    server.take(connection)
+    connection.sendall(REPLY[:-10])
+    server.done.wait(3)
+
+
+# Fixtures
+
+
+@pytest.fixture(autouse=True)
+def one_ssl_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making one takes longer than most of these tests, and none of them needs it."""
+    monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda **_: SSL_CONTEXT, raising=False)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(*scripts: Behaviour) -> Server:
+            server = Server(*scripts)
+            stack.callback(server.close)
+            return server
+
+        yield start
