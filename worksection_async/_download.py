@@ -3,11 +3,12 @@
 import contextlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryFile, _TemporaryFileWrapper
-from typing import BinaryIO, cast
+from tempfile import TemporaryFile
+from typing import BinaryIO
 from urllib.parse import unquote
 
 import anyio.to_thread
@@ -85,7 +86,7 @@ class Download:
             return None, size
         path = self._path(Path(self.to), name)
         with _temporary(path.parent) as file:
-            size = await self._copy(answer.chunks(), cast(BinaryIO, file), total)
+            size = await self._copy(answer.chunks(), file, total)
             _put(file, path)
         return path, size
 
@@ -112,16 +113,17 @@ def _check(path: Path, *, overwrite: bool, sent: bool) -> None:
 
 
 @contextlib.contextmanager
-def _temporary(folder: Path) -> Iterator["_TemporaryFileWrapper[bytes]"]:
-    """A file that is gone at the end, unless it was renamed."""
-    with NamedTemporaryFile(dir=folder, prefix=".download-", delete=False) as file:
-        try:
+def _temporary(folder: Path) -> Iterator[BinaryIO]:
+    """A file with the rights of any new one, that is gone at the end, unless it was renamed."""
+    path = folder / f".download-{secrets.token_hex(8)}"
+    try:
+        with path.open("xb") as file:
             yield file
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def _put(file: "_TemporaryFileWrapper[bytes]", path: Path) -> None:
+def _put(file: BinaryIO, path: Path) -> None:
     file.close()
     Path(file.name).replace(path)
 

@@ -219,6 +219,7 @@ class Session(Endpoints):
                 pause = self._pause_after(error, action, attempt, time_left)
                 if pause is None:
                     raise
+                time_left -= pause
                 in_doubt = in_doubt or (error.sent and not isinstance(error, RateLimited))
             await anyio.sleep(pause)
         raise AssertionError("unreachable")

@@ -98,7 +98,8 @@ def _converter(tz: dt.tzinfo | None, *, detailed: bool) -> Converter:
 
 
 def _aware(tz: dt.tzinfo, value: Any, _: Any = None) -> dt.datetime:
-    return wire.from_datetime(value).replace(tzinfo=tz)
+    moment = wire.from_datetime(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=tz)
 
 
 # Hooks for composed types

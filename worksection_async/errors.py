@@ -108,7 +108,7 @@ class TransportError(WorksectionError):
 
 
 class CallTimeout(TransportError):
-    """The call's total time (``timeout``, in seconds) ran out."""
+    """A time limit ran out: the call's own (``timeout``, in seconds), or the shorter one for reaching the service."""
 
 
 class UnexpectedReply(WorksectionError):
