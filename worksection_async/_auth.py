@@ -51,7 +51,7 @@ def _is_secret(_: object, field: "attrs.Attribute[str]", value: str) -> None:
         raise ValueError(f"{field.alias} must be of visible ASCII characters only, without spaces or line breaks")
 
 
-def _is_scheme(_: object, __: "attrs.Attribute[str]", value: str) -> None:
+def _is_scheme(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
     """Show nothing: a key may stand in the wrong place."""
     if value not in ("hash", "signature"):
         raise ValueError("scheme must be 'hash' or 'signature'")

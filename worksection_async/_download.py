@@ -8,7 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import unquote
 
 import anyio.to_thread
@@ -82,7 +82,7 @@ class Download:
             with TemporaryFile() as whole:  # an attempt that fails must not leave its part in the caller's file
                 size = await self._copy(answer.chunks(), whole, total)
                 whole.seek(0)
-                await anyio.to_thread.run_sync(shutil.copyfileobj, whole, self.to)
+                await anyio.to_thread.run_sync(_copy_whole, whole, self.to)
             return None, size
         path = self._path(Path(self.to), name)
         with _temporary(path.parent) as file:
@@ -110,6 +110,10 @@ class Download:
 def _check(path: Path, *, overwrite: bool, sent: bool) -> None:
     if path.exists() and not overwrite:
         raise InvalidCall("download", f"{path.name} is there already; overwrite=True replaces it", sent=sent)
+
+
+def _copy_whole(source: IO[bytes], target: BinaryIO) -> None:
+    shutil.copyfileobj(source, target)
 
 
 @contextlib.contextmanager

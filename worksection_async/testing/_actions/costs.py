@@ -12,7 +12,8 @@ from ..records import Cost, Project, Task, User
 from .call import Call, action
 
 _PROJECT: dict[str, Field[Cost]] = {"project": Field("number", lambda cost: cost.task.project.id)}
-_FIELDS: dict[str, Field[Cost]] = _PROJECT | {
+_FIELDS: dict[str, Field[Cost]] = {
+    **_PROJECT,
     "id": Field("number", lambda cost: cost.task.id),
     "task": Field("number", lambda cost: cost.task.id),
     "comment": Field("text", lambda cost: cost.comment),

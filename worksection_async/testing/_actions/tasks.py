@@ -78,6 +78,7 @@ def post_task(call: Call) -> Record:
     project, parent = call.project, _parent(call)
     settings = _settings(call)
     uploads = [*call.attachments, *_uploaded(call)]
+    more: dict[str, Any] = {"assignee": project.executive} | settings
     task = call.world.add_task(
         project,
         call.params.text("title"),
@@ -86,7 +87,7 @@ def post_task(call: Call) -> Record:
         text=call.written_text(),
         subscribers=call.users("subscribe"),
         hidden=call.users("hidden"),
-        **{"assignee": project.executive} | settings,
+        **more,
     )
     for upload in uploads:
         call.world.add_file(task, upload.name, upload.content, author=task.author)
