@@ -15,9 +15,11 @@
 
 from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash
+from ._bucket import TokenBucket
 from ._download import DownloadedFile
 from ._files import Attachment
-from ._limiter import Lane, Statistics, TokenBucket
+from ._limiter import Limiter, Statistics
+from ._queue import Lane, Waiting
 from ._session import Session
 
 __all__ = [
@@ -26,9 +28,11 @@ __all__ = [
     "Attachment",
     "DownloadedFile",
     "Lane",
+    "Limiter",
     "Session",
     "Statistics",
     "TokenBucket",
+    "Waiting",
     "errors",
     "legacy_page_hash",
     "models",

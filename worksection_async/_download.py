@@ -3,9 +3,10 @@
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile, _TemporaryFileWrapper
+from tempfile import NamedTemporaryFile, TemporaryFile, _TemporaryFileWrapper
 from typing import BinaryIO, cast
 from urllib.parse import unquote
 
@@ -24,7 +25,12 @@ Progress = Callable[[int, int | None], object]
 LONGEST_NAME = 200
 """Bytes of a file's name, so that any file system takes it."""
 
-RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+LONGEST_SUFFIX = 20
+"""Characters after which what follows a full stop is no file type any more, but a part of a sentence."""
+
+RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?")
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069<>:\"|?*]")
+"""Control characters, those that turn the direction of writing included, and what Windows takes for something else."""
 
 
 @attrs.frozen
@@ -48,6 +54,15 @@ class Download:
     progress: Progress | None
     overwrite: bool
 
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.to, str | os.PathLike):
+            return
+        path = Path(self.to)
+        if not path.is_dir():
+            _check(path, overwrite=self.overwrite, sent=False)
+        if not path.is_dir() and not path.parent.is_dir():
+            raise InvalidCall("download", f"there is no folder {path.parent}")
+
     async def receive(self, answer: Answer) -> DownloadedFile:
         """Save what *answer* brings; an error disguised as a file is raised as what it is."""
         disposition = answer.headers.get("content-disposition")
@@ -63,7 +78,11 @@ class Download:
         length = answer.headers.get("content-length", "")
         total = int(length) if length.isdecimal() and "content-encoding" not in answer.headers else None
         if not isinstance(self.to, str | os.PathLike):
-            return None, await self._copy(answer.chunks(), self.to, total)
+            with TemporaryFile() as whole:  # an attempt that fails must not leave its part in the caller's file
+                size = await self._copy(answer.chunks(), whole, total)
+                whole.seek(0)
+                await anyio.to_thread.run_sync(shutil.copyfileobj, whole, self.to)
+            return None, size
         path = self._path(Path(self.to), name)
         with _temporary(path.parent) as file:
             size = await self._copy(answer.chunks(), cast(BinaryIO, file), total)
@@ -72,8 +91,7 @@ class Download:
 
     def _path(self, to: Path, name: str) -> Path:
         path = to / name if to.is_dir() else to
-        if path.exists() and not self.overwrite:
-            raise InvalidCall("download", f"{path.name} is there already; overwrite=True replaces it")
+        _check(path, overwrite=self.overwrite, sent=True)
         return path
 
     async def _copy(self, chunks: AsyncIterator[bytes], file: BinaryIO, total: int | None) -> int:
@@ -86,6 +104,11 @@ class Download:
         if total is not None and done != total:
             raise TransportError("download", f"{done} of {total} bytes arrived", sent=True)
         return done
+
+
+def _check(path: Path, *, overwrite: bool, sent: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InvalidCall("download", f"{path.name} is there already; overwrite=True replaces it", sent=sent)
 
 
 @contextlib.contextmanager
@@ -108,11 +131,13 @@ def safe_name(disposition: str) -> str:
     extended = re.search(r"filename\*\s*=\s*[\w-]*'[^']*'([^;\s]+)", disposition)
     plain = re.search(r'filename\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;\s]+))', disposition)
     name = unquote(extended[1]) if extended else (plain[1] or plain[2] or "") if plain else ""
-    name = re.sub(r"[\x00-\x1f\x7f<>:\"|?*]", "_", re.split(r"[/\\]", name)[-1]).strip(" .")
+    name = UNSAFE.sub("_", re.split(r"[/\\]", name)[-1]).strip(" .")
     if not name or RESERVED.fullmatch(name):
         name = f"file_{name}".rstrip("_")
-    suffix = Path(name).suffix[:20]
-    return _cut(name.removesuffix(suffix), LONGEST_NAME - len(suffix.encode())) + suffix
+    suffix = Path(name).suffix
+    if len(suffix) > LONGEST_SUFFIX:
+        suffix = ""
+    return (_cut(name.removesuffix(suffix), LONGEST_NAME - len(suffix.encode())) + suffix).rstrip(" .")
 
 
 def _cut(text: str, size: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,7 +15,7 @@ import attrs
 import httpx
 
 from ._request import Request
-from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError
+from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError, masked
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to reach the service: less than a call's whole time, so that another attempt can be made."""
@@ -62,14 +62,17 @@ class Http:
         self._closed = False
 
     @contextlib.asynccontextmanager
-    async def exchange(self, request: Request, timeout: float, *, total: bool = True) -> AsyncIterator[Answer]:
+    async def exchange(
+        self, request: Request, timeout: float, *, total: bool = True, on_sent: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[Answer]:
         """Send *request*; raises `TransportError` for whatever goes wrong on the way there or back.
 
         Args:
             request: What to send.
             timeout: Seconds for all of it, or, where not *total*, for each read and write.
+            on_sent: Called when the first byte is about to leave, by transports that tell.
         """
-        progress = _Progress()
+        progress = _Progress(on_sent)
         failure: WorksectionError | None = None
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
             try:
@@ -82,8 +85,15 @@ class Http:
         if scope.cancelled_caught:
             failure = CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
         if failure is not None:
-            # Raised here and not above: an httpx error in its context would bring the signed URL along.
-            raise failure
+            try:
+                raise failure
+            finally:
+                # An httpx error in its context would bring the signed URL along.
+                failure.__context__ = None
+
+    def open(self) -> None:
+        """Make ready to send: the first time it takes a while (certificates are loaded), and a turn must not age."""
+        self._client()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -132,13 +142,16 @@ class _Discreet(httpx.URL):
 class _Progress:
     """How far a request got, as the transport tells it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_sent: Callable[[], Awaitable[None]]) -> None:
+        self._on_sent = on_sent
         self._connecting = False
         self._sent = False
 
     async def __call__(self, event: str, _: object) -> None:
         self._connecting = self._connecting or event.startswith("connection.")
-        self._sent = self._sent or event.endswith("send_request_headers.started")
+        if event.endswith("send_request_headers.started"):
+            self._sent = True
+            await self._on_sent()
 
     @property
     def may_have_arrived(self) -> bool:
@@ -163,4 +176,4 @@ def _translated(action: str, exc: httpx.HTTPError, progress: _Progress) -> Works
     sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
     kind = CallTimeout if isinstance(exc, httpx.TimeoutException) else TransportError
     what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return kind(action, what, sent=sent)
+    return kind(action, masked(what), sent=sent)

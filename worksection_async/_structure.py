@@ -1,7 +1,7 @@
 """Decoded JSON → models, by cattrs: one hook per format, one per model, a path for what does not fit.
 
-A record is read strictly first. Only where that fails are the service's older and looser habits considered
-(nulls, running numbers for keys, no id beside a page), so that they cost nothing where they do not occur.
+A glance tells whether a record shows one of the service's older and looser habits (nulls, keys without a field, no
+id beside a page, …). Only then is it rewritten, once, so that the habits cost nothing where they do not occur.
 """
 
 import datetime as dt
@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
-from cattrs.gen import make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
 from . import _wire as wire
-from .models import Model
+from .models import Model, ProjectRef, TaskRef
 from .models._base import NO_EXTRA, Clock, Hours, Seconds
 
 T = TypeVar("T")
@@ -53,6 +53,8 @@ class Structure:
         """*value* as a model; raises `Malformed` with the place under *path*."""
         try:
             return self.record(cls)(value)
+        except RecursionError:
+            raise Malformed(path, "nested too deeply") from None
         except Exception:  # noqa: BLE001
             # Values come from outside and hooks are many: whatever went wrong, it is the reply that is.
             raise self._explained(path, value, cls) from None
@@ -62,12 +64,12 @@ class Structure:
             _converter(self._tz, detailed=True).structure(value, cls)
         except Exception as exc:  # noqa: BLE001
             reason, _, place = transform_error(exc, path, _reason)[0].rpartition(" @ ")
-            return Malformed(place, reason)
+            return Malformed(re.sub(r"_(?=[.\[]|$)", "", place), reason)  # from_ is from on the wire
         return Malformed(path, "unreadable")
 
 
 def _reason(exc: BaseException, _: object) -> str:
-    return "required key missing" if isinstance(exc, KeyError) else str(exc) or type(exc).__name__
+    return "required key missing" if isinstance(exc, KeyError) else f"{exc!s:.200}" or type(exc).__name__
 
 
 @functools.lru_cache(maxsize=16)
@@ -90,7 +92,7 @@ def _converter(tz: dt.tzinfo | None, *, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(_is_optional, functools.partial(_optional, converter))
     converter.register_structure_hook_func(_is_open_enum, wire.from_str)
     converter.register_structure_hook_factory(_is_tuple, functools.partial(_tuple, converter))
-    converter.register_structure_hook_factory(_is_map, functools.partial(_map, converter))
+    converter.register_structure_hook_factory(_is_map, functools.partial(_map, converter, detailed=detailed))
     converter.register_structure_hook_factory(_is_model, functools.partial(_model, converter, detailed=detailed))
     return converter
 
@@ -107,8 +109,19 @@ def _is_optional(type_: Any) -> bool:
 
 
 def _optional(converter: Converter, type_: Any) -> Hook:
-    """As if it were not: `_looser` takes out what stands for nothing."""
-    return converter.get_structure_hook(Union[tuple(arg for arg in get_args(type_) if arg is not type(None))])  # noqa: UP007
+    """As if it were not: `_looser` takes out what stands for nothing. Only dates have a nothing of their own."""
+    given: Any = Union[tuple(arg for arg in get_args(type_) if arg is not type(None))]  # noqa: UP007
+    hook: Hook = converter.get_structure_hook(given)
+    return functools.partial(_or_never, hook) if given in (dt.date, dt.datetime) else hook
+
+
+def _or_never(hook: Hook, value: Any, _: Any = None) -> Any:
+    try:
+        return hook(value, None)
+    except ValueError:
+        if value.startswith("0000-00-00"):
+            return None
+        raise
 
 
 def _is_open_enum(type_: Any) -> bool:
@@ -138,13 +151,12 @@ def _is_map(type_: Any) -> bool:
     return get_origin(type_) is dict
 
 
-def _map(converter: Converter, type_: Any) -> Hook:
-    key_type, value_type = get_args(type_)
-    key_hook, value_hook = converter.get_structure_hook(key_type), converter.get_structure_hook(value_type)
+def _map(converter: Converter, type_: Any, *, detailed: bool) -> Hook:
+    build = make_mapping_structure_fn(type_, converter, detailed_validation=detailed)
 
-    def structure(value: Any, _: Any) -> dict[Any, Any]:
+    def structure(value: Any, _: Any) -> Any:
         if type(value) is dict:
-            return {key_hook(key, None): value_hook(each, None) for key, each in value.items()}
+            return build(value, type_)
         if value in ([], "", None):
             return {}
         raise TypeError(f"an object expected, not {value!r:.40}")
@@ -168,19 +180,23 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
     known = frozenset(field.name.rstrip("_") for field in fields)
     also = {alias: field.name for field in fields for alias in field.metadata.get("also", ())}
 
+    by_page = issubclass(cls, ProjectRef | TaskRef)
+
     def structure(record: Any, _: Any = None) -> Any:
-        try:
-            if known.issuperset(record):
-                return build(record, cls)
-        except Exception:  # noqa: BLE001, S110
-            pass  # what is wrong with it comes out below
+        if type(record) is dict and known.issuperset(record) and not is_loose(record):
+            return build(record, cls)
         return carefully(record)
 
+    def is_loose(record: dict[str, Any]) -> bool:
+        values = record.values()
+        unnamed = by_page and "id" not in record
+        return unnamed or None in values or "" in values or type(record.get("tags")) is list
+
     def carefully(record: Any) -> Any:
-        if type(record) is not dict:
+        if type(record) is not dict and record != []:
             raise TypeError(f"an object expected, not {record!r:.40}")
         record = {also.get(key, key) if also.get(key) not in record else key: record[key] for key in record}
-        looser, left = _looser(record, known, texts)
+        looser, left = _looser(record, known, texts, by_page=by_page)
         return attrs.evolve(build(looser, cls), extra=left)
 
     return _shared(structure, tuple(known)) if len(fields) <= SHARED_FIELDS else structure
@@ -199,15 +215,16 @@ def _shared(structure: Hook, keys: tuple[str, ...]) -> Hook:
     def remember(record: Any, _: Any = None) -> Any:
         try:
             key = values(record)
-            if len(record) != len(keys):
-                return structure(record)
-            return seen[key]
-        except (KeyError, TypeError):
+            model = seen.get(key)
+        except (KeyError, TypeError):  # not all keys are there, or values are composed: too rare to remember
+            return structure(record)
+        if len(record) != len(keys):
+            return structure(record)
+        if model is None:
             model = structure(record)
-        if len(record) == len(keys) and not model.extra:
             if len(seen) >= SHARED_RECORDS:
                 seen.clear()
-            seen[values(record)] = model
+            seen[key] = model
         return model
 
     return remember
@@ -225,7 +242,9 @@ def _is_text(type_: Any) -> bool:
     return type_ is str or str in get_args(type_)
 
 
-def _looser(record: dict[str, Any], known: frozenset[str], texts: frozenset[str]) -> tuple[dict[str, Any], Any]:
+def _looser(
+    record: dict[str, Any], known: frozenset[str], texts: frozenset[str], *, by_page: bool
+) -> tuple[dict[str, Any], Any]:
     """*record* as most replies would have it, and what fits no field.
 
     A null, or an empty string where no text belongs, means absent; the older API names tasks and projects by their
@@ -240,6 +259,6 @@ def _looser(record: dict[str, Any], known: frozenset[str], texts: frozenset[str]
     if isinstance(tags := looser.get("tags"), list) and tags and all(isinstance(tag, str) for tag in tags):
         left["tags"] = looser.pop("tags")
     page = re.fullmatch(r"/project/(?:\d+/)*?(\d+)/", str(looser.get("page")))
-    if page and "id" in known and "id" not in looser:
+    if page and by_page and "id" not in looser:
         looser["id"] = page[1]
     return looser, left or NO_EXTRA

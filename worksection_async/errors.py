@@ -24,6 +24,7 @@ reached the service. None carries a key, a token or a signature.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 __all__ = [
@@ -43,6 +44,11 @@ __all__ = [
     "WaitTooLong",
     "WorksectionError",
 ]
+
+
+def masked(text: str) -> str:
+    """*text* from outside, without anything that is long enough to be a key, a token or a signature."""
+    return re.sub(r"[\w.\-+/=]{24,}", "…", text)
 
 
 class WorksectionError(Exception):
@@ -71,10 +77,13 @@ def _restored(cls: type[WorksectionError], args: tuple[object, ...], facts: dict
 
 
 class InvalidCall(WorksectionError, ValueError):
-    """The arguments cannot be what is meant; nothing was sent. The caller's fault."""
+    """The arguments cannot be what is meant; nothing was sent. The caller's fault.
 
-    def __init__(self, action: str, complaint: str) -> None:
-        super().__init__(action, f"{complaint} (nothing was sent)", sent=False)
+    Only that a folder already has the file that is downloaded turns out later.
+    """
+
+    def __init__(self, action: str, complaint: str, *, sent: bool = False) -> None:
+        super().__init__(action, complaint if sent else f"{complaint} (nothing was sent)", sent=sent)
 
 
 class WaitTooLong(WorksectionError):
@@ -115,7 +124,11 @@ class UnexpectedReply(WorksectionError):
 
     def __init__(self, action: str, path: str, reason: str, *, http_status: int, excerpt: str = "") -> None:
         shown = f"; it begins {excerpt!r}" if excerpt else ""
-        super().__init__(action, f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}", sent=True)
+        super().__init__(
+            action,
+            f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}; the request may have been carried out",
+            sent=True,
+        )
         self.path = path
         self.http_status = http_status
 
@@ -147,7 +160,7 @@ class ApiError(WorksectionError):
     ) -> None:
         said = f"{message} ({details})" if details else message
         advice = f" {hint}" if hint else ""
-        super().__init__(action, f"the service refused: {said}.{advice}", sent=True)
+        super().__init__(action, f"the service refused: {said.removesuffix('.')}.{advice}", sent=True)
         self.code = code
         self.message = message
         self.details = details
