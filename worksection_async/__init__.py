@@ -17,6 +17,7 @@ from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash
 from ._bucket import TokenBucket
 from ._download import DownloadedFile
+from ._file_bucket import FileTokenBucket
 from ._files import Attachment
 from ._limiter import Limiter, Statistics
 from ._queue import Lane, Waiting
@@ -27,6 +28,7 @@ __all__ = [
     "ApiKey",
     "Attachment",
     "DownloadedFile",
+    "FileTokenBucket",
     "Lane",
     "Limiter",
     "Session",

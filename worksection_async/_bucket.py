@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from ._limiter import Limiter
-from ._pace import Pace, Slot
+from ._pace import TICK, Pace, Slot
+from ._queue import Waiter
 from ._service import REQUESTS_PER_SECOND
 
 
@@ -25,6 +26,16 @@ class TokenBucket(Limiter):
     ) -> None:
         super().__init__(rate, burst, clock)
         self._pace = Pace(self._interval, burst)
+
+    def _take_free(self, waiter: Waiter) -> bool:
+        now = self._clock()
+        if self._pace.next_free(now) > TICK:
+            return False
+        waiter.slot, _ = self._pace.visit(None, now)
+        waiter.granted_at = now
+        self._started = min(self._started, now)
+        self._count(now)
+        return True
 
     async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
         with self._lock:

@@ -90,6 +90,13 @@ class Limiter(ABC):
     async def _refuse(self, retry_after: float | None) -> None:
         """Keep away for *retry_after* seconds, or an interval, and keep more distance from then on."""
 
+    def bind(self, account: str) -> None:  # noqa: B027  # only some have to know
+        """A session of *account* uses this limiter."""
+
+    def _take_free(self, waiter: Waiter) -> bool:  # noqa: ARG002
+        """Give *waiter* a turn at once, if that can be done without waiting for anything; under the lock."""
+        return False
+
     # What callers do
 
     async def acquire(
@@ -108,7 +115,10 @@ class Limiter(ABC):
             action: Whose turn it is, for the error.
             on_wait: Called with a `Waiting` when the wait begins and whenever its position has changed.
         """
-        return await self.wait(self.enter(lane, max_wait=max_wait, action=action, on_wait=on_wait), max_wait, action)
+        waiter = self.enter(lane, max_wait=max_wait, action=action, on_wait=on_wait)
+        if waiter.granted_at is not None:
+            return waiter.granted_at
+        return await self.wait(waiter, max_wait, action)
 
     def enter(
         self,
@@ -125,9 +135,12 @@ class Limiter(ABC):
             raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
         waiter = Waiter(lane, on_wait)
         with self._lock:
+            if not len(self._queue) and self._take_free(waiter):
+                return waiter
             self._drop_gone_leader()
             if max_wait is not None and (eta := self._forecast(self._queue.ahead_of(lane))) > max_wait:
                 raise WaitTooLong(action, eta, max_wait)
+            waiter.stand()
             self._queue.add(waiter)
             self._leader = self._leader or waiter
             self._started = min(self._started, self._clock())

@@ -44,8 +44,12 @@ class Waiter:
         self.granted_at: float | None = None
         self.slot: Slot | None = None
         self._event: anyio.Event | None = None
-        self._loop: Any = anyio.lowlevel.current_token().native_token
+        self._loop: Any = None
         self._is_woken = False
+
+    def stand(self) -> None:
+        """It has to wait: in this event loop."""
+        self._loop = anyio.lowlevel.current_token().native_token
 
     @property
     def is_gone(self) -> bool:

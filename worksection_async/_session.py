@@ -107,6 +107,7 @@ class Session(Endpoints):
         self._origin = origin_of(account)
         self._auth = auth
         self._limiter = limiter or shared(self._origin)
+        self._limiter.bind(self._origin)
         self._http = Http(self._origin, transport)
         self._structure = Structure(tz)
         self._reads = Reads(self._limiter, time.monotonic)
