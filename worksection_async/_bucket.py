@@ -51,9 +51,9 @@ class TokenBucket(Limiter):
             now = self._clock()
             self._pace.push(now + pause, now)
 
-    async def _refuse(self, retry_after: float | None) -> None:
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
         with self._lock:
-            self._pace.refused(retry_after, self._clock())
+            self._pace.refused(retry_after, self._clock(), unevenness)
 
     def _next_slot(self, now: float) -> float:
         return max(0.0, self._due - now) if self._held is not None else self._pace.next_free(now)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STATE = struct.Struct("<5d")
+STATE = struct.Struct("<6d")
 CHECKSUM = struct.Struct("<I")
 
 LOCK_TIMEOUT = 10.0
@@ -79,8 +79,8 @@ class FileTokenBucket(Limiter):
     async def _push(self, pause: float) -> None:
         self._with_pace(lambda pace, now: pace.push(now + pause, now))
 
-    async def _refuse(self, retry_after: float | None) -> None:
-        self._with_pace(lambda pace, now: pace.refused(retry_after, now))
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        self._with_pace(lambda pace, now: pace.refused(retry_after, now, unevenness))
 
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""
@@ -102,7 +102,7 @@ class FileTokenBucket(Limiter):
 
 
 def _packed(pace: Pace) -> bytes:
-    state = STATE.pack(pace.free, pace.last, pace.shift, pace.barrier, pace.margin)
+    state = STATE.pack(pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor)
     return state + CHECKSUM.pack(zlib.crc32(state))
 
 
@@ -113,7 +113,5 @@ def _unpacked(content: bytes) -> Pace | None:
     state, checksum = content[: STATE.size], content[STATE.size :]
     if len(content) != STATE.size + CHECKSUM.size or CHECKSUM.unpack(checksum)[0] != zlib.crc32(state):
         return None
-    free, last, shift, barrier, margin = STATE.unpack(state)
-    if any(map(math.isnan, (free, last, shift, barrier, margin))):
-        return None
-    return Pace(1.0, free=free, last=last, shift=shift, barrier=barrier, margin=margin)
+    numbers = STATE.unpack(state)
+    return None if any(map(math.isnan, numbers)) else Pace(1.0, 1, *numbers)

@@ -23,6 +23,9 @@ from .errors import WaitTooLong
 
 MINUTE = 60.0
 
+TRIPS = 20
+"""Answers whose unevenness counts."""
+
 LATE = 0.002
 """Part of the interval by which a request may leave late without a word about it."""
 
@@ -66,6 +69,7 @@ class Limiter(ABC):
         self._grants: deque[float] = deque()
         self._started = math.inf
         self._least_lag = math.inf
+        self._trips: deque[float] = deque(maxlen=TRIPS)
         self._granted = self._refused = self._saved = 0
         self._margin = 0.0
 
@@ -87,7 +91,7 @@ class Limiter(ABC):
         """Let nobody go for *pause* seconds."""
 
     @abstractmethod
-    async def _refuse(self, retry_after: float | None) -> None:
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
         """Keep away for *retry_after* seconds, or an interval, and keep more distance from then on."""
 
     def bind(self, account: str) -> None:  # noqa: B027  # only some have to know
@@ -172,7 +176,12 @@ class Limiter(ABC):
     async def refused(self, retry_after: float | None = None) -> None:
         """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
         self._refused += 1
-        await self._refuse(retry_after)
+        unevenness = max(self._trips) - min(self._trips) if self._trips else 0.0
+        await self._refuse(retry_after, unevenness)
+
+    def answered(self, seconds: float) -> None:
+        """A request was answered so long after it had been sent; after a refusal, the unevenness of this counts."""
+        self._trips.append(seconds)
 
     def promote(self, waiter: Waiter, lane: Lane) -> None:
         """Let *waiter* stand in *lane*, if that is better than the one it stands in."""

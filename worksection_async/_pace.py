@@ -11,17 +11,23 @@ import math
 
 import attrs
 
-FIRST_MARGIN = 0.01
-"""Part of the interval that is kept back at the start: arrivals are not as even as sends."""
+FIRST_MARGIN = 0.08
+"""Part of the interval that is kept back at the start: the first request takes longer to arrive than the next."""
 
-LEAST_MARGIN = 0.005
-MOST_MARGIN = 0.25
+LEAST_MARGIN = 0.01
+MOST_MARGIN = 0.75
 
-DECAY = 0.98
-"""What is left of the margin after a call that went well."""
+DECAY = 0.85
+"""What is left of the margin after a call that went well, until it is at its floor."""
+
+FLOOR_DECAY = 0.999
+"""What is left of the floor, which refusals have raised."""
 
 GROWTH = 2.0
-"""What a refusal makes of the margin."""
+"""What a refusal makes of the margin, at least."""
+
+SAFETY = 1.1
+"""How much more than the recent unevenness of answers is kept back after a refusal."""
 
 TICK = 1e-9
 """Seconds that do not count: times are sums of floats."""
@@ -53,7 +59,9 @@ class Pace:
     barrier: float = -math.inf
     """Real time before which nobody goes."""
     margin: float = FIRST_MARGIN
-    """Part of the interval that is kept back."""
+    """Part of the interval that is kept back: arrivals are not as even as sends."""
+    floor: float = LEAST_MARGIN
+    """What the margin decays to."""
 
     def reserve(self, now: float) -> Slot:
         """The next slot."""
@@ -78,7 +86,8 @@ class Pace:
         """Go. Where that is late, all further slots are later by as much."""
         self.last = max(self.last, slot.at)
         self.shift = max(self.shift, now - slot.at)
-        self.margin = max(LEAST_MARGIN, self.margin * DECAY)
+        self.floor = max(LEAST_MARGIN, self.floor * FLOOR_DECAY)
+        self.margin = max(self.floor, self.margin * DECAY)
 
     def give_back(self, slot: Slot) -> None:
         """Let somebody else have *slot*, if nobody reserved one behind it."""
@@ -92,9 +101,14 @@ class Pace:
         self.free = max(self.free, until - self.shift)
         self.barrier = max(self.barrier, until)
 
-    def refused(self, retry_after: float | None, now: float) -> None:
-        """The service said that a call came too soon: keep away for a while, and keep more distance from then on."""
-        self.margin = min(MOST_MARGIN, self.margin * GROWTH)
+    def refused(self, retry_after: float | None, now: float, unevenness: float = 0.0) -> None:
+        """The service said that a call came too soon: keep away for a while, and keep more distance from then on.
+
+        *unevenness* is by how many seconds the way there and back has differed lately.
+        """
+        wanted = max(self.floor * GROWTH, unevenness * SAFETY / self.interval)
+        self.floor = min(MOST_MARGIN, wanted)
+        self.margin = max(self.margin, self.floor)
         pause = self.interval if retry_after is None else min(retry_after, LONGEST_PUSH)
         self.push(now + pause, now)
 

@@ -262,6 +262,7 @@ class Session(Endpoints):
             on_sent = functools.partial(self._limiter.sent, granted_at)
             try:
                 async with self._http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
+                    self._limiter.answered(anyio.current_time() - started)
                     return await receive(answer)
             except WorksectionError as error:
                 if in_doubt and is_settled(action, error):

@@ -17,7 +17,7 @@ except ImportError as exc:
 
 from ._bucket import TokenBucket
 from ._limiter import Limiter
-from ._pace import DECAY, FIRST_MARGIN, GROWTH, LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, TICK, Slot
+from ._pace import DECAY, FIRST_MARGIN, FLOOR_DECAY, GROWTH, LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, SAFETY, TICK, Slot
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
@@ -39,13 +39,14 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local op, interval = ARGV[1], tonumber(ARGV[2])
 local first, least, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local decay, growth, tick = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local decay, floor_decay = tonumber(ARGV[6]), tonumber(ARGV[7])
+local growth, tick = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local never = -math.huge
-local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin')
+local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor')
 local free, last = tonumber(state[1]) or never, tonumber(state[2]) or never
 local shift, barrier = tonumber(state[3]) or 0, tonumber(state[4]) or never
-local margin = tonumber(state[5]) or first
+local margin, floor = tonumber(state[5]) or first, tonumber(state[6]) or least
 if last + shift > now + 1 then -- the server's clock was set back
   free, last, shift, barrier = now + interval, never, 0, never
 end
@@ -57,7 +58,7 @@ local function push(pause)
   barrier = math.max(barrier, now + pause)
 end
 
-local at, till, wait = tonumber(ARGV[9]), tonumber(ARGV[10]), 0
+local at, till, wait = tonumber(ARGV[10]), tonumber(ARGV[11]), 0
 if op == 'advance' then
   if not at or at <= last then
     at = math.max(free, now - shift)
@@ -69,14 +70,16 @@ if op == 'advance' then
     wait = 0
     last = math.max(last, at)
     shift = math.max(shift, now - at)
-    margin = math.max(least, margin * decay)
+    floor = math.max(least, floor * floor_decay)
+    margin = math.max(floor, margin * decay)
   end
 elseif op == 'give_back' then
   if free == till then free = at end
 elseif op == 'push' then
   push(at)
 elseif op == 'refuse' then
-  margin = math.min(most, margin * growth)
+  floor = math.min(most, math.max(floor * growth, till / interval))
+  margin = math.max(margin, floor)
   push(at or interval)
 end
 
@@ -85,8 +88,8 @@ local function text(number)
   return string.format('%.17g', number)
 end
 redis.call('HSET', KEYS[1], 'free', text(free), 'last', text(last), 'shift', text(shift),
-           'barrier', text(barrier), 'margin', text(margin))
-redis.call('EXPIRE', KEYS[1], ARGV[11])
+           'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor))
+redis.call('EXPIRE', KEYS[1], ARGV[12])
 return {text(at or 0), text(till or 0), text(wait), text(margin)}
 """
 """`Pace` as the server has to know it, with the server's clock: one key, one round trip."""
@@ -155,15 +158,16 @@ class RedisTokenBucket(Limiter):
         with contextlib.suppress(TransportError):  # the next call will say so
             await self._run("push", pause, "")
 
-    async def _refuse(self, retry_after: float | None) -> None:
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        pause = "" if retry_after is None else min(retry_after, LONGEST_PUSH)
         with contextlib.suppress(TransportError):
-            await self._run("refuse", "" if retry_after is None else min(retry_after, LONGEST_PUSH), "")
+            await self._run("refuse", pause, unevenness * SAFETY)
 
     def _is_out(self) -> bool:
         return self._substitute is not None and self._clock() < self._out_until
 
     async def _run(self, op: str, at: float | str, till: float | str) -> tuple[float, ...]:
-        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, GROWTH, TICK]
+        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]
         arguments = [op, *map(_exact, [self._interval, *constants, at, till, KEPT])]
         visit = functools.partial(self._script, keys=[self._key or "worksection-async"], args=arguments)
         failure = None
