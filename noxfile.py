@@ -42,14 +42,14 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=PRESENT)
 def tests(session: nox.Session) -> None:
     """Run the tests, on every supported Python that is here."""
-    install(session, "tests", "cli", "testing")
+    install(session, "tests", "cli", "testing", "file", "redis")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=RUNNING)
 def types(session: nox.Session) -> None:
     """Check the types twice: mypy --strict and pyright."""
-    install(session, "types", "cli", "testing")
+    install(session, "types", "cli", "testing", "file", "redis")
     session.run("mypy")
     session.run("pyright")
 
@@ -72,14 +72,14 @@ def generate(session: nox.Session) -> None:
 @nox.session(python=RUNNING, default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation; every warning is an error."""
-    install(session, "docs", "cli", "testing")
+    install(session, "docs", "cli", "testing", "file", "redis")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
     """Measure the promises about speed, side by side with what they are compared to."""
-    install(session, "bench", "cli", "testing")
+    install(session, "bench", "cli", "testing", "file", "redis")
     session.run("python", "tests/bench/run.py", *session.posargs)
 
 

@@ -14,6 +14,7 @@ from worksection_async import Attachment, Session
 from worksection_async._actions import ACTIONS
 from worksection_async._call import prepare
 from worksection_async._files import Part, parts
+from worksection_async._queue import Waiter
 from worksection_async.errors import InvalidCall
 
 SessionWith = Callable[..., Session]
@@ -323,13 +324,13 @@ async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
 ) -> None:
     service = Service()
     session = session_with(service)
-    acquire, vanish = session.limiter.acquire, path.unlink
+    enter, vanish = session.limiter.enter, path.unlink
 
-    async def late(*args: Any, **options: Any) -> None:
-        await acquire(*args, **options)
+    def late(*args: Any, **options: Any) -> Waiter:
         vanish()
+        return enter(*args, **options)
 
-    monkeypatch.setattr(session.limiter, "acquire", late)
+    monkeypatch.setattr(session.limiter, "enter", late)
     with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
         await session.upload_files([path])
     assert service.parcels == []

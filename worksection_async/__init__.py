@@ -15,9 +15,12 @@
 
 from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash
+from ._bucket import TokenBucket
 from ._download import DownloadedFile
+from ._file_bucket import FileTokenBucket
 from ._files import Attachment
-from ._limiter import Lane, Statistics, TokenBucket
+from ._limiter import Limiter, Statistics
+from ._queue import Lane, Waiting
 from ._session import Session
 
 __all__ = [
@@ -25,10 +28,13 @@ __all__ = [
     "ApiKey",
     "Attachment",
     "DownloadedFile",
+    "FileTokenBucket",
     "Lane",
+    "Limiter",
     "Session",
     "Statistics",
     "TokenBucket",
+    "Waiting",
     "errors",
     "legacy_page_hash",
     "models",

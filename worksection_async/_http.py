@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import attrs
 import httpx
 
@@ -62,14 +63,17 @@ class Http:
         self._closed = False
 
     @contextlib.asynccontextmanager
-    async def exchange(self, request: Request, timeout: float, *, total: bool = True) -> AsyncIterator[Answer]:
+    async def exchange(
+        self, request: Request, timeout: float, *, total: bool = True, on_sent: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[Answer]:
         """Send *request*; raises `TransportError` for whatever goes wrong on the way there or back.
 
         Args:
             request: What to send.
             timeout: Seconds for all of it, or, where not *total*, for each read and write.
+            on_sent: Called when the first byte is about to leave, by transports that tell.
         """
-        progress = _Progress()
+        progress = _Progress(on_sent)
         failure: WorksectionError | None = None
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
             try:
@@ -88,6 +92,18 @@ class Http:
                 # An httpx error in its context would bring the signed URL along.
                 failure.__context__ = None
 
+    async def open(self) -> None:
+        """Make ready to send in this event loop: a turn must not age meanwhile.
+
+        The first time certificates are loaded, which would hold up the loop for tens of milliseconds.
+        """
+        if self._closed:
+            raise RuntimeError("the session is closed")
+        token = anyio.lowlevel.current_token()
+        if token not in self._clients:
+            client = await anyio.to_thread.run_sync(self._new_client)
+            self._clients.setdefault(token, client)
+
     async def aclose(self) -> None:
         self._closed = True
         clients, self._clients = self._clients, {}
@@ -98,14 +114,14 @@ class Http:
         """The client of the running event loop: connections do not outlive theirs."""
         if self._closed:
             raise RuntimeError("the session is closed")
-        token = anyio.lowlevel.current_token()
-        if token not in self._clients:
-            self._clients[token] = httpx.AsyncClient(
-                transport=self._transport,
-                limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_EXPIRY),
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            )
-        return self._clients[token]
+        return self._clients[anyio.lowlevel.current_token()]
+
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=self._transport,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_EXPIRY),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
 
     def _httpx_request(
         self, request: Request, timeout: float, progress: _Progress, files: contextlib.ExitStack
@@ -135,13 +151,16 @@ class _Discreet(httpx.URL):
 class _Progress:
     """How far a request got, as the transport tells it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_sent: Callable[[], Awaitable[None]]) -> None:
+        self._on_sent = on_sent
         self._connecting = False
         self._sent = False
 
     async def __call__(self, event: str, _: object) -> None:
         self._connecting = self._connecting or event.startswith("connection.")
-        self._sent = self._sent or event.endswith("send_request_headers.started")
+        if event.endswith("send_request_headers.started"):
+            self._sent = True
+            await self._on_sent()
 
     @property
     def may_have_arrived(self) -> bool:

@@ -1,289 +1,316 @@
-"""Waiting for a turn: one queue per account, shared by every session of the process, in whatever loop or thread.
+"""Waiting for a turn: one queue per bucket, for all sessions that share it, in whatever loop or thread they live.
 
-Nobody polls. Waiters stand in lanes; only the one at the head sleeps until the next slot, all others until they are
-woken, and which waiter is the head is decided when the slot comes (late binding), so that a better lane goes first
-and a cancelled waiter costs nothing.
+Nobody polls. One of those who wait, the leader, holds the only reservation of this queue and sleeps until it comes;
+who gets the turn is decided then, not before (late binding): a newcomer in a better lane goes first, and a cancelled
+call costs nothing. All others sleep until they are woken. A process holds one reservation at most, however many calls
+wait in it, so several that share a bucket take turns.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
-import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, get_args
 
 import anyio
-import anyio.lowlevel
 import attrs
 
-from ._service import REQUESTS_PER_SECOND
+from ._pace import Slot
+from ._queue import LANES, Lane, Queue, Waiter, Waiting
 from .errors import WaitTooLong
 
-Lane = Literal["interactive", "normal", "bulk"]
-"""How urgent a call is, most urgent first."""
+MINUTE = 60.0
 
-LANES: tuple[Lane, ...] = get_args(Lane)
+TRIPS = 20
+"""Answers whose unevenness counts."""
 
-PATIENCE = 8
-"""One turn in so many goes to whoever has waited longest, whatever the lane."""
+LAGS = 5
+"""Requests whose way from turn to wire tells how long it usually takes."""
 
-LONGEST_PUSH_BACK = 60.0
-"""Seconds at most that the service's own wishes can hold everybody up."""
+LATE = 0.002
+"""Part of the interval by which a request may leave late without a word about it."""
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Statistics:
     """A limiter at a moment."""
 
     waiting: dict[Lane, int]
     """Calls that wait, by lane."""
     next_slot: float
-    """Seconds until the next call can go."""
+    """Seconds until a newcomer could go, were there no queue."""
     granted: int
     """Turns given since the start."""
     refused: int
     """Times the service said that a call came too soon."""
+    saved: int
+    """Requests that were not needed: identical reads that were merged, or answered from memory."""
+    utilisation: float
+    """Part of the slots of the last minute (or since the first call) that were used here, 0 to 1."""
+    margin: float
+    """Part of the interval that is kept back; it grows when the service refuses and decays when it does not."""
 
 
-@attrs.define
-class Pace:
-    """When calls may go: a token bucket's arithmetic. It knows no clock and never sleeps.
+class Limiter(ABC):
+    """A queue in front of a bucket; the bucket itself is what the subclasses add."""
 
-    Spacing is strict: with a burst of one, two calls are never closer than the interval.
-    """
-
-    interval: float
-    burst: int = 1
-    _full_at: float = -math.inf
-    """When the bucket is full again."""
-    _not_before: float = -math.inf
-
-    def next_slot(self, now: float) -> float:
-        """The moment, *now* or later, at which a call may go."""
-        return max(now, self._not_before, self._full_at - (self.burst - 1) * self.interval)
-
-    def take(self, now: float) -> None:
-        """Use the slot at *now*."""
-        self._full_at = max(self._full_at, now) + self.interval
-
-    def push_back(self, until: float) -> None:
-        """Let nobody go before *until*."""
-        self._not_before = max(self._not_before, until)
-
-
-class Waiter:
-    """A call in the queue; `wake` can be called from any thread."""
-
-    def __init__(self, lane: Lane) -> None:
-        self.lane: Lane = lane
-        self.number = 0
-        self._woken = anyio.Event()
-        loop: Any = anyio.lowlevel.current_token().native_token
-        self._soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon  # asyncio or trio
-        self._is_closed = getattr(loop, "is_closed", None)
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether its event loop was closed under it; trio does not allow that."""
-        return self._is_closed is not None and self._is_closed()
-
-    def wake(self) -> None:
-        """Let it look again."""
-        self._soon(self._look)
-
-    def _look(self) -> None:
-        self._woken.set()
-
-    def forget(self) -> None:
-        """From here on, only a new call of `wake` counts."""
-        self._woken = anyio.Event()
-
-    async def nap(self, seconds: float) -> None:
-        with anyio.move_on_after(seconds):
-            await self._woken.wait()
-
-
-class Queue:
-    """Who goes next: better lanes first, first come first served inside a lane.
-
-    Every `PATIENCE`-th turn goes to whoever has waited longest, so that no lane waits forever.
-    """
-
-    def __init__(self) -> None:
-        self._lanes: dict[Lane, deque[Waiter]] = {lane: deque() for lane in LANES}
-        self._numbers = itertools.count()
-        self._turn = 0
-
-    def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
-
-    def add(self, waiter: Waiter) -> None:
-        waiter.number = next(self._numbers)
-        self._lanes[waiter.lane].append(waiter)
-
-    def discard(self, waiter: Waiter) -> None:
-        self._lanes[waiter.lane].remove(waiter)
-
-    def drop_gone(self) -> None:
-        while (head := self.head()) is not None and head.is_gone:
-            self.discard(head)
-
-    def head(self) -> Waiter | None:
-        firsts = [waiters[0] for waiters in self._lanes.values() if waiters]
-        if self._turn == PATIENCE - 1:
-            return min(firsts, key=lambda waiter: waiter.number, default=None)
-        return firsts[0] if firsts else None
-
-    def pop(self) -> None:
-        """Let the head go."""
-        if (head := self.head()) is not None:
-            self._lanes[head.lane].popleft()
-            self._turn = (self._turn + 1) % PATIENCE
-
-    def ahead_of(self, lane: Lane) -> int:
-        """How many go before a newcomer in *lane*, if nobody comes after it."""
-        better = sum(len(self._lanes[other]) for other in LANES[: LANES.index(lane) + 1])
-        return min(len(self), better + (self._turn + better) // (PATIENCE - 1))
-
-    def waiting(self) -> dict[Lane, int]:
-        return {lane: len(waiters) for lane, waiters in self._lanes.items()}
-
-
-class TokenBucket:
-    """Turns for all who share it: tasks, event loops and threads of one process.
-
-    Args:
-        rate: Requests per second.
-        burst: Requests that may go at once after a pause. The service counts strictly: leave it at one.
-        clock: Where the time comes from, in seconds.
-    """
-
-    def __init__(
-        self, rate: float = REQUESTS_PER_SECOND, burst: int = 1, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         if not 0 < rate < math.inf:
             raise ValueError(f"rate must be a positive number of requests per second, not {rate!r}")
         if burst < 1:
             raise ValueError(f"burst must be at least 1, not {burst!r}")
+        self._interval = 1 / rate
         self._clock = clock
         self._lock = threading.Lock()
-        self._pace = Pace(1 / rate, burst)
         self._queue = Queue()
-        self._granted = 0
-        self._refused = 0
+        self._leader: Waiter | None = None
+        self._held: Slot | None = None
+        self._due = -math.inf
+        self._pace_seen = self._interval
+        self._grants: deque[float] = deque()
+        self._started = math.inf
+        self._lags: deque[float] = deque(maxlen=LAGS)
+        self._trips: deque[float] = deque(maxlen=TRIPS)
+        self._granted = self._refused = self._saved = 0
+        self._margin = 0.0
 
     def __repr__(self) -> str:
-        return f"<TokenBucket {1 / self._pace.interval:g}/s, {len(self._queue)} waiting>"
+        return f"<{type(self).__name__} {1 / self._interval:g}/s, {len(self._queue)} waiting>"
 
-    async def acquire(self, lane: Lane = "normal", *, max_wait: float | None = None, action: str = "acquire") -> None:
-        """Wait for a turn and take it. Cancelled, it leaves the queue as if it had never been there.
+    # What a bucket does. Each call is one visit to it.
+
+    @abstractmethod
+    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
+        """Use *held*, or a new slot, if it has come; the slot, seconds until it comes (0: used), and the margin."""
+
+    @abstractmethod
+    async def _give_back(self, held: Slot) -> None:
+        """Let somebody else have *held*."""
+
+    @abstractmethod
+    async def _push(self, pause: float) -> None:
+        """Let nobody go for *pause* seconds."""
+
+    @abstractmethod
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        """Keep away for *retry_after* seconds, or an interval, and keep more distance from then on."""
+
+    def bind(self, account: str) -> None:  # noqa: B027  # only some have to know
+        """A session of *account* uses this limiter."""
+
+    def _take_free(self, waiter: Waiter) -> bool:  # noqa: ARG002
+        """Give *waiter* a turn at once, if that can be done without waiting for anything; under the lock."""
+        return False
+
+    # What callers do
+
+    async def acquire(
+        self,
+        lane: Lane = "normal",
+        *,
+        max_wait: float | None = None,
+        action: str = "acquire",
+        on_wait: Callable[[Waiting], object] | None = None,
+    ) -> float:
+        """Wait for a turn, take it, and return when that was. Cancelled, a call leaves as if it had never been there.
 
         Args:
             lane: How urgent it is.
             max_wait: Seconds to wait at most; where the forecast is longer, `WaitTooLong` is raised at once.
             action: Whose turn it is, for the error.
+            on_wait: Called with a `Waiting` when the wait begins and whenever its position has changed.
         """
-        waiter = self._enter(lane, max_wait, action)
-        if waiter is None:
-            return
+        waiter = self.enter(lane, max_wait=max_wait, action=action, on_wait=on_wait)
+        if waiter.granted_at is not None:
+            return waiter.granted_at
+        return await self.wait(waiter, max_wait, action)
+
+    def enter(
+        self,
+        lane: Lane = "normal",
+        *,
+        max_wait: float | None = None,
+        action: str = "acquire",
+        on_wait: Callable[[Waiting], object] | None = None,
+    ) -> Waiter:
+        """Stand in the queue; `wait` has to follow."""
+        if lane not in LANES:
+            raise ValueError(f"lane must be one of {', '.join(LANES)}, not {lane!r}")
+        if max_wait is not None and not max_wait >= 0:
+            raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
+        waiter = Waiter(lane, on_wait)
+        with self._lock:
+            if not len(self._queue) and self._take_free(waiter):
+                return waiter
+            self._drop_gone_leader()
+            if max_wait is not None and (eta := self._forecast(self._queue.ahead_of(lane))) > max_wait:
+                raise WaitTooLong(action, eta, max_wait)
+            waiter.stand()
+            self._queue.add(waiter)
+            self._leader = self._leader or waiter
+            self._started = min(self._started, self._clock())
+        return waiter
+
+    async def wait(self, waiter: Waiter, max_wait: float | None = None, action: str = "acquire") -> float:
+        """Wait for the turn of *waiter*."""
         give_up = math.inf if max_wait is None else self._clock() + max_wait
-        granted = False
         try:
-            while not granted:
-                waiter.forget()
-                granted, pause = self._advance(waiter)
-                left = give_up - self._clock()
-                if not granted and left <= 0:
-                    raise WaitTooLong(action, self.eta(lane), max_wait or 0.0)
-                if not granted:
-                    await waiter.nap(min(pause, left))
-        finally:
-            if not granted:
-                self._leave(waiter)
+            while waiter.granted_at is None:
+                pause = await self._lead() if self._leader is waiter else math.inf
+                if waiter.granted_at is None and pause > 0:
+                    self._report(waiter)
+                    self._check_patience(waiter, give_up, max_wait, action)
+                    await waiter.nap(min(pause, give_up - self._clock()))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._leave(waiter)
+            raise
+        return waiter.granted_at
+
+    async def sent(self, granted_at: float) -> None:
+        """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
+        lag = self._clock() - granted_at
+        self._lags.append(lag)
+        usual = min(self._lags) if len(self._lags) == self._lags.maxlen else 0.0
+        if lag - usual > LATE * self._interval:
+            await self._push(self._interval - usual)
+
+    async def refused(self, retry_after: float | None = None) -> None:
+        """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
+        self._refused += 1
+        unevenness = max(self._trips) - min(self._trips) if self._trips else 0.0
+        await self._refuse(retry_after, unevenness)
+
+    def answered(self, seconds: float) -> None:
+        """A request was answered so long after it had been sent; after a refusal, the unevenness of this counts."""
+        self._trips.append(seconds)
+
+    def promote(self, waiter: Waiter, lane: Lane) -> None:
+        """Let *waiter* stand in *lane*, if that is better than the one it stands in."""
+        with self._lock:
+            self._queue.promote(waiter, lane)
+
+    def saved_one(self) -> None:
+        """Count a request that was not needed."""
+        self._saved += 1
 
     def eta(self, lane: Lane = "normal") -> float:
         """Seconds a newcomer in *lane* would wait, as things stand."""
         with self._lock:
-            return self._forecast(lane)
+            return self._forecast(self._queue.ahead_of(lane))
+
+    def eta_of(self, waiter: Waiter) -> float:
+        """Seconds *waiter* has still to wait, as things stand."""
+        with self._lock:
+            return self._forecast(self._queue.position(waiter)) if waiter in self._queue else 0.0
 
     def statistics(self) -> Statistics:
         """How things stand."""
         with self._lock:
             now = self._clock()
+            self._forget_grants(now)
+            span = min(MINUTE, now - self._started)
             return Statistics(
                 waiting=self._queue.waiting(),
-                next_slot=self._pace.next_slot(now) - now,
+                next_slot=self._next_slot(now),
                 granted=self._granted,
                 refused=self._refused,
+                saved=self._saved,
+                utilisation=min(1.0, len(self._grants) * self._interval / span) if span > self._interval else 0.0,
+                margin=self._margin,
             )
 
-    def refused(self, retry_after: float | None = None) -> None:
-        """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
-        with self._lock:
-            self._refused += 1
-            pause = self._pace.interval if retry_after is None else min(retry_after, LONGEST_PUSH_BACK)
-            self._pace.push_back(self._clock() + pause)
+    # The leader's work; what touches the queue happens under the lock.
 
-    def _enter(self, lane: Lane, max_wait: float | None, action: str) -> Waiter | None:
-        """Take a free slot (None), or a place in the queue."""
-        if lane not in LANES:
-            raise ValueError(f"lane must be one of {', '.join(LANES)}, not {lane!r}")
-        if max_wait is not None and not max_wait >= 0:
-            raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
+    async def _lead(self) -> float:
+        """Visit the bucket: seconds until the reserved slot comes, or 0 when somebody got a turn."""
+        slot, pause, self._margin = await self._advance(self._held)
         with self._lock:
-            self._queue.drop_gone()
             now = self._clock()
-            if not len(self._queue) and self._pace.next_slot(now) <= now:
-                self._take(now)
-                return None
-            if max_wait is not None and (eta := self._forecast(lane)) > max_wait:
-                raise WaitTooLong(action, eta, max_wait)
-            waiter = Waiter(lane)
-            self._queue.add(waiter)
-            return waiter
+            self._held = slot if pause > 0 else None
+            self._due = now + (pause or self._interval)
+            if not pause:
+                self._grant(slot, now, leader=self._leader)
+            return pause
 
-    def _advance(self, waiter: Waiter) -> tuple[bool, float]:
-        """Whether *waiter* has its turn now; otherwise, how long it may sleep."""
-        with self._lock:
-            if self._queue.head() is not waiter:
-                return False, math.inf
-            now = self._clock()
-            if (pause := self._pace.next_slot(now) - now) > 0:
-                return False, pause
-            self._queue.pop()
-            self._take(now)
-            self._wake_head()
-            return True, 0.0
+    def _grant(self, slot: Slot, now: float, leader: Waiter | None = None) -> None:
+        """Give the turn to whoever is the head by now, and the lead to somebody who waits.
 
-    def _take(self, now: float) -> None:
-        self._pace.take(now)
-        self._granted += 1
-
-    def _leave(self, waiter: Waiter) -> None:
-        with self._lock:
-            was_head = self._queue.head() is waiter
-            self._queue.discard(waiter)
-            if was_head:
-                self._wake_head()
-
-    def _wake_head(self) -> None:
-        self._queue.drop_gone()
-        if (head := self._queue.head()) is not None:
+        The *leader* who does this is awake.
+        """
+        head = self._queue.pop()
+        while head is not None and head.is_gone:
+            head = self._queue.pop()
+        if head is None:
+            return
+        head.granted_at, head.slot = now, slot
+        self._count(now)
+        if head is self._leader:
+            self._pass_on_lead()
+        if head is not leader:
             head.wake()
+        for waiter in self._queue.watchers:
+            waiter.wake()
 
-    def _forecast(self, lane: Lane) -> float:
-        now = self._clock()
-        return self._pace.next_slot(now) - now + self._queue.ahead_of(lane) * self._pace.interval
+    def _pass_on_lead(self) -> None:
+        self._leader = self._queue.head()
+        if self._leader is not None:
+            self._leader.wake()
 
+    async def _leave(self, waiter: Waiter) -> None:
+        """Take *waiter* out; the turn it may just have got goes to the next, or back."""
+        with self._lock:
+            self._queue.discard(waiter)
+            back = None
+            if self._leader is waiter:
+                self._pass_on_lead()
+            if waiter.slot is not None and len(self._queue):
+                self._granted -= 1
+                self._grant(waiter.slot, self._clock())
+            elif waiter.slot is not None:
+                back = waiter.slot
+            if self._leader is None and self._held is not None:
+                back, self._held = self._held, None
+        if back is not None:
+            await self._give_back(back)
 
-_shared: dict[str, TokenBucket] = {}
-_shared_lock = threading.Lock()
+    def _drop_gone_leader(self) -> None:
+        if self._leader is not None and self._leader.is_gone:
+            self._queue.discard(self._leader)
+            self._leader = None
+            self._pass_on_lead()
 
+    def _count(self, now: float) -> None:
+        self._granted += 1
+        if self._grants and len(self._queue):
+            self._pace_seen += 0.2 * (now - self._grants[-1] - self._pace_seen)
+        self._grants.append(now)
+        self._forget_grants(now)
 
-def shared(account: str) -> TokenBucket:
-    """The bucket of *account* in this process: sessions share it without being asked to."""
-    with _shared_lock:
-        return _shared.setdefault(account, TokenBucket())
+    def _forget_grants(self, now: float) -> None:
+        while self._grants and self._grants[0] < now - MINUTE:
+            self._grants.popleft()
+
+    def _next_slot(self, now: float) -> float:
+        """Seconds until the next slot, as far as this process knows."""
+        return max(0.0, self._due - now)
+
+    def _forecast(self, ahead: int) -> float:
+        return self._next_slot(self._clock()) + ahead * max(self._interval, self._pace_seen)
+
+    def _check_patience(self, waiter: Waiter, give_up: float, max_wait: float | None, action: str) -> None:
+        if self._clock() >= give_up:
+            raise WaitTooLong(action, self.eta_of(waiter), max_wait or 0.0)
+
+    def _report(self, waiter: Waiter) -> None:
+        """Tell the caller where *waiter* stands, if that has changed."""
+        if waiter.on_wait is None:
+            return
+        with self._lock:
+            position = self._queue.position(waiter) if waiter in self._queue else 0
+            eta = self._forecast(position)
+        if position != waiter.position:
+            waiter.position = position
+            waiter.on_wait(Waiting(waiter.lane, position, eta))

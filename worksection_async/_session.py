@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import itertools
 import logging
 import os
@@ -20,12 +21,16 @@ import attrs
 from ._account import origin_of
 from ._actions import ACTIONS, DOWNLOAD
 from ._auth import Auth
+from ._bucket import shared
 from ._call import Action, Call, as_is, prepare, unknown
 from ._download import Download, DownloadedFile, Progress
 from ._endpoints import Endpoints
 from ._envelope import Reply, read_reply
 from ._http import Answer, Http
-from ._limiter import LANES, Lane, TokenBucket, shared
+from ._limiter import Limiter
+from ._queue import LANES, Lane, Waiting
+from ._reads import Place, Reads
+from ._request import as_query
 from ._retry import is_settled, retry_delay
 from ._structure import Structure
 from .errors import InvalidCall, RateLimited, WorksectionError
@@ -58,7 +63,10 @@ class Options:
     retries: int = 3
     lane: Lane = "normal"
     max_wait: float | None = None
+    max_age: float = 0.0
+    coalesce: bool = True
     repeat_writes: bool = False
+    on_wait: Callable[[Waiting], object] | None = None
 
 
 class Session(Endpoints):
@@ -74,6 +82,8 @@ class Session(Endpoints):
         timeout: Seconds a call may spend being sent and answered, all attempts together. Waiting for a turn does
             not count (see ``max_wait``); for a call with files it bounds each read and write instead.
         retries: Attempts after the first, where another one is safe.
+        max_wait: Seconds to wait for a turn at most; a longer forecast raises `WaitTooLong` at once.
+        coalesce: Whether identical reads that wait or are under way at one time become one request.
         tz: Time zone of the account; date-times are naive without.
         transport: An httpx transport instead of the network.
 
@@ -86,18 +96,22 @@ class Session(Endpoints):
         account: str,
         auth: Auth,
         *,
-        limiter: TokenBucket | None = None,
+        limiter: Limiter | None = None,
         timeout: float = 30.0,
         retries: int = 3,
+        max_wait: float | None = None,
+        coalesce: bool = True,
         tz: dt.tzinfo | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._origin = origin_of(account)
         self._auth = auth
         self._limiter = limiter or shared(self._origin)
+        self._limiter.bind(self._origin)
         self._http = Http(self._origin, transport)
         self._structure = Structure(tz)
-        self._options = _checked(Options(timeout=timeout, retries=retries))
+        self._reads = Reads(self._limiter, time.monotonic)
+        self._options = _checked(Options(timeout=timeout, retries=retries, max_wait=max_wait, coalesce=coalesce))
 
     def __repr__(self) -> str:
         return f"<Session {self._origin} {type(self._auth).__name__}>"
@@ -113,7 +127,7 @@ class Session(Endpoints):
         await self._http.aclose()
 
     @property
-    def limiter(self) -> TokenBucket:
+    def limiter(self) -> Limiter:
         """The bucket calls wait at; it knows how long the queue is."""
         return self._limiter
 
@@ -122,6 +136,9 @@ class Session(Endpoints):
         *,
         lane: Lane | Same = SAME,
         max_wait: float | Same | None = SAME,
+        max_age: float | Same = SAME,
+        coalesce: bool | Same = SAME,
+        on_wait: Callable[[Waiting], object] | Same | None = SAME,
         timeout: float | Same = SAME,
         retries: int | Same = SAME,
         repeat_writes: bool | Same = SAME,
@@ -131,12 +148,18 @@ class Session(Endpoints):
         Args:
             lane: How urgent calls are: ``"interactive"``, ``"normal"`` or ``"bulk"``.
             max_wait: Seconds to wait for a turn at most; a longer forecast raises `WaitTooLong` at once.
+            max_age: Seconds for which an answer to a read may be repeated from memory. A write through this session
+                empties the memory.
+            coalesce: Whether identical reads at one time become one request, for which the first caller's options
+                hold. False sends each call, whatever ``max_age`` says.
+            on_wait: Called with a `Waiting` (lane, position, ETA) when a wait begins and whenever its position changed.
             timeout: Seconds for a call, as in the constructor.
             retries: Attempts after the first.
             repeat_writes: Whether a write is sent again although the first may have been carried out.
         """
         given: dict[str, Any] = {
-            "lane": lane, "max_wait": max_wait, "timeout": timeout, "retries": retries, "repeat_writes": repeat_writes,
+            "lane": lane, "max_wait": max_wait, "max_age": max_age, "coalesce": coalesce, "on_wait": on_wait,
+            "timeout": timeout, "retries": retries, "repeat_writes": repeat_writes,
         }  # fmt: skip
         view = copy.copy(self)
         changes = {name: value for name, value in given.items() if value is not SAME}
@@ -180,18 +203,46 @@ class Session(Endpoints):
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
         call = self._prepared(DOWNLOAD, {"id_file": id_file})
-        return await self._perform(call, Download(to, progress, overwrite).receive, total=False)
+        await self._http.open()
+        return await self._perform(call, Download(to, progress, overwrite).receive, self._place(DOWNLOAD), total=False)
 
     async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:
-        call = self._prepared(action, params)
+        call, options = self._prepared(action, params), self._options
+        await self._http.open()
+        if action.kind == "write":
+            return await self._write(call)
+        if not options.coalesce:
+            return await self._request(call, self._place(action))
+        fetch = functools.partial(self._request, call)
+        return await self._reads.get(
+            (as_query(call), action.returns), fetch, self._place(action), max_age=options.max_age
+        )
 
+    async def _write(self, call: Call[T]) -> T:
+        """What was read before a write, or is being read beside it, is not repeated afterwards."""
+        self._reads.forget()
+        try:
+            return await self._request(call, self._place(call.action))
+        finally:
+            self._reads.forget()
+
+    async def _request(self, call: Call[T], place: Place) -> T:
         async def receive(answer: Answer) -> T:
             reply = Reply(answer.status, answer.headers, await answer.read())
             if len(reply.body) < BIG_BODY:
-                return read_reply(action, reply, self._structure)
-            return await anyio.to_thread.run_sync(read_reply, action, reply, self._structure)
+                return read_reply(call.action, reply, self._structure)
+            return await anyio.to_thread.run_sync(read_reply, call.action, reply, self._structure)
 
-        return await self._perform(call, receive, total=not call.parts)
+        return await self._perform(call, receive, place, total=not call.parts)
+
+    def _place(self, action: Action[Any]) -> Place:
+        return Place(
+            limiter=self._limiter,
+            action=action.name,
+            lane=self._options.lane,
+            max_wait=self._options.max_wait,
+            on_wait=self._options.on_wait,
+        )
 
     def _prepared(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
         if action.credential == "token" and not self._auth.is_token:
@@ -201,22 +252,25 @@ class Session(Endpoints):
             self._auth.sign(call, time.time())  # what does not go along with files is refused before the wait
         return call
 
-    async def _perform(self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], *, total: bool) -> T:
+    async def _perform(
+        self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], place: Place, *, total: bool
+    ) -> T:
         """Wait, sign, send, read; and again, where that is safe and may help."""
-        options, action = self._options, call.action
-        time_left, in_doubt = options.timeout, False
+        action, time_left, in_doubt = call.action, self._options.timeout, False
         for attempt in itertools.count(1):
-            await self._limiter.acquire(options.lane, max_wait=options.max_wait, action=action.name)
+            granted_at = await place.turn()
             request = self._auth.sign(call, time.time())
             started = anyio.current_time()
+            on_sent = functools.partial(self._limiter.sent, granted_at)
             try:
-                async with self._http.exchange(request, time_left, total=total) as answer:
+                async with self._http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
+                    self._limiter.answered(anyio.current_time() - started)
                     return await receive(answer)
             except WorksectionError as error:
                 if in_doubt and is_settled(action, error):
                     return cast(T, action.returns.read({"status": "ok"}, self._structure))
                 time_left -= (anyio.current_time() - started) if total else 0.0
-                pause = self._pause_after(error, action, attempt, time_left)
+                pause = await self._pause_after(error, action, attempt, time_left)
                 if pause is None:
                     raise
                 time_left -= pause
@@ -224,12 +278,12 @@ class Session(Endpoints):
             await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _pause_after(
+    async def _pause_after(
         self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float
     ) -> float | None:
         """Seconds until the next attempt, or None where *error* is to be raised."""
         if isinstance(error, RateLimited):
-            self._limiter.refused(error.retry_after)
+            await self._limiter.refused(error.retry_after)
         pause = retry_delay(action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random)
         if pause is None or attempt > self._options.retries or time_left <= pause:
             return None
@@ -244,6 +298,7 @@ def _checked(options: Options) -> Options:
         "retries must not be negative": options.retries < 0,
         f"lane must be one of {', '.join(LANES)}": options.lane not in LANES,
         "max_wait must not be negative": options.max_wait is not None and not options.max_wait >= 0,
+        "max_age must not be negative": not options.max_age >= 0,
     }
     for complaint, applies in complaints.items():
         if applies:

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from .._call import Action
 from .._endpoints import Endpoints
-from .._limiter import Lane, TokenBucket
+from .._limiter import Limiter
+from .._queue import Lane
 from .._session import Session
 from ..errors import InvalidCall
 from . import _words as words
@@ -42,7 +43,7 @@ class Guide(Endpoints):
         self._read_only = read_only
 
     @property
-    def limiter(self) -> TokenBucket:
+    def limiter(self) -> Limiter:
         """What calls wait for."""
         return self._session.limiter
 

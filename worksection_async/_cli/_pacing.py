@@ -10,7 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column
 from rich.text import Text
 
-from .._limiter import LANES, Lane, TokenBucket
+from .._limiter import Limiter
+from .._queue import LANES, Lane
 from ..errors import WorksectionError
 from ._guide import Guide
 from ._screen import Screen, number, table
@@ -51,7 +52,7 @@ class Race:
     """The eight, as they stand now: a picture that `rich` can draw again and again."""
 
     runners: list[Runner]
-    limiter: TokenBucket
+    limiter: Limiter
     interval: float
     _finished: int = attrs.field(default=0, init=False)
 

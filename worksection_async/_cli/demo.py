@@ -12,7 +12,7 @@ import anyio
 
 from .. import __version__
 from .._auth import ApiKey
-from .._limiter import TokenBucket
+from .._bucket import TokenBucket
 from .._service import REQUESTS_PER_SECOND
 from .._session import Session
 from ..errors import WorksectionError

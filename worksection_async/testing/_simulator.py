@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import uvicorn
 
 from .._auth import ApiKey, Auth
-from .._limiter import TokenBucket
+from .._bucket import TokenBucket
 from .._session import Session
 from ._app import Front, create_app
 from ._credentials import Tokens

@@ -1,0 +1,144 @@
+"""The arithmetic of a shared bucket: no loop, no clock, no sleeping."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from worksection_async._pace import LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, Pace, Slot
+
+
+class Sharers(RuleBasedStateMachine):
+    """Several holders of one bucket reserve, wait, go, give up and are pushed back, in any order."""
+
+    slots = Bundle("slots")
+
+    @initialize(interval=st.sampled_from([0.05, 1.0, 3.7]), start=st.sampled_from([0.0, 1e6]))
+    def begin(self, interval: float, start: float) -> None:
+        self.pace = Pace(interval)
+        self.now = start
+        self.went: list[float] = []
+        self.barrier = -math.inf
+
+    @rule(share=st.floats(0, 3))
+    def time_passes(self, share: float) -> None:
+        self.now += share * self.pace.interval
+
+    @rule(target=slots)
+    def reserve(self) -> Slot:
+        return self.pace.reserve(self.now)
+
+    @rule(slot=consumes(slots), lag=st.floats(0, 0.5))
+    def go(self, slot: Slot, lag: float) -> None:
+        """Sleep until the slot comes, wake up a little late, and look again: it may have moved."""
+        while True:
+            slot, wait = self.pace.visit(slot, self.now)
+            if not wait:
+                break
+            self.now += wait + lag * self.pace.interval
+        assert self.now >= self.barrier - 1e-6
+        self.went.append(self.now)
+
+    @rule(slot=consumes(slots))
+    def give_back(self, slot: Slot) -> None:
+        self.pace.give_back(slot)
+
+    @rule(slot=consumes(slots))
+    def die(self, slot: Slot) -> None:
+        """Its holder was killed: the slot is lost, and nothing else."""
+
+    @rule(share=st.floats(0, 5))
+    def push(self, share: float) -> None:
+        until = self.now + share * self.pace.interval
+        self.pace.push(until, self.now)
+        self.barrier = max(self.barrier, until)
+
+    @rule(retry_after=st.none() | st.floats(0, 10))
+    def refuse(self, retry_after: float | None) -> None:
+        self.pace.refused(retry_after, self.now)
+        assert LEAST_MARGIN <= self.pace.margin <= MOST_MARGIN
+
+    @invariant()
+    def never_two_closer_than_the_interval(self) -> None:
+        if len(getattr(self, "went", [])) > 1:
+            assert self.went[-1] - self.went[-2] >= self.pace.interval * (1 - 1e-6)
+
+
+TestSharers = Sharers.TestCase
+TestSharers.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+
+@given(st.integers(1, 6), st.integers(1, 40))
+def test_with_steady_demand_no_slot_is_lost(holders: int, turns: int) -> None:
+    """Each holder reserves again as soon as it went: turns are even, and go around."""
+    pace, now = Pace(1.0), 0.0
+    held = [pace.reserve(now) for _ in range(holders)]
+    went = []
+    for turn in range(turns):
+        slot = held[turn % holders]
+        now = max(now, now + pace.wait(slot, now))
+        pace.use(slot, now)
+        went.append(now)
+        held[turn % holders] = pace.reserve(now)
+    assert went == sorted(went)
+    assert went[-1] - went[0] <= (turns - 1) * (1 + 0.01) + 1e-6
+
+
+def test_a_late_start_moves_all_who_hold_a_slot_and_keeps_their_order() -> None:
+    pace = Pace(1.0, margin=0.0)
+    first, second, third = (pace.reserve(0.0) for _ in range(3))
+    pace.use(first, 0.4)
+    assert [pace.wait(slot, 0.4) for slot in (second, third)] == [pytest.approx(1.0), pytest.approx(2.0)]
+
+
+def test_a_request_that_leaves_late_moves_the_others() -> None:
+    """The interval counts from when the request was sent, not from when its turn came."""
+    pace = Pace(1.0, margin=0.0)
+    first, second = pace.reserve(0.0), pace.reserve(0.0)
+    pace.use(first, 0.0)
+    pace.push(0.3 + 1.0, now=0.3)
+    assert pace.wait(second, 0.3) == pytest.approx(1.0)
+
+
+def test_a_refusal_holds_everybody_back_but_not_for_ever() -> None:
+    pace = Pace(1.0)
+    pace.refused(5.0, 0.0)
+    assert pace.next_free(0.0) == pytest.approx(5.0)
+    pace.refused(48 * 3600.0, 0.0)
+    assert pace.next_free(0.0) == pytest.approx(LONGEST_PUSH)
+
+
+def test_the_margin_grows_with_refusals_and_decays_without() -> None:
+    pace = Pace(1.0)
+    before = pace.margin
+    pace.refused(None, 0.0)
+    grown = pace.margin
+    assert grown > before
+    for turn in range(1, 400):
+        pace.use(pace.reserve(turn * 2.0), turn * 2.0)
+    assert pace.margin == LEAST_MARGIN < grown
+
+
+def test_a_burst_may_follow_a_pause() -> None:
+    pace = Pace(1.0, burst=3, margin=0.0)
+    waits = []
+    for _ in range(5):
+        waits.append(pace.visit(None, 100.0)[1])
+    assert waits == [0.0, 0.0, 0.0, pytest.approx(1.0, abs=0.05), pytest.approx(2.0, abs=0.05)]
+
+
+def test_a_slot_given_back_is_free_again_if_it_was_the_last() -> None:
+    pace = Pace(1.0)
+    pace.visit(None, 0.0)
+    first, second = pace.reserve(0.0), pace.reserve(0.0)
+    pace.give_back(first)
+    assert pace.reserve(0.0).at > second.at
+    pace = Pace(1.0)
+    pace.visit(None, 0.0)
+    only = pace.reserve(0.0)
+    pace.give_back(only)
+    assert pace.reserve(0.0) == only

@@ -1,0 +1,69 @@
+"""The bucket of one process, and the registry through which sessions of one account share one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ._limiter import Limiter
+from ._pace import TICK, Pace, Slot
+from ._queue import Waiter
+from ._service import REQUESTS_PER_SECOND
+
+
+class TokenBucket(Limiter):
+    """Turns for all who share it: tasks, event loops and threads of one process.
+
+    Args:
+        rate: Requests per second.
+        burst: Requests that may go at once after a pause. The service counts strictly: leave it at one.
+        clock: Where the time comes from, in seconds.
+    """
+
+    def __init__(
+        self, rate: float = REQUESTS_PER_SECOND, burst: int = 1, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(rate, burst, clock)
+        self._pace = Pace(self._interval, burst)
+
+    def _take_free(self, waiter: Waiter) -> bool:
+        now = self._clock()
+        if self._pace.next_free(now) > TICK:
+            return False
+        waiter.slot, _ = self._pace.visit(None, now)
+        waiter.granted_at = now
+        self._started = min(self._started, now)
+        self._count(now)
+        return True
+
+    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
+        with self._lock:
+            slot, pause = self._pace.visit(held, self._clock())
+            return slot, pause, self._pace.margin
+
+    async def _give_back(self, held: Slot) -> None:
+        with self._lock:
+            self._pace.give_back(held)
+
+    async def _push(self, pause: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._pace.push(now + pause, now)
+
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        with self._lock:
+            self._pace.refused(retry_after, self._clock(), unevenness)
+
+    def _next_slot(self, now: float) -> float:
+        return max(0.0, self._due - now) if self._held is not None else self._pace.next_free(now)
+
+
+_shared: dict[str, TokenBucket] = {}
+_shared_lock = threading.Lock()
+
+
+def shared(account: str) -> TokenBucket:
+    """The bucket of *account* in this process: sessions share it without being asked to."""
+    with _shared_lock:
+        return _shared.setdefault(account, TokenBucket())

@@ -1,0 +1,117 @@
+"""A bucket in a file: all processes of one machine share it."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ._limiter import Limiter
+from ._pace import Pace, Slot
+from ._service import REQUESTS_PER_SECOND
+
+if TYPE_CHECKING:
+    import os
+
+T = TypeVar("T")
+
+STATE = struct.Struct("<6d")
+CHECKSUM = struct.Struct("<I")
+
+LOCK_TIMEOUT = 10.0
+"""Seconds after which a lock that nobody gives back is an error; it is held for microseconds."""
+
+LOCK_POLL = 0.0005
+
+
+class FileTokenBucket(Limiter):
+    """Turns for all processes of one machine.
+
+    Locking is `filelock`'s (extra ``file``); a process that is killed leaves no lock behind. A file that is missing,
+    damaged, or older than the last start of the machine counts as that of a bucket just used. Network file systems
+    are no place for it: their locks and their clocks belong to different machines.
+
+    Args:
+        path: The file; its folder is made if there is none. Beside it a ``.lock`` appears.
+        rate: Requests per second, the same in all processes.
+        clock: A clock all processes share, in seconds; by default the machine's monotonic one.
+
+    Raises:
+        ValueError: The file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        rate: float = REQUESTS_PER_SECOND,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(rate, 1, clock)
+        try:
+            from filelock import FileLock  # noqa: PLC0415
+        except ImportError as exc:
+            raise ImportError("FileTokenBucket needs filelock: pip install worksection-async[file]") from exc
+        self._path = Path(path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.open("ab").close()
+            self._file_lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
+            with self._file_lock:
+                pass
+        except OSError as exc:
+            raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror}") from None
+
+    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
+        def visit(pace: Pace, now: float) -> tuple[Slot, float, float]:
+            slot, pause = pace.visit(held, now)
+            return slot, pause, pace.margin
+
+        return self._with_pace(visit)
+
+    async def _give_back(self, held: Slot) -> None:
+        self._with_pace(lambda pace, _: pace.give_back(held))
+
+    async def _push(self, pause: float) -> None:
+        self._with_pace(lambda pace, now: pace.push(now + pause, now))
+
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        self._with_pace(lambda pace, now: pace.refused(retry_after, now, unevenness))
+
+    def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
+        """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""
+        with self._lock, self._file_lock.acquire(poll_interval=LOCK_POLL), self._path.open("r+b") as file:
+            now = self._clock()
+            pace = self._pace(file.read(), now)
+            outcome = change(pace, now)
+            file.seek(0)
+            file.write(_packed(pace))
+            return outcome
+
+    def _pace(self, content: bytes, now: float) -> Pace:
+        state = _unpacked(content)
+        if state is None or state.last + state.shift > now + 1.0:
+            # Damaged, or from before the machine was started anew: somebody may have gone just now.
+            state = Pace(self._interval, free=now + self._interval)
+        state.interval = self._interval
+        return state
+
+
+def _packed(pace: Pace) -> bytes:
+    state = STATE.pack(pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor)
+    return state + CHECKSUM.pack(zlib.crc32(state))
+
+
+def _unpacked(content: bytes) -> Pace | None:
+    """The state in *content*; an empty file is that of a bucket never used."""
+    if not content:
+        return Pace(1.0)
+    state, checksum = content[: STATE.size], content[STATE.size :]
+    if len(content) != STATE.size + CHECKSUM.size or CHECKSUM.unpack(checksum)[0] != zlib.crc32(state):
+        return None
+    numbers = STATE.unpack(state)
+    return None if any(map(math.isnan, numbers)) else Pace(1.0, 1, *numbers)

@@ -1,0 +1,121 @@
+"""When calls may go: the arithmetic of a token bucket that many share. It knows no clock and never sleeps.
+
+Slots are numbered by a time of their own, in which they are evenly spaced, and `shift` leads from there to real time.
+Whatever delays one call (a timer that fired late, a slow handshake, the service's own wish) moves the shift, and with
+it every slot that was reserved before: nobody loses a place, and no two calls come closer than the interval.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+FIRST_MARGIN = 0.08
+"""Part of the interval that is kept back at the start: the first request takes longer to arrive than the next."""
+
+LEAST_MARGIN = 0.01
+MOST_MARGIN = 0.75
+
+DECAY = 0.85
+"""What is left of the margin after a call that went well, until it is at its floor."""
+
+FLOOR_DECAY = 0.999
+"""What is left of the floor, which refusals have raised."""
+
+GROWTH = 2.0
+"""What a refusal makes of the margin, at least."""
+
+SAFETY = 1.1
+"""How much more than the recent unevenness of answers is kept back after a refusal."""
+
+TICK = 1e-9
+"""Seconds that do not count: times are sums of floats."""
+
+LONGEST_PUSH = 60.0
+"""Seconds at most that the service's own wishes can hold everybody up."""
+
+
+@attrs.frozen
+class Slot:
+    """A place in the order of calls, to be used, or given back."""
+
+    at: float
+    end: float
+    """Where the next one begins."""
+
+
+@attrs.define
+class Pace:
+    """State and rules of a bucket. All times are seconds of one clock, which the caller reads."""
+
+    interval: float
+    burst: int = 1
+    free: float = -math.inf
+    """Where the next slot that nobody holds begins."""
+    last: float = -math.inf
+    """Where the last slot that was used began."""
+    shift: float = 0.0
+    barrier: float = -math.inf
+    """Real time before which nobody goes."""
+    margin: float = FIRST_MARGIN
+    """Part of the interval that is kept back: arrivals are not as even as sends."""
+    floor: float = LEAST_MARGIN
+    """What the margin decays to."""
+
+    def reserve(self, now: float) -> Slot:
+        """The next slot."""
+        at = max(self.free, now - self.shift)
+        slot = Slot(at, at + self.interval * (1 + self.margin))
+        self.free = slot.end
+        return slot
+
+    def visit(self, held: Slot | None, now: float) -> tuple[Slot, float]:
+        """Use *held*, or a new slot, if it has come; the slot, and seconds until it comes (0: used)."""
+        slot = self.reserve(now) if held is None or held.at <= self.last else held  # who overslept stands at the end
+        if (wait := self.wait(slot, now)) > TICK:
+            return slot, wait
+        self.use(slot, now)
+        return slot, 0.0
+
+    def wait(self, slot: Slot, now: float) -> float:
+        """Seconds until *slot*; not positive: it has come."""
+        return self._comes(slot.at) - now
+
+    def use(self, slot: Slot, now: float) -> None:
+        """Go. Where that is late, all further slots are later by as much."""
+        self.last = max(self.last, slot.at)
+        self.shift = max(self.shift, now - slot.at)
+        self.floor = max(LEAST_MARGIN, self.floor * FLOOR_DECAY)
+        self.margin = max(self.floor, self.margin * DECAY)
+
+    def give_back(self, slot: Slot) -> None:
+        """Let somebody else have *slot*, if nobody reserved one behind it."""
+        if self.free == slot.end:
+            self.free = slot.at
+
+    def push(self, until: float, now: float) -> None:
+        """Let nobody go before *until*; the order stays as it is."""
+        soonest = max(self.last + self.shift + self.interval, self.barrier, now)
+        self.shift += max(0.0, until - soonest)
+        self.free = max(self.free, until - self.shift)
+        self.barrier = max(self.barrier, until)
+
+    def refused(self, retry_after: float | None, now: float, unevenness: float = 0.0) -> None:
+        """The service said that a call came too soon: keep away for a while, and keep more distance from then on.
+
+        *unevenness* is by how many seconds the way there and back has differed lately.
+        """
+        wanted = max(self.floor * GROWTH, unevenness * SAFETY / self.interval)
+        self.floor = min(MOST_MARGIN, wanted)
+        self.margin = max(self.margin, self.floor)
+        pause = self.interval if retry_after is None else min(retry_after, LONGEST_PUSH)
+        self.push(now + pause, now)
+
+    def next_free(self, now: float) -> float:
+        """Seconds until a slot that nobody holds."""
+        return max(0.0, self._comes(self.free) - now)
+
+    def _comes(self, at: float) -> float:
+        """Real time of a slot."""
+        return max(self.barrier, at + self.shift - (self.burst - 1) * self.interval * (1 + self.margin))

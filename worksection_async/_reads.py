@@ -1,0 +1,196 @@
+"""Fewer requests: identical reads at one time are one, and a repeated one can be answered from memory.
+
+A merged read belongs to none of its callers: it runs in a task of its own, so that one who gives up does not take
+the others' answer along. Only when all have given up is it cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from ._limiter import Limiter
+from ._queue import LANES, Lane, Waiter, Waiting
+from .errors import WaitTooLong
+
+T = TypeVar("T")
+
+MOST_KEPT = 256
+"""Answers in memory at most."""
+
+
+@attrs.define(kw_only=True)
+class Place:
+    """Where a call stands in the queue, on behalf of all who wait for it."""
+
+    limiter: Limiter
+    action: str
+    lane: Lane
+    max_wait: float | None
+    on_wait: Callable[[Waiting], object] | None
+    waiter: Waiter | None = None
+
+    def enter(self) -> None:
+        """Join the queue, now: the order is that of the calls."""
+        self.waiter = self.limiter.enter(self.lane, max_wait=self.max_wait, action=self.action, on_wait=self.on_wait)
+
+    async def turn(self) -> float:
+        """Wait for a turn, joining the queue first where that has not been done; when it was."""
+        if self.waiter is None or self.waiter.granted_at is not None:
+            self.enter()
+        return await self.limiter.wait(cast(Waiter, self.waiter), self.max_wait, self.action)
+
+    def hurry(self, lane: Lane) -> None:
+        """A caller in a better lane wants the same."""
+        if LANES.index(lane) < LANES.index(self.lane):
+            self.lane = lane
+            if self.waiter is not None:
+                self.limiter.promote(self.waiter, lane)
+
+    def eta(self) -> float:
+        return self.limiter.eta_of(self.waiter) if self.waiter is not None else 0.0
+
+
+Fetch = Callable[[Place], Coroutine[Any, Any, T]]
+
+
+class _Read:
+    """A request that several callers wait for."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.callers = 0
+        self.scope = anyio.CancelScope()
+        self._done = anyio.Event()
+        self._answer: Any = None
+        self._error: BaseException | None = None
+
+    async def run(self, fetch: Fetch[Any]) -> None:
+        with self.scope:
+            try:
+                self._answer = await fetch(self.place)
+            except Exception as exc:  # noqa: BLE001
+                self._error = exc  # each caller is told; the task itself has nobody to tell
+        if self.scope.cancelled_caught and self._error is None:
+            self._error = RuntimeError("the read was given up")
+        self._done.set()
+
+    async def answer(self) -> Any:
+        """Wait for it; a copy for each, so that nobody changes what others got."""
+        self.callers += 1
+        try:
+            await self._done.wait()
+        finally:
+            self.callers -= 1
+            if not self.callers and not self._done.is_set():
+                self.scope.cancel()
+        if self._error is not None:
+            # Raised by each caller: a traceback must not grow from one to the next.
+            raise copy.copy(self._error).with_traceback(self._error.__traceback__)
+        return copy.copy(self._answer)
+
+    @property
+    def is_given_up(self) -> bool:
+        return self.scope.cancel_called
+
+
+class Reads:
+    """The reads of one account and identity that are under way, and answers that are still young."""
+
+    def __init__(self, limiter: Limiter, clock: Callable[[], float]) -> None:
+        self._limiter = limiter
+        self._clock = clock
+        self._running: dict[object, _Read] = {}
+        self._kept: dict[object, tuple[float, object]] = {}
+        self._epoch = 0
+
+    async def get(self, key: object, fetch: Fetch[T], place: Place, *, max_age: float) -> T:
+        """The answer to the read *key*: from memory, from one that is under way, or from *fetch*.
+
+        Args:
+            key: What makes reads identical.
+            fetch: Make the request from a place in the queue.
+            place: Where this caller would stand.
+            max_age: Seconds for which an answer may be repeated.
+        """
+        if (kept := self._kept.get(key)) is not None and self._clock() - kept[0] < max_age:
+            self._limiter.saved_one()
+            return copy.copy(kept[1])  # type: ignore[return-value]
+        loop_key = (anyio.lowlevel.current_token(), key)
+        read = self._running.get(loop_key)
+        if read is None or read.is_given_up:
+            read = self._start(loop_key, key, fetch, place, max_age)
+        else:
+            self._join(read, place)
+        answer: T = await read.answer()
+        return answer
+
+    def forget(self) -> None:
+        """Something was written: what was read before may be wrong, and what is being read must not be kept."""
+        self._epoch += 1
+        self._running.clear()
+        self._kept.clear()
+
+    def _join(self, read: _Read, place: Place) -> None:
+        read.place.hurry(place.lane)
+        if place.max_wait is not None and (eta := read.place.eta()) > place.max_wait:
+            raise WaitTooLong(place.action, eta, place.max_wait)
+        self._limiter.saved_one()
+
+    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], place: Place, max_age: float) -> _Read:
+        place.enter()
+        read = self._running[loop_key] = _Read(place)
+        epoch = self._epoch
+
+        async def run() -> None:
+            try:
+                await read.run(fetch_and_keep)
+            finally:
+                if self._running.get(loop_key) is read:
+                    del self._running[loop_key]
+
+        async def fetch_and_keep(place: Place) -> Any:
+            answer = await fetch(place)
+            if max_age > 0 and epoch == self._epoch:
+                self._keep(key, answer)
+            return answer
+
+        spawn(run())
+        return read
+
+    def _keep(self, key: object, answer: object) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = (self._clock(), answer)
+        while len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run *coroutine* beside whatever else runs in this event loop; it must not raise."""
+    if "trio" in sys.modules and _is_trio():
+        import trio  # noqa: PLC0415
+
+        async def run() -> None:
+            await coroutine
+
+        trio.lowlevel.spawn_system_task(run)
+        return
+    task = asyncio.get_running_loop().create_task(coroutine)
+    _tasks.add(task)  # the loop itself keeps no strong reference
+    task.add_done_callback(_tasks.discard)
+
+
+def _is_trio() -> bool:
+    import trio  # noqa: PLC0415
+
+    return trio.lowlevel.in_trio_run()

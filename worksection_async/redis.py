@@ -1,0 +1,199 @@
+"""A bucket in Redis or Valkey: all machines share it. Needs the extra ``redis``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import time
+from typing import Any, Literal
+
+import anyio.to_thread
+
+try:
+    import redis
+except ImportError as exc:
+    raise ImportError("worksection_async.redis needs redis: pip install worksection-async[redis]") from exc
+
+from ._bucket import TokenBucket
+from ._limiter import Limiter
+from ._pace import DECAY, FIRST_MARGIN, FLOOR_DECAY, GROWTH, LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, SAFETY, TICK, Slot
+from ._service import REQUESTS_PER_SECOND
+from .errors import TransportError
+
+__all__ = ["RedisTokenBucket"]
+
+ANSWER_TIMEOUT = 2.0
+"""Seconds the server has to answer; it needs microseconds."""
+
+REST = 5.0
+"""Seconds after an outage until the server is asked again."""
+
+SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+
+KEPT = 3600
+"""Seconds after the last call for which the server remembers a bucket."""
+
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local op, interval = ARGV[1], tonumber(ARGV[2])
+local first, least, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local decay, floor_decay = tonumber(ARGV[6]), tonumber(ARGV[7])
+local growth, tick = tonumber(ARGV[8]), tonumber(ARGV[9])
+
+local never = -math.huge
+local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor')
+local free, last = tonumber(state[1]) or never, tonumber(state[2]) or never
+local shift, barrier = tonumber(state[3]) or 0, tonumber(state[4]) or never
+local margin, floor = tonumber(state[5]) or first, tonumber(state[6]) or least
+if last + shift > now + 1 then -- the server's clock was set back
+  free, last, shift, barrier = now + interval, never, 0, never
+end
+
+local function push(pause)
+  local soonest = math.max(last + shift + interval, barrier, now)
+  shift = shift + math.max(0, now + pause - soonest)
+  free = math.max(free, now + pause - shift)
+  barrier = math.max(barrier, now + pause)
+end
+
+local at, till, wait = tonumber(ARGV[10]), tonumber(ARGV[11]), 0
+if op == 'advance' then
+  if not at or at <= last then
+    at = math.max(free, now - shift)
+    till = at + interval * (1 + margin)
+    free = till
+  end
+  wait = math.max(barrier, at + shift) - now
+  if wait <= tick then
+    wait = 0
+    last = math.max(last, at)
+    shift = math.max(shift, now - at)
+    floor = math.max(least, floor * floor_decay)
+    margin = math.max(floor, margin * decay)
+  end
+elseif op == 'give_back' then
+  if free == till then free = at end
+elseif op == 'push' then
+  push(at)
+elseif op == 'refuse' then
+  floor = math.min(most, math.max(floor * growth, till / interval))
+  margin = math.max(margin, floor)
+  push(at or interval)
+end
+
+local function text(number)
+  if number == never then return '' end
+  return string.format('%.17g', number)
+end
+redis.call('HSET', KEYS[1], 'free', text(free), 'last', text(last), 'shift', text(shift),
+           'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor))
+redis.call('EXPIRE', KEYS[1], ARGV[12])
+return {text(at or 0), text(till or 0), text(wait), text(margin)}
+"""
+"""`Pace` as the server has to know it, with the server's clock: one key, one round trip."""
+
+
+class RedisTokenBucket(Limiter):
+    """Turns for all machines that reach one Redis or Valkey server (a cluster will do: one key is all there is).
+
+    Args:
+        url_or_client: URL of the server (``redis://``, ``rediss://``, ``valkey://``, ``unix://``), or a `redis.Redis`.
+            Round trips happen in a worker thread, on asyncio and on trio.
+        rate: Requests per second, the same everywhere.
+        key: Name of the bucket; by default that of the account whose session uses it.
+        on_outage: What happens when the server cannot be reached: ``"error"`` raises `TransportError` (nothing was
+            sent), ``"local"`` goes on with *rate* / *peers* in this process and asks the server again soon.
+        peers: How many processes share the bucket, for ``"local"``.
+
+    Raises:
+        ValueError: The URL or an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        url_or_client: str | redis.Redis,
+        rate: float = REQUESTS_PER_SECOND,
+        key: str | None = None,
+        *,
+        on_outage: Literal["error", "local"] = "error",
+        peers: int = 2,
+    ) -> None:
+        super().__init__(rate, 1, time.monotonic)
+        if on_outage not in ("error", "local"):
+            raise ValueError(f'on_outage must be "error" or "local", not {on_outage!r}')
+        if peers < 1:
+            raise ValueError(f"peers must be at least 1, not {peers!r}")
+        self._script = _client(url_or_client).register_script(SCRIPT)
+        self._key = key
+        self._substitute = TokenBucket(rate / peers) if on_outage == "local" else None
+        self._out_until = -math.inf
+        self._held_here = False
+
+    def bind(self, account: str) -> None:
+        """The first account whose session uses this limiter names the bucket, if nobody else has."""
+        self._key = self._key or f"worksection-async:{account}"
+
+    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
+        here = self._is_out()
+        if held is not None and here is not self._held_here:
+            held = None  # the slot of a bucket that is not asked now
+        self._held_here = here
+        if here and self._substitute is not None:
+            return await self._substitute._advance(held)
+        try:
+            at, till, wait, margin = await self._run("advance", *((held.at, held.end) if held else ("", "")))
+        except TransportError:
+            if self._substitute is None:
+                raise
+            return await self._advance(None)
+        return Slot(at, till), wait, margin
+
+    async def _give_back(self, held: Slot) -> None:
+        with contextlib.suppress(TransportError):  # a slot is lost, no more
+            await self._run("give_back", held.at, held.end)
+
+    async def _push(self, pause: float) -> None:
+        with contextlib.suppress(TransportError):  # the next call will say so
+            await self._run("push", pause, "")
+
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        pause = "" if retry_after is None else min(retry_after, LONGEST_PUSH)
+        with contextlib.suppress(TransportError):
+            await self._run("refuse", pause, unevenness * SAFETY)
+
+    def _is_out(self) -> bool:
+        return self._substitute is not None and self._clock() < self._out_until
+
+    async def _run(self, op: str, at: float | str, till: float | str) -> tuple[float, ...]:
+        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]
+        arguments = [op, *map(_exact, [self._interval, *constants, at, till, KEPT])]
+        visit = functools.partial(self._script, keys=[self._key or "worksection-async"], args=arguments)
+        failure = None
+        try:
+            answer: Any = await anyio.to_thread.run_sync(visit)
+        except (redis.RedisError, OSError) as exc:
+            failure = TransportError(
+                "limiter", f"the shared bucket cannot be reached ({type(exc).__name__})", sent=False
+            )
+        if failure is not None:
+            self._out_until = self._clock() + REST
+            raise failure
+        return tuple(float(number or "-inf") for number in answer)
+
+
+def _exact(number: float | str) -> str:
+    return number if isinstance(number, str) else f"{number:.17g}"
+
+
+def _client(url_or_client: str | redis.Redis) -> redis.Redis:
+    if isinstance(url_or_client, str):
+        scheme, _, rest = url_or_client.partition("://")
+        if scheme not in SCHEMES:
+            raise ValueError(f"a URL with one of {', '.join(SCHEMES)} expected, not {scheme[:20]!r}")
+        url = f"{SCHEMES[scheme]}://{rest}"
+        return redis.Redis.from_url(url, socket_timeout=ANSWER_TIMEOUT, socket_connect_timeout=ANSWER_TIMEOUT)
+    if not isinstance(url_or_client, redis.Redis):
+        raise ValueError(f"a URL or a redis.Redis expected, not {type(url_or_client).__name__}")
+    return url_or_client
