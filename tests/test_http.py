@@ -325,7 +325,7 @@ async def test_many_calls_at_once_have_a_connection_each(serve: Callable[..., Se
 
     async with session(serve(answer_when_all_have_asked)) as ws, anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(ws.get_tasks, 26)
+            tasks.start_soon(ws.with_options(coalesce=False).get_tasks, 26)
     assert not all_there.broken
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from worksection_async._pace import LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, Pace, Slot
+from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, Pace, Slot
 
 
 class Sharers(RuleBasedStateMachine):
@@ -85,7 +85,8 @@ def test_with_steady_demand_no_slot_is_lost(holders: int, turns: int) -> None:
         went.append(now)
         held[turn % holders] = pace.reserve(now)
     assert went == sorted(went)
-    assert went[-1] - went[0] <= (turns - 1) * (1 + 0.01) + 1e-6
+    first_margins = FIRST_MARGIN / (1 - DECAY)
+    assert went[-1] - went[0] <= (turns - 1) * (1 + LEAST_MARGIN) + first_margins * holders + 1e-6
 
 
 def test_a_late_start_moves_all_who_hold_a_slot_and_keeps_their_order() -> None:
@@ -118,9 +119,17 @@ def test_the_margin_grows_with_refusals_and_decays_without() -> None:
     pace.refused(None, 0.0)
     grown = pace.margin
     assert grown > before
-    for turn in range(1, 400):
+    for turn in range(1, 3000):
         pace.use(pace.reserve(turn * 2.0), turn * 2.0)
     assert pace.margin == LEAST_MARGIN < grown
+
+
+def test_uneven_answers_raise_the_margin_above_their_unevenness() -> None:
+    pace = Pace(1.0)
+    pace.refused(None, 0.0, unevenness=0.3)
+    assert 0.3 < pace.margin < 0.4
+    pace.refused(None, 0.0, unevenness=30.0)
+    assert pace.margin == MOST_MARGIN
 
 
 def test_a_burst_may_follow_a_pause() -> None:

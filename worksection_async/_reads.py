@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -104,7 +105,7 @@ class _Read:
 class Reads:
     """The reads of one account and identity that are under way, and answers that are still young."""
 
-    def __init__(self, limiter: Limiter, clock: Callable[[], float]) -> None:
+    def __init__(self, limiter: Limiter, clock: Callable[[], float] = time.monotonic) -> None:
         self._limiter = limiter
         self._clock = clock
         self._running: dict[object, _Read] = {}

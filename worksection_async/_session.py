@@ -110,7 +110,7 @@ class Session(Endpoints):
         self._limiter.bind(self._origin)
         self._http = Http(self._origin, transport)
         self._structure = Structure(tz)
-        self._reads = Reads(self._limiter, time.monotonic)
+        self._reads = Reads(self._limiter)
         self._options = _checked(Options(timeout=timeout, retries=retries, max_wait=max_wait, coalesce=coalesce))
 
     def __repr__(self) -> str:
