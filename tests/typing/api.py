@@ -18,6 +18,7 @@ from worksection_async import (
     Attachment,
     DownloadedFile,
     Lane,
+    Limiter,
     Session,
     Statistics,
     TokenBucket,
@@ -69,7 +70,7 @@ def credentials() -> None:
 async def sessions() -> None:
     async with Session("acme", ApiKey("key")) as ws:
         assert_type(ws, Session)
-        assert_type(ws.limiter, TokenBucket)
+        assert_type(ws.limiter, Limiter)
         assert_type(ws.limiter.statistics(), Statistics)
         assert_type(ws.limiter.eta("bulk"), float)
         assert_type(ws.with_options(lane="bulk", max_wait=None, timeout=60, retries=5, repeat_writes=True), Session)
