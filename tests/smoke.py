@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import anyio
+
 import worksection_async
 from worksection_async.errors import NotFound
 from worksection_async.testing import Simulator

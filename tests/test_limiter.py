@@ -651,7 +651,13 @@ def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(InvalidCall, match="max_wait must not be negative"):
         Session("acme", ApiKey("a"), max_wait=-1)
     session = Session("acme", ApiKey("a"), max_wait=2)
-    for options in ({"lane": "fast"}, {"max_wait": -0.1}, {"max_age": -1}, {"max_age": math.nan}, {"max_wait": math.nan}):
+    for options in (
+        {"lane": "fast"},
+        {"max_wait": -0.1},
+        {"max_age": -1},
+        {"max_age": math.nan},
+        {"max_wait": math.nan},
+    ):
         with pytest.raises(InvalidCall, match=next(iter(options))):
             session.with_options(**options)  # type: ignore[arg-type]
     assert session.with_options(max_wait=None, lane="bulk").limiter is session.limiter
