@@ -32,7 +32,7 @@ class TokenBucket(Limiter):
         if self._pace.next_free(now) > TICK:
             return False
         waiter.slot, _ = self._pace.visit(None, now)
-        waiter.granted_at = now
+        waiter.granted_at, self._margin = now, self._pace.margin
         self._started = min(self._started, now)
         self._count(now)
         return True

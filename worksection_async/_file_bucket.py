@@ -7,19 +7,21 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ._limiter import Limiter
 from ._pace import Pace, Slot
 from ._service import REQUESTS_PER_SECOND
+from .errors import TransportError
 
 if TYPE_CHECKING:
     import os
 
 T = TypeVar("T")
 
-STATE = struct.Struct("<6d")
+STATE = struct.Struct("<7d")
 CHECKSUM = struct.Struct("<I")
 
 LOCK_TIMEOUT = 10.0
@@ -27,13 +29,16 @@ LOCK_TIMEOUT = 10.0
 
 LOCK_POLL = 0.0005
 
+LOST = b"lost"
+"""What stands in for a file that somebody removed."""
+
 
 class FileTokenBucket(Limiter):
     """Turns for all processes of one machine.
 
-    Locking is `filelock`'s (extra ``file``); a process that is killed leaves no lock behind. A file that is missing,
-    damaged, or older than the last start of the machine counts as that of a bucket just used. Network file systems
-    are no place for it: their locks and their clocks belong to different machines.
+    Locking is `filelock`'s (extra ``file``); a process that is killed leaves no lock behind. A file that was removed
+    or damaged, or is older than the last start of the machine, counts as that of a bucket just used. Network file
+    systems are no place for it: their locks and their clocks belong to different machines.
 
     Args:
         path: The file; its folder is made if there is none. Beside it a ``.lock`` appears.
@@ -56,15 +61,15 @@ class FileTokenBucket(Limiter):
             from filelock import FileLock  # noqa: PLC0415
         except ImportError as exc:
             raise ImportError("FileTokenBucket needs filelock: pip install worksection-async[file]") from exc
-        self._path = Path(path)
+        self._path = Path(path).absolute()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
-            self._file_lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
+            self._file_lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
             with self._file_lock:
                 pass
         except OSError as exc:
-            raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror}") from None
+            raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
 
     async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
         def visit(pace: Pace, now: float) -> tuple[Slot, float, float]:
@@ -84,34 +89,52 @@ class FileTokenBucket(Limiter):
 
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""
-        with self._lock, self._file_lock.acquire(poll_interval=LOCK_POLL), self._path.open("r+b") as file:
-            now = self._clock()
-            pace = self._pace(file.read(), now)
-            outcome = change(pace, now)
-            file.seek(0)
-            file.write(_packed(pace))
-            return outcome
+        try:
+            with self._lock, self._file_lock.acquire(poll_interval=LOCK_POLL), self._open() as file:
+                now = self._clock()
+                pace = self._pace(file.read(), now)
+                outcome = change(pace, now)
+                file.seek(0)
+                file.write(_packed(now, pace))
+                file.truncate()
+                return outcome
+        except OSError as exc:
+            what = f"the shared bucket {self._path} cannot be used ({exc.strerror or type(exc).__name__})"
+        raise TransportError("limiter", what, sent=False)
+
+    def _open(self) -> FileIO:
+        """Unbuffered: a process that is killed leaves the old state or the new one."""
+        try:
+            return self._path.open("r+b", buffering=0)
+        except FileNotFoundError:
+            self._path.write_bytes(LOST)
+            return self._path.open("r+b", buffering=0)
 
     def _pace(self, content: bytes, now: float) -> Pace:
-        state = _unpacked(content)
-        if state is None or state.last + state.shift > now + 1.0:
+        try:
+            written_at, pace = _unpacked(content)
+        except ValueError:
+            written_at, pace = math.inf, Pace(self._interval)
+        if written_at > now:
             # Damaged, or from before the machine was started anew: somebody may have gone just now.
-            state = Pace(self._interval, free=now + self._interval)
-        state.interval = self._interval
-        return state
+            pace = Pace(self._interval, free=now + self._interval, last=now)
+        pace.interval = self._interval
+        return pace
 
 
-def _packed(pace: Pace) -> bytes:
-    state = STATE.pack(pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor)
+def _packed(now: float, pace: Pace) -> bytes:
+    state = STATE.pack(now, pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor)
     return state + CHECKSUM.pack(zlib.crc32(state))
 
 
-def _unpacked(content: bytes) -> Pace | None:
-    """The state in *content*; an empty file is that of a bucket never used."""
+def _unpacked(content: bytes) -> tuple[float, Pace]:
+    """When the state in *content* was written, and the state; an empty file is that of a bucket never used."""
     if not content:
-        return Pace(1.0)
+        return -math.inf, Pace(1.0)
     state, checksum = content[: STATE.size], content[STATE.size :]
     if len(content) != STATE.size + CHECKSUM.size or CHECKSUM.unpack(checksum)[0] != zlib.crc32(state):
-        return None
-    numbers = STATE.unpack(state)
-    return None if any(map(math.isnan, numbers)) else Pace(1.0, 1, *numbers)
+        raise ValueError("damaged")
+    written_at, *numbers = STATE.unpack(state)
+    if any(map(math.isnan, (written_at, *numbers))):
+        raise ValueError("damaged")
+    return written_at, Pace(1.0, 1, *numbers)

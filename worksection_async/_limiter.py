@@ -8,6 +8,7 @@ wait in it, so several that share a bucket take turns.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from abc import ABC, abstractmethod
@@ -17,17 +18,14 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from ._pace import Slot
+from ._pace import FIRST_MARGIN, Slot
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
 from .errors import WaitTooLong
 
 MINUTE = 60.0
 
 TRIPS = 20
-"""Answers whose unevenness counts."""
-
-LAGS = 5
-"""Requests whose way from turn to wire tells how long it usually takes."""
+"""Requests and answers whose unevenness counts."""
 
 LATE = 0.002
 """Part of the interval by which a request may leave late without a word about it."""
@@ -71,10 +69,10 @@ class Limiter(ABC):
         self._pace_seen = self._interval
         self._grants: deque[float] = deque()
         self._started = math.inf
-        self._lags: deque[float] = deque(maxlen=LAGS)
+        self._lags: deque[float] = deque([0.0], maxlen=TRIPS)
         self._trips: deque[float] = deque(maxlen=TRIPS)
         self._granted = self._refused = self._saved = 0
-        self._margin = 0.0
+        self._margin = FIRST_MARGIN
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {1 / self._interval:g}/s, {len(self._queue)} waiting>"
@@ -164,8 +162,7 @@ class Limiter(ABC):
                     self._check_patience(waiter, give_up, max_wait, action)
                     await waiter.nap(min(pause, give_up - self._clock()))
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._leave(waiter)
+            await self.leave(waiter)
             raise
         return waiter.granted_at
 
@@ -173,13 +170,14 @@ class Limiter(ABC):
         """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
         lag = self._clock() - granted_at
         self._lags.append(lag)
-        usual = min(self._lags) if len(self._lags) == self._lags.maxlen else 0.0
+        usual = min(self._lags)  # what all have in common moves all of them; the first may have nothing in common
         if lag - usual > LATE * self._interval:
             await self._push(self._interval - usual)
 
     async def refused(self, retry_after: float | None = None) -> None:
         """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
-        self._refused += 1
+        with self._lock:
+            self._refused += 1
         unevenness = max(self._trips) - min(self._trips) if self._trips else 0.0
         await self._refuse(retry_after, unevenness)
 
@@ -194,7 +192,8 @@ class Limiter(ABC):
 
     def saved_one(self) -> None:
         """Count a request that was not needed."""
-        self._saved += 1
+        with self._lock:
+            self._saved += 1
 
     def eta(self, lane: Lane = "normal") -> float:
         """Seconds a newcomer in *lane* would wait, as things stand."""
@@ -240,9 +239,8 @@ class Limiter(ABC):
 
         The *leader* who does this is awake.
         """
+        self._drop_gone()
         head = self._queue.pop()
-        while head is not None and head.is_gone:
-            head = self._queue.pop()
         if head is None:
             return
         head.granted_at, head.slot = now, slot
@@ -251,36 +249,50 @@ class Limiter(ABC):
             self._pass_on_lead()
         if head is not leader:
             head.wake()
+        self._queue.count_off()
         for waiter in self._queue.watchers:
             waiter.wake()
 
     def _pass_on_lead(self) -> None:
+        self._drop_gone()
         self._leader = self._queue.head()
         if self._leader is not None:
             self._leader.wake()
 
-    async def _leave(self, waiter: Waiter) -> None:
+    async def leave(self, waiter: Waiter) -> None:
         """Take *waiter* out; the turn it may just have got goes to the next, or back."""
+        if (back := self._taken_out(waiter)) is not None:
+            with anyio.CancelScope(shield=True):
+                await self._give_back(back)
+
+    def _taken_out(self, waiter: Waiter) -> Slot | None:
+        """A slot nobody needs now is returned."""
         with self._lock:
             self._queue.discard(waiter)
             back = None
             if self._leader is waiter:
                 self._pass_on_lead()
-            if waiter.slot is not None and len(self._queue):
+            if waiter.slot is not None and waiter.granted_at is not None:
                 self._granted -= 1
-                self._grant(waiter.slot, self._clock())
-            elif waiter.slot is not None:
-                back = waiter.slot
+                with contextlib.suppress(ValueError):  # more than a minute ago
+                    self._grants.remove(waiter.granted_at)
+                if len(self._queue):
+                    self._grant(waiter.slot, waiter.granted_at)  # it is as old as it is: `sent` will notice
+                else:
+                    back = waiter.slot
             if self._leader is None and self._held is not None:
                 back, self._held = self._held, None
-        if back is not None:
-            await self._give_back(back)
+        return back
 
     def _drop_gone_leader(self) -> None:
         if self._leader is not None and self._leader.is_gone:
             self._queue.discard(self._leader)
-            self._leader = None
             self._pass_on_lead()
+
+    def _drop_gone(self) -> None:
+        """Nobody whose event loop was closed under it is the head."""
+        while (head := self._queue.head()) is not None and head.is_gone:
+            self._queue.discard(head)
 
     def _count(self, now: float) -> None:
         self._granted += 1
@@ -306,11 +318,6 @@ class Limiter(ABC):
 
     def _report(self, waiter: Waiter) -> None:
         """Tell the caller where *waiter* stands, if that has changed."""
-        if waiter.on_wait is None:
-            return
-        with self._lock:
-            position = self._queue.position(waiter) if waiter in self._queue else 0
-            eta = self._forecast(position)
-        if position != waiter.position:
-            waiter.position = position
-            waiter.on_wait(Waiting(waiter.lane, position, eta))
+        if waiter.on_wait is not None and waiter.position != waiter.reported:
+            waiter.reported = waiter.position
+            waiter.on_wait(Waiting(waiter.lane, waiter.position, self._forecast(waiter.position)))

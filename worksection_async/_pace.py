@@ -72,11 +72,15 @@ class Pace:
 
     def visit(self, held: Slot | None, now: float) -> tuple[Slot, float]:
         """Use *held*, or a new slot, if it has come; the slot, and seconds until it comes (0: used)."""
-        slot = self.reserve(now) if held is None or held.at <= self.last else held  # who overslept stands at the end
+        slot = held if held is not None and self._knows(held) else self.reserve(now)
         if (wait := self.wait(slot, now)) > TICK:
             return slot, wait
         self.use(slot, now)
         return slot, 0.0
+
+    def _knows(self, held: Slot) -> bool:
+        """Whether *held* is still to come. Who overslept, or holds what a lost state gave out, stands at the end."""
+        return self.last < held.at and held.end <= self.free
 
     def wait(self, slot: Slot, now: float) -> float:
         """Seconds until *slot*; not positive: it has come."""

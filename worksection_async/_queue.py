@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -40,7 +41,8 @@ class Waiter:
         self.lane: Lane = lane
         self.on_wait = on_wait
         self.number = -1
-        self.position = -1
+        self.position = 0
+        self.reported = -1
         self.granted_at: float | None = None
         self.slot: Slot | None = None
         self._event: anyio.Event | None = None
@@ -60,7 +62,8 @@ class Waiter:
     def wake(self) -> None:
         """Let it look again; from any thread."""
         soon = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon  # asyncio or trio
-        soon(self._look)
+        with contextlib.suppress(RuntimeError):  # its event loop has ended
+            soon(self._look)
 
     async def nap(self, seconds: float) -> None:
         """Sleep until woken, or for so long; a call of `wake` that came before counts."""
@@ -81,7 +84,7 @@ class Queue:
     """Better lanes first, first come first served inside a lane, and no lane waits forever."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, deque[Waiter]] = {lane: deque() for lane in LANES}
+        self._lanes: dict[Lane, OrderedDict[Waiter, None]] = {lane: OrderedDict() for lane in LANES}
         self._numbers = itertools.count()
         self.watchers: set[Waiter] = set()
         """Those who want to know how far they have come."""
@@ -97,25 +100,24 @@ class Queue:
         return itertools.chain.from_iterable(self._lanes.values())
 
     def add(self, waiter: Waiter) -> None:
-        waiter.number = next(self._numbers)
-        self._lanes[waiter.lane].append(waiter)
+        waiter.number, waiter.position = next(self._numbers), self.ahead_of(waiter.lane)
+        self._lanes[waiter.lane][waiter] = None
         if waiter.on_wait is not None:
             self.watchers.add(waiter)
 
     def discard(self, waiter: Waiter) -> None:
-        if waiter in self:
-            self._lanes[waiter.lane].remove(waiter)
-            self.watchers.discard(waiter)
+        self._lanes[waiter.lane].pop(waiter, None)
+        self.watchers.discard(waiter)
 
     def promote(self, waiter: Waiter, lane: Lane) -> None:
         """Let *waiter* stand in *lane* if that is the better one, behind those who stand there."""
         if waiter in self and LANES.index(lane) < LANES.index(waiter.lane):
-            self._lanes[waiter.lane].remove(waiter)
+            del self._lanes[waiter.lane][waiter]
             waiter.lane = lane
-            self._lanes[lane].append(waiter)
+            self._lanes[lane][waiter] = None
 
     def head(self) -> Waiter | None:
-        firsts = [waiters[0] for waiters in self._lanes.values() if waiters]
+        firsts = [next(iter(waiters)) for waiters in self._lanes.values() if waiters]
         if self._turn == PATIENCE - 1:
             return min(firsts, key=lambda waiter: waiter.number, default=None)
         return firsts[0] if firsts else None
@@ -123,7 +125,7 @@ class Queue:
     def pop(self) -> Waiter | None:
         """Take the head out: it goes."""
         if (head := self.head()) is not None:
-            self._lanes[head.lane].popleft()
+            del self._lanes[head.lane][head]
             self.watchers.discard(head)
             self._turn = (self._turn + 1) % PATIENCE
         return head
@@ -135,7 +137,15 @@ class Queue:
     def position(self, waiter: Waiter) -> int:
         """How many go before *waiter*, if nobody comes after it."""
         better = sum(len(self._lanes[other]) for other in LANES[: LANES.index(waiter.lane)])
-        return self._passed_by(better + self._lanes[waiter.lane].index(waiter), len(self) - 1)
+        return self._passed_by(better + list(self._lanes[waiter.lane]).index(waiter), len(self) - 1)
+
+    def count_off(self) -> None:
+        """Let all watchers know their position: once through, for there may be many."""
+        better = 0
+        for waiters in self._lanes.values() if self.watchers else ():
+            for number, waiter in enumerate(waiters, better):
+                waiter.position = self._passed_by(number, len(self) - 1)
+            better += len(waiters)
 
     def _passed_by(self, better: int, others: int) -> int:
         """*better*, and those from worse lanes whose turn may come meanwhile."""

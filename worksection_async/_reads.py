@@ -44,9 +44,18 @@ class Place:
 
     async def turn(self) -> float:
         """Wait for a turn, joining the queue first where that has not been done; when it was."""
-        if self.waiter is None or self.waiter.granted_at is not None:
+        if self.waiter is None:
             self.enter()
-        return await self.limiter.wait(cast(Waiter, self.waiter), self.max_wait, self.action)
+        try:
+            return await self.limiter.wait(cast(Waiter, self.waiter), self.max_wait, self.action)
+        finally:
+            self.waiter = None
+
+    async def leave(self) -> None:
+        """Do not stand in the queue any more."""
+        if self.waiter is not None:
+            await self.limiter.leave(self.waiter)
+            self.waiter = None
 
     def hurry(self, lane: Lane) -> None:
         """A caller in a better lane wants the same."""
@@ -68,6 +77,8 @@ class _Read:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.callers = 0
+        self.is_shared = False
+        self.is_kept = False
         self.scope = anyio.CancelScope()
         self._done = anyio.Event()
         self._answer: Any = None
@@ -79,12 +90,15 @@ class _Read:
                 self._answer = await fetch(self.place)
             except Exception as exc:  # noqa: BLE001
                 self._error = exc  # each caller is told; the task itself has nobody to tell
+            finally:
+                await self.place.leave()
         if self.scope.cancelled_caught and self._error is None:
             self._error = RuntimeError("the read was given up")
         self._done.set()
 
     async def answer(self) -> Any:
         """Wait for it; a copy for each, so that nobody changes what others got."""
+        self.is_shared = self.is_shared or self.callers > 0
         self.callers += 1
         try:
             await self._done.wait()
@@ -95,7 +109,7 @@ class _Read:
         if self._error is not None:
             # Raised by each caller: a traceback must not grow from one to the next.
             raise copy.copy(self._error).with_traceback(self._error.__traceback__)
-        return copy.copy(self._answer)
+        return own_copy(self._answer) if self.is_shared or self.is_kept else self._answer
 
     @property
     def is_given_up(self) -> bool:
@@ -112,7 +126,7 @@ class Reads:
         self._kept: dict[object, tuple[float, object]] = {}
         self._epoch = 0
 
-    async def get(self, key: object, fetch: Fetch[T], place: Place, *, max_age: float) -> T:
+    async def get(self, key: object, fetch: Fetch[T], place: Place, *, max_age: float, coalesce: bool = True) -> T:
         """The answer to the read *key*: from memory, from one that is under way, or from *fetch*.
 
         Args:
@@ -120,16 +134,18 @@ class Reads:
             fetch: Make the request from a place in the queue.
             place: Where this caller would stand.
             max_age: Seconds for which an answer may be repeated.
+            coalesce: Whether one that is under way will do.
         """
         if (kept := self._kept.get(key)) is not None and self._clock() - kept[0] < max_age:
             self._limiter.saved_one()
-            return copy.copy(kept[1])  # type: ignore[return-value]
+            return cast(T, own_copy(kept[1]))
         loop_key = (anyio.lowlevel.current_token(), key)
-        read = self._running.get(loop_key)
+        read = self._running.get(loop_key) if coalesce else None
         if read is None or read.is_given_up:
-            read = self._start(loop_key, key, fetch, place, max_age)
+            read = self._start(loop_key, key, fetch, place)
         else:
             self._join(read, place)
+        read.is_kept = read.is_kept or max_age > 0
         answer: T = await read.answer()
         return answer
 
@@ -145,7 +161,7 @@ class Reads:
             raise WaitTooLong(place.action, eta, place.max_wait)
         self._limiter.saved_one()
 
-    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], place: Place, max_age: float) -> _Read:
+    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], place: Place) -> _Read:
         place.enter()
         read = self._running[loop_key] = _Read(place)
         epoch = self._epoch
@@ -159,7 +175,7 @@ class Reads:
 
         async def fetch_and_keep(place: Place) -> Any:
             answer = await fetch(place)
-            if max_age > 0 and epoch == self._epoch:
+            if read.is_kept and epoch == self._epoch:
                 self._keep(key, answer)
             return answer
 
@@ -170,7 +186,12 @@ class Reads:
         self._kept.pop(key, None)
         self._kept[key] = (self._clock(), answer)
         while len(self._kept) > MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
+            self._kept.pop(next(iter(self._kept)), None)  # another thread may have been here
+
+
+def own_copy(answer: T) -> T:
+    """*answer* for one more caller: models cannot be changed, lists and what `call` returns can."""
+    return copy.deepcopy(answer) if isinstance(answer, dict) else copy.copy(answer)
 
 
 _tasks: set[asyncio.Task[None]] = set()

@@ -215,7 +215,11 @@ class Session(Endpoints):
             return await self._request(call, self._place(action))
         fetch = functools.partial(self._request, call)
         return await self._reads.get(
-            (as_query(call), action.returns), fetch, self._place(action), max_age=options.max_age
+            (as_query(call), action.returns),
+            fetch,
+            self._place(action),
+            max_age=options.max_age,
+            coalesce=options.coalesce,
         )
 
     async def _write(self, call: Call[T]) -> T:

@@ -12,6 +12,8 @@ import anyio.to_thread
 
 try:
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 except ImportError as exc:
     raise ImportError("worksection_async.redis needs redis: pip install worksection-async[redis]") from exc
 
@@ -22,6 +24,8 @@ from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
 __all__ = ["RedisTokenBucket"]
+
+Client = redis.Redis | redis.RedisCluster
 
 ANSWER_TIMEOUT = 2.0
 """Seconds the server has to answer; it needs microseconds."""
@@ -43,12 +47,12 @@ local decay, floor_decay = tonumber(ARGV[6]), tonumber(ARGV[7])
 local growth, tick = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local never = -math.huge
-local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor')
+local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor', 'now')
 local free, last = tonumber(state[1]) or never, tonumber(state[2]) or never
 local shift, barrier = tonumber(state[3]) or 0, tonumber(state[4]) or never
 local margin, floor = tonumber(state[5]) or first, tonumber(state[6]) or least
-if last + shift > now + 1 then -- the server's clock was set back
-  free, last, shift, barrier = now + interval, never, 0, never
+if (tonumber(state[7]) or never) > now + 1 then -- the server's clock was set back
+  free, last, shift, barrier = now + interval, now, 0, never
 end
 
 local function push(pause)
@@ -60,7 +64,7 @@ end
 
 local at, till, wait = tonumber(ARGV[10]), tonumber(ARGV[11]), 0
 if op == 'advance' then
-  if not at or at <= last then
+  if not at or at <= last or till > free then
     at = math.max(free, now - shift)
     till = at + interval * (1 + margin)
     free = till
@@ -88,7 +92,7 @@ local function text(number)
   return string.format('%.17g', number)
 end
 redis.call('HSET', KEYS[1], 'free', text(free), 'last', text(last), 'shift', text(shift),
-           'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor))
+           'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor), 'now', text(now))
 redis.call('EXPIRE', KEYS[1], ARGV[12])
 return {text(at or 0), text(till or 0), text(wait), text(margin)}
 """
@@ -113,7 +117,7 @@ class RedisTokenBucket(Limiter):
 
     def __init__(
         self,
-        url_or_client: str | redis.Redis,
+        url_or_client: str | Client,
         rate: float = REQUESTS_PER_SECOND,
         key: str | None = None,
         *,
@@ -129,42 +133,54 @@ class RedisTokenBucket(Limiter):
         self._key = key
         self._substitute = TokenBucket(rate / peers) if on_outage == "local" else None
         self._out_until = -math.inf
-        self._held_here = False
+        self._is_here = False
 
     def bind(self, account: str) -> None:
         """The first account whose session uses this limiter names the bucket, if nobody else has."""
         self._key = self._key or f"worksection-async:{account}"
 
     async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
-        here = self._is_out()
-        if held is not None and here is not self._held_here:
-            held = None  # the slot of a bucket that is not asked now
-        self._held_here = here
-        if here and self._substitute is not None:
-            return await self._substitute._advance(held)
-        try:
-            at, till, wait, margin = await self._run("advance", *((held.at, held.end) if held else ("", "")))
-        except TransportError:
-            if self._substitute is None:
-                raise
-            return await self._advance(None)
+        if self._substitute is None:
+            return await self._advance_there(held)
+        if self._clock() >= self._out_until:
+            try:
+                return await self._advance_there(held)
+            except TransportError:
+                pass
+        if not self._is_here:
+            self._is_here, held = True, None
+            await self._substitute._push(self._interval)  # somebody may have gone just now
+        return await self._substitute._advance(held)
+
+    async def _advance_there(self, held: Slot | None) -> tuple[Slot, float, float]:
+        if self._is_here:
+            await self._run("push", self._interval, "")  # this process may have gone just now
+            self._is_here, held = False, None
+        at, till, wait, margin = await self._run("advance", *((held.at, held.end) if held else ("", "")))
         return Slot(at, till), wait, margin
 
     async def _give_back(self, held: Slot) -> None:
-        with contextlib.suppress(TransportError):  # a slot is lost, no more
-            await self._run("give_back", held.at, held.end)
+        if self._is_here and self._substitute is not None:
+            await self._substitute._give_back(held)
+        else:
+            await self._told("give_back", held.at, held.end)  # if it fails, a slot is lost, no more
 
     async def _push(self, pause: float) -> None:
-        with contextlib.suppress(TransportError):  # the next call will say so
-            await self._run("push", pause, "")
+        if self._is_here and self._substitute is not None:
+            await self._substitute._push(pause)
+        else:
+            await self._told("push", pause, "")
 
     async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
-        pause = "" if retry_after is None else min(retry_after, LONGEST_PUSH)
-        with contextlib.suppress(TransportError):
-            await self._run("refuse", pause, unevenness * SAFETY)
+        if self._is_here and self._substitute is not None:
+            await self._substitute._refuse(retry_after, unevenness)
+        else:
+            pause = "" if retry_after is None else min(retry_after, LONGEST_PUSH)
+            await self._told("refuse", pause, unevenness * SAFETY)
 
-    def _is_out(self) -> bool:
-        return self._substitute is not None and self._clock() < self._out_until
+    async def _told(self, op: str, at: float | str, till: float | str) -> None:
+        with contextlib.suppress(TransportError):  # the next visit will say so
+            await self._run(op, at, till)
 
     async def _run(self, op: str, at: float | str, till: float | str) -> tuple[float, ...]:
         constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]
@@ -187,13 +203,22 @@ def _exact(number: float | str) -> str:
     return number if isinstance(number, str) else f"{number:.17g}"
 
 
-def _client(url_or_client: str | redis.Redis) -> redis.Redis:
-    if isinstance(url_or_client, str):
-        scheme, _, rest = url_or_client.partition("://")
-        if scheme not in SCHEMES:
-            raise ValueError(f"a URL with one of {', '.join(SCHEMES)} expected, not {scheme[:20]!r}")
-        url = f"{SCHEMES[scheme]}://{rest}"
-        return redis.Redis.from_url(url, socket_timeout=ANSWER_TIMEOUT, socket_connect_timeout=ANSWER_TIMEOUT)
-    if not isinstance(url_or_client, redis.Redis):
+def _client(url_or_client: str | Client) -> Client:
+    if isinstance(url_or_client, Client):
+        return url_or_client
+    if not isinstance(url_or_client, str):
         raise ValueError(f"a URL or a redis.Redis expected, not {type(url_or_client).__name__}")
-    return url_or_client
+    scheme, separator, rest = url_or_client.partition("://")
+    if not separator or scheme not in SCHEMES:
+        raise ValueError(f"a URL that begins with one of {', '.join(SCHEMES)} expected")
+    client = None
+    with contextlib.suppress(ValueError):  # its text may show the password
+        client = redis.Redis.from_url(
+            f"{SCHEMES[scheme]}://{rest}",
+            socket_timeout=ANSWER_TIMEOUT,
+            socket_connect_timeout=ANSWER_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),  # who waits here would rather know
+        )
+    if client is None:
+        raise ValueError("the URL of the server makes no sense; are special characters in the password encoded?")
+    return client
