@@ -117,6 +117,7 @@ class Session(Endpoints):
         return f"<Session {self._origin} {type(self._auth).__name__}>"
 
     async def __aenter__(self) -> Self:
+        await self._http.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:

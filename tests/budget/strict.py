@@ -16,7 +16,7 @@ RATE = float(sys.argv[1])
 JITTER = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
 
 arrivals: list[float] = []
-refused = 0
+refusals: list[float] = []
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,7 +27,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             break
         arrived = time.perf_counter()
         if head.startswith(b"GET /report"):
-            body = json.dumps({"arrivals": arrivals, "refused": refused}).encode()
+            body = json.dumps({"arrivals": arrivals, "refused": len(refusals)}).encode()
         else:
             if JITTER:
                 await asyncio.sleep(random.uniform(0, JITTER))
@@ -39,11 +39,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def answer(arrived: float) -> bytes:
-    global refused
     too_soon = bool(arrivals) and arrived - arrivals[-1] < 1 / RATE
     arrivals.append(arrived)
     if too_soon:
-        refused += 1
+        refusals.append(arrived)
         return b'{"status":"error","message":"Too many requests"}'
     return b'{"status":"ok","data":[]}'
 
