@@ -12,6 +12,7 @@ from .models import (
     CommentExtra,
     Contact,
     ContactGroup,
+    Cost,
     Costs,
     CostsExtra,
     CostsTotal,
@@ -456,7 +457,7 @@ GET_TASK_CUSTOM_FIELDS = Action("get_task_custom_fields", kind="read", returns=r
 GET_COSTS = Action(
     "get_costs",
     kind="read",
-    returns=reply.whole(Costs),
+    returns=reply.whole(Costs, Cost),
     repeatable=True,
     params={
         "id_project": Param(wire.to_id),

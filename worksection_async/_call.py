@@ -66,6 +66,10 @@ class Call(Generic[T_co]):
         return any(param.format is compound.to_files for param in self.action.params.values())
 
 
+RESERVED = {"action", "hash", "access_token"}
+"""Names in a query that say who asks for what; a parameter of that name would say it again."""
+
+
 class Caller(ABC):
     """Something that endpoints can be methods of."""
 
@@ -123,7 +127,7 @@ def _complaints(action: Action[object], written: Mapping[str, wire.WireValue]) -
     if described > TEXT_CHARACTERS:
         yield f"text and todo together have {described} characters; the service would cut them at {TEXT_CHARACTERS}"
     for group in action.exclusive:
-        chosen = [name for name in group if name in present and written[name] != 0]
+        chosen = [name for name in group if name in present and written[name] not in (0, "0")]
         if len(chosen) > 1:
             yield f"only one of {', '.join(chosen)} can be given"
 
@@ -135,7 +139,9 @@ def _characters(value: wire.WireValue) -> int:
 
 
 def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
-    """An action this release does not know: nothing is checked, and it may change something."""
+    """An action this release does not know: nearly nothing is checked, and it may change something."""
+    if not name or (taken := RESERVED & params.keys()):
+        raise InvalidCall(name, "an action has a name" if not name else f"{', '.join(sorted(taken))} is no parameter")
     return Action(name, kind="write", returns=reply.nothing, params=dict.fromkeys(params, Param(compound.by_type)))
 
 

@@ -33,18 +33,20 @@ class Reply:
 def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
     """What *action* returns; raises `ApiError` for what the service refuses, `UnexpectedReply` for what it garbles."""
     model: type | None = action.returns.record
-    record: Any = structure.record(model) if model else None
+    record: Any = structure.record(model) if model else _as_it_is
     envelope = open_envelope(action, reply, record)
     try:
         return action.returns.read(envelope, structure)
     except Malformed as exc:
-        failure = UnexpectedReply(action.name, exc.path, exc.reason, http_status=reply.status)
+        failure = UnexpectedReply(action.name, exc.path, masked(exc.reason), http_status=reply.status)
     raise failure
 
 
 def open_envelope(action: Action[Any], reply: Reply, record: Any = None) -> Mapping[str, Any]:
     """The top level of a reply that says it is ok; records of ``data`` have passed through *record*, if they could."""
     body = _decoded(action, reply, record)
+    if 300 <= reply.status < 400:
+        raise _wordless(action.name, reply, "$", "a redirect")
     if not isinstance(body, dict):
         raise _wordless(action.name, reply, "$", "an object expected")
     if body.get("status") == "ok":
@@ -61,11 +63,15 @@ def _decoded(action: Action[Any], reply: Reply, record: Any) -> object:
             return decode(text, record)
         except Exception:  # noqa: BLE001
             # A record that makes no sense, in a reply that may be an error: its reader will say where.
-            return decode(text)
+            return decode(text, _as_it_is)
     except (ValueError, RecursionError) as exc:
         reason = "no JSON" if reply.body.strip() else "an empty body"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
     raise _wordless(action.name, reply, "$", reason + detail)
+
+
+def _as_it_is(record: object) -> object:
+    return record
 
 
 def _wordless(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:
@@ -88,21 +94,21 @@ def _message(body: Mapping[str, Any]) -> str:
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     """The exception for an error the service reports."""
-    code = body.get("status_code")
+    code, words = body.get("status_code"), masked(message)
     code = int(code) if isinstance(code, int | str) and re.fullmatch(r"\d{1,9}", str(code)) else None
     known = _known(message, code)
     facts: dict[str, Any] = {
         "code": code,
-        "details": str(body.get("message_details") or ""),
+        "details": masked(str(body.get("message_details") or "")),
         "http_status": reply.status,
         "hint": known.hint if known else None,
     }
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
-        return RateLimited(action, message, retry_after=_retry_after(reply), **facts)
+        return RateLimited(action, words, retry_after=_retry_after(reply), **facts)
     if reply.status in (401, 403):
-        return AuthError(action, message, **facts)
+        return AuthError(action, words, **facts)
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
-    return kind(action, message, **facts)
+    return kind(action, words, **facts)
 
 
 def _known(message: str, code: int | None) -> Known | None:

@@ -121,6 +121,8 @@ class Http:
             transport=self._transport,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_EXPIRY),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # Plain HTTP is allowed to this machine only, so it must not be handed to a proxy on another.
+            trust_env=not self._origin.startswith("http:"),
         )
 
     def _httpx_request(

@@ -5,7 +5,7 @@ list as no key at all. Each reader here accepts every form that was seen.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
@@ -76,13 +76,18 @@ def by_id(model: type[T]) -> Returns[dict[int, T]]:
     return Returns(read)
 
 
-def whole(model: type[T]) -> Returns[T]:
-    """The envelope itself, apart from ``status``."""
+def whole(model: type[T], record: type | None = None) -> Returns[T]:
+    """The envelope itself, apart from ``status``; *record* is what its ``data`` is made of, if it has any."""
 
     def read(envelope: Envelope, structure: Structure) -> T:
-        return structure.at("$", {key: value for key, value in envelope.items() if key != "status"}, model)
+        rest = {key: value for key, value in envelope.items() if key != "status"}
+        data = rest.get("data")
+        if record is None or not isinstance(data, list) or not data or not isinstance(data[0], record):
+            return structure.at("$", rest, model)
+        empty: Any = structure.at("$", {**rest, "data": []}, model)
+        return cast(T, attrs.evolve(empty, data=tuple(data)))
 
-    return Returns(read)
+    return Returns(read, record)
 
 
 def _read_new_id(envelope: Envelope, _: Structure) -> int:

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import itertools
 import logging
+import math
 import os
 import random
 import time
@@ -263,20 +264,23 @@ class Session(Endpoints):
         """Wait, sign, send, read; and again, where that is safe and may help."""
         action, time_left, in_doubt = call.action, self._options.timeout, False
         for attempt in itertools.count(1):
-            granted_at = await place.turn()
-            request = self._auth.sign(call, time.time())
-            started = anyio.current_time()
-            on_sent = functools.partial(self._limiter.sent, granted_at)
+            started = math.inf
             try:
+                granted_at = await place.turn()
+                request = self._auth.sign(call, time.time())
+                started = anyio.current_time()
+                on_sent = functools.partial(self._limiter.sent, granted_at)
                 async with self._http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
                     self._limiter.answered(anyio.current_time() - started)
                     return await receive(answer)
             except WorksectionError as error:
                 if in_doubt and is_settled(action, error):
                     return cast(T, action.returns.read({"status": "ok"}, self._structure))
-                time_left -= (anyio.current_time() - started) if total else 0.0
+                time_left -= max(0.0, anyio.current_time() - started) if total else 0.0
                 pause = await self._pause_after(error, action, attempt, time_left)
                 if pause is None:
+                    if in_doubt:
+                        error.in_doubt()
                     raise
                 time_left -= pause
                 in_doubt = in_doubt or (error.sent and not isinstance(error, RateLimited))

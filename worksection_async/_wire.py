@@ -150,7 +150,10 @@ def to_hours(value: object) -> str:
 
 def to_clock(value: object) -> str:
     """Hours and minutes, rounded to the minute: the service keeps no seconds."""
-    minutes = int((_not_negative(_hours(value)) * 60).to_integral_value())
+    hours = _not_negative(_hours(value))
+    minutes = int((hours * 60).to_integral_value())
+    if hours and not minutes:
+        raise ValueError("less than half a minute, of which the service would keep nothing")
     return f"{minutes // 60}:{minutes % 60:02}"
 
 
@@ -202,6 +205,8 @@ def _not_negative(number: Decimal) -> Decimal:
 def _plain(number: Decimal) -> str:
     """Without exponent and trailing zeros, to four decimals: a third of a second in hours."""
     text = f"{number:.4f}".rstrip("0").rstrip(".")
+    if number and text in ("0", "-0"):
+        raise ValueError("too little: four decimals would show nothing of it")
     return "0" if text == "-0" else text
 
 

@@ -25,7 +25,7 @@ reached the service. None carries a key, a token or a signature.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "ApiError",
@@ -47,8 +47,13 @@ __all__ = [
 
 
 def masked(text: str) -> str:
-    """*text* from outside, without anything that is long enough to be a key, a token or a signature."""
-    return re.sub(r"[\w.\-+/=]{24,}", "…", text)
+    """*text* from outside, short, without anything that is long enough to be a key, a token or a signature."""
+    return re.sub(r"[\w.\-+/=@&?%:]{24,}", _unless_address, text[:4096])[:400]
+
+
+def _unless_address(match: re.Match[str]) -> str:
+    is_address = re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", match[0])
+    return match[0] if is_address and not re.search(r"[0-9a-fA-F]{24}", match[0]) else "…"
 
 
 class WorksectionError(Exception):
@@ -60,10 +65,18 @@ class WorksectionError(Exception):
     sent: bool
     """Whether the request may have reached the service."""
 
-    def __init__(self, action: str, sentence: str, *, sent: bool) -> None:
-        super().__init__(f"{action}: {sentence}")
+    def __init__(self, action: str, sentence: str, outcome: str = "", *, sent: bool) -> None:
+        super().__init__(f"{action}: {sentence}{outcome}")
         self.action = action
         self.sent = sent
+        self._sentence = sentence
+
+    def in_doubt(self) -> Self:
+        """This error, met after an attempt of which nobody knows what became."""
+        self.sent = True
+        doubt = "an attempt before this one may have been carried out: look before repeating a write"
+        self.args = (f"{self.action}: {self._sentence.removesuffix('.')}; {doubt}",)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
@@ -83,7 +96,7 @@ class InvalidCall(WorksectionError, ValueError):
     """
 
     def __init__(self, action: str, complaint: str, *, sent: bool = False) -> None:
-        super().__init__(action, complaint if sent else f"{complaint} (nothing was sent)", sent=sent)
+        super().__init__(action, complaint, "" if sent else " (nothing was sent)", sent=sent)
 
 
 class WaitTooLong(WorksectionError):
@@ -93,9 +106,8 @@ class WaitTooLong(WorksectionError):
     """Seconds until this call could have been sent."""
 
     def __init__(self, action: str, eta: float, max_wait: float) -> None:
-        super().__init__(
-            action, f"a turn is {eta:.1f} s away and max_wait is {max_wait:.1f} s (nothing was sent)", sent=False
-        )
+        sentence = f"a turn is {eta:.1f} s away and max_wait is {max_wait:.1f} s"
+        super().__init__(action, sentence, " (nothing was sent)", sent=False)
         self.eta = eta
 
 
@@ -104,7 +116,7 @@ class TransportError(WorksectionError):
 
     def __init__(self, action: str, what: str, *, sent: bool) -> None:
         done = "may have been carried out: look before repeating a write" if sent else "was never sent: repeat it"
-        super().__init__(action, f"{what}; the request {done}", sent=sent)
+        super().__init__(action, what, f"; the request {done}", sent=sent)
 
 
 class CallTimeout(TransportError):
@@ -126,7 +138,8 @@ class UnexpectedReply(WorksectionError):
         shown = f"; it begins {excerpt!r}" if excerpt else ""
         super().__init__(
             action,
-            f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}; the request may have been carried out",
+            f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}",
+            "; the request may have been carried out. If it lasts, the service is out of order or has changed",
             sent=True,
         )
         self.path = path
@@ -134,7 +147,10 @@ class UnexpectedReply(WorksectionError):
 
 
 class ApiError(WorksectionError):
-    """The service understood the request and refused it; it was not carried out."""
+    """The service understood the request and refused it; it was not carried out (unless the status is 5xx)."""
+
+    advice: ClassVar[str] = "The vendor's page of the action says what it takes."
+    """What to do, where nothing more is known of the message."""
 
     code: int | None
     """The service's ``status_code``; its meaning varies, the message decides."""
@@ -159,8 +175,8 @@ class ApiError(WorksectionError):
         hint: str | None = None,
     ) -> None:
         said = f"{message} ({details})" if details else message
-        advice = f" {hint}" if hint else ""
-        super().__init__(action, f"the service refused: {said.removesuffix('.')}.{advice}", sent=True)
+        did = "refused" if http_status < 500 else f"failed with HTTP {http_status}, maybe after carrying it out"
+        super().__init__(action, f"the service {did}: {said.removesuffix('.')}. {hint or self.advice}", sent=True)
         self.code = code
         self.message = message
         self.details = details
@@ -168,7 +184,9 @@ class ApiError(WorksectionError):
 
 
 class AuthError(ApiError):
-    """The credential is wrong, has expired, or does not suffice. Check the key, the token and its scopes."""
+    """The credential is wrong, has expired, or does not suffice."""
+
+    advice = "Check the key, or the token and its scopes."
 
 
 class ReauthorizationRequired(AuthError):
@@ -185,13 +203,19 @@ class ReauthorizationRequired(AuthError):
 class NotFound(ApiError):
     """No such project, task, timer, file or webhook, or this credential may not see it."""
 
+    advice = "Check the number; this credential may also not be allowed to see it."
+
 
 class FieldError(ApiError):
     """A value the service does not accept; ``details`` names it."""
 
+    advice = "Correct the value and call again."
+
 
 class StateError(ApiError):
     """Not possible in the present state: already closed, already started, has open children, …"""
+
+    advice = "Read the present state before deciding what to do."
 
 
 class RateLimited(ApiError):

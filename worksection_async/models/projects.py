@@ -39,7 +39,7 @@ ProjectFilter = Literal["active", "pending", "archive", "archived"]
 """States get_projects can be narrowed to; probes of the live service confirm archive, the documentation says archived."""
 
 ProjectExtra = Literal["text", "html", "options", "users", "tags", "custom_fields"]
-"""Parts a project carries only when asked for; tags is undocumented and honoured."""
+"""Parts a project carries only when asked for; tags is undocumented and honoured, custom_fields is inferred from get_task."""
 
 ProjectReplyExtra = Literal["options"]
 """Parts the answer to a changed project carries only when asked for."""

@@ -41,12 +41,12 @@ TaskFilter = Literal["active"]
 TaskExtra = Literal[
     "text", "html", "files", "comments", "relations", "subtasks", "subscribers", "tags", "custom_fields"
 ]
-"""Parts a task carries only when asked for; tags and custom_fields are undocumented and honoured."""
+"""Parts a task carries only when asked for; tags is undocumented and honoured, custom_fields is what the vendor's own client asks of one task."""
 
 AllTasksExtra = Literal[
     "text", "html", "files", "comments", "relations", "subtasks", "archive", "tags", "custom_fields"
 ]
-"""Parts the tasks of the whole account carry only when asked for; archive adds the tasks of archived projects."""
+"""Parts the tasks of the whole account carry only when asked for; archive adds the tasks of archived projects, custom_fields is inferred from get_task."""
 
 SearchExtra = Literal["text", "html", "files", "tags"]
 """Parts a found task carries only when asked for."""
