@@ -152,7 +152,7 @@ def test_one_record_is_an_object(action: str, data: object) -> None:
         ("get_users_schedule", {"data": {"x": {"id": 1}}}, "$.data['x']"),
         ("get_users_schedule", {"data": {"5": {"id": 5, "schedule": {"2026-13-01": "x"}}}},
          "$.data['5'].schedule['2026-13-01']"),
-        ("get_costs", {"data": "text"}, "$.data[0]"),
+        ("get_costs", {"data": "text"}, "$.data"),
         ("get_costs", {"data": 7}, "$.data"),
         ("get_costs", {"data": [{"id": 1, "time": "x"}]}, "$.data[0].time"),
         ("get_costs", {"data": [], "total": 7}, "$.total"),
@@ -314,7 +314,7 @@ def test_the_code_counts_only_under_an_unknown_message(code: object, kind: type[
 def test_under_an_unknown_message_there_is_no_advice_about_another() -> None:
     with pytest.raises(errors.NotFound) as caught:
         read(refused("Das ist neu", 4))
-    assert str(caught.value) == "get_tasks: the service refused: Das ist neu."
+    assert str(caught.value) == f"get_tasks: the service refused: Das ist neu. {errors.NotFound.advice}"
 
 
 def test_an_error_without_words_is_an_error() -> None:

@@ -100,7 +100,7 @@ FINAL = (
         html(414),
         replying({"status": "ok", "data": [7]}),
         replying(OK, 301),
-    ][:-1],
+    ],
 )
 ATTEMPTS = {  # with three retries
     ("read", "never sent"): 4, ("repeatable", "never sent"): 4, ("create", "never sent"): 4,
@@ -407,3 +407,48 @@ def test_what_was_sent_is_sent_again_only_where_that_does_no_harm(
     action = attrs.evolve(POST_TASK, repeatable=repeatable)
     pause = retry_delay(action, failure(sent=sent), 1, repeat_writes=repeat_writes, jitter=lambda: 1.0)
     assert (pause is not None) == (not sent or repeat_writes or repeatable)
+
+
+# In doubt
+
+
+async def test_after_an_attempt_that_may_have_arrived_no_error_says_that_nothing_was_sent(session_with: Make) -> None:
+    """Whoever reads the last error must not repeat a write that the first attempt may have carried out."""
+    service = Service(failing(httpx.ReadTimeout), failing(httpx.ConnectError))
+    async with session_with(service) as ws:
+        with pytest.raises(errors.TransportError) as caught:
+            await ws.update_task(1, title="a")
+    assert len(service.requests) == 4
+    assert caught.value.sent
+    assert "never sent" not in str(caught.value)
+    assert "an attempt before this one may have been carried out" in str(caught.value)
+
+
+async def test_a_turn_that_is_too_far_away_for_another_attempt_is_told_with_the_doubt(session_with: Make) -> None:
+    limiter = TokenBucket(rate=0.01)
+    async with session_with(Service(html(502)), limiter=limiter) as ws:
+        with pytest.raises(errors.WaitTooLong) as caught:
+            await ws.with_options(max_wait=1).update_task(1, title="a")
+    assert caught.value.sent
+    assert "nothing was sent" not in str(caught.value)
+
+
+async def test_the_pauses_between_attempts_count(session_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left for the second attempt is less by the pause before it."""
+    left: list[float] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        left.append(request.extensions["timeout"]["read"])
+        return html(502)()
+
+    monkeypatch.setattr("worksection_async._session.retry_delay", lambda *_, **__: 0.05)
+    async with session_with(handler, timeout=30) as ws:
+        with pytest.raises(errors.UnexpectedReply):
+            await ws.get_tasks(26)
+    assert [earlier - later > 0.049 for earlier, later in pairwise(left)] == [True] * 3
+
+
+async def test_a_redirect_with_an_ok_in_its_body_is_no_success(session_with: Make) -> None:
+    async with session_with(Service(lambda: httpx.Response(301, json=OK, headers={"Location": "https://evil"}))) as ws:
+        with pytest.raises(errors.UnexpectedReply, match="redirect"):
+            await ws.get_tasks(26)

@@ -317,7 +317,9 @@ def test_what_cannot_be_sent_does_not_show_the_credential(auth: Auth) -> None:
     ("text", "shown"),
     [
         ("502 Bad Gateway", "502 Bad Gateway"),
-        (f"?hash={KEY}&x=1", "?…&x=1"),
+        (f"?hash={KEY}&x=1", "…"),
+        ("anna.a-very-long-name.indeed@example.com", "anna.a-very-long-name.indeed@example.com"),
+        (f"{KEY}@example.com", "…"),
         (f"Bearer {TOKEN}", "Bearer …"),
         ("GET /api/admin/v2/ HTTP/1.1", "GET /api/admin/v2/ HTTP/1.1"),
         ("", ""),

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -75,9 +75,7 @@ WRITTEN: list[tuple[wire.Format, object, object]] = [
     (wire.to_money, Decimal("1E+3"), "1000"),
     (wire.to_money, 1e11, "100000000000"),
     (wire.to_money, 0.1 + 0.2, "0.3"),
-    (wire.to_money, 1e-7, "0"),
     (wire.to_money, -0.0, "0"),
-    (wire.to_money, -1e-7, "0"),
     (wire.to_money, -12.5, "-12.5"),
     (wire.to_money, "75.17", "75.17"),
     (wire.to_hours, hours(1.5), "1.5"),
@@ -91,7 +89,6 @@ WRITTEN: list[tuple[wire.Format, object, object]] = [
     (wire.to_clock, dt.timedelta(days=4, hours=7, minutes=39), "103:39"),
     (wire.to_clock, dt.timedelta(minutes=5), "0:05"),
     (wire.to_clock, dt.timedelta(minutes=59, seconds=31), "1:00"),
-    (wire.to_clock, dt.timedelta(seconds=29), "0:00"),
     (wire.to_clock, 1.5, "1:30"),
     (wire.to_clock, Decimal("0.1"), "0:06"),
     (wire.to_clock, "103:39", "103:39"),
@@ -207,6 +204,9 @@ REFUSED: list[tuple[wire.Format, object, str]] = [
     (wire.to_hours, dt.timedelta(seconds=-1), "cannot be negative"),
     (wire.to_hours, "an hour", "a number expected"),
     (wire.to_clock, "-1:30", "cannot be negative"),
+    (wire.to_clock, dt.timedelta(seconds=29), "less than half a minute"),
+    (wire.to_money, 1e-7, "too little"),
+    (wire.to_hours, Decimal("0.00001"), "too little"),
     (wire.to_clock, "1:-30", "hours and minutes expected"),
     (wire.to_clock, "1:2:3:4", "hours and minutes expected"),
     (wire.to_clock, "99999999999:00", "hours and minutes expected"),
@@ -273,7 +273,11 @@ anything = st.recursive(
 )  # fmt: skip
 
 
-@given(numbers)
+def _is_worth_writing(number: Any) -> bool:
+    return not 0 < abs(number) < 0.00005
+
+
+@given(numbers.filter(_is_worth_writing))
 def test_money_has_digits_only_and_loses_no_more_than_half_of_its_fourth_decimal(number: Decimal | float) -> None:
     text = wire.to_money(number)
     assert re.fullmatch(r"-?(0|[1-9]\d*)(\.\d{0,3}[1-9])?", text)
@@ -281,12 +285,12 @@ def test_money_has_digits_only_and_loses_no_more_than_half_of_its_fourth_decimal
     assert abs(Decimal(text) - Decimal(str(number))) <= Decimal("0.00005")
 
 
-@given(spans)
+@given(spans.filter(lambda span: not dt.timedelta(0) < span < dt.timedelta(seconds=0.2)))
 def test_hours_are_exact_to_a_fifth_of_a_second(span: dt.timedelta) -> None:
     assert abs(dt.timedelta(hours=float(wire.to_hours(span))) - span) <= dt.timedelta(seconds=0.2)
 
 
-@given(spans)
+@given(spans.filter(lambda span: not dt.timedelta(0) < span <= dt.timedelta(seconds=30)))
 def test_a_clock_is_exact_to_half_a_minute_and_has_two_digits_of_minutes(span: dt.timedelta) -> None:
     hours_, minutes = re.fullmatch(r"(0|[1-9]\d*):([0-5]\d)", wire.to_clock(span)).groups()  # type: ignore[union-attr]
     assert abs(dt.timedelta(hours=int(hours_), minutes=int(minutes)) - span) <= dt.timedelta(seconds=30)

@@ -134,10 +134,11 @@ def _is_tuple(type_: Any) -> bool:
 
 
 def _tuple(converter: Converter, type_: Any) -> Hook:
-    list_hook = converter.get_structure_hook(list[get_args(type_)[0]])  # type: ignore[misc]
+    item = get_args(type_)[0]
+    list_hook, is_simple = converter.get_structure_hook(list[item]), not _is_model(item)  # type: ignore[valid-type]
 
     def structure(value: Any, _: Any) -> tuple[Any, ...]:
-        if type(value) is str:
+        if type(value) is str and is_simple:
             value = [part for part in re.split(r"\s*,\s*", value.strip()) if part]
         if isinstance(value, dict) and all(key.isdecimal() for key in value):
             value = list(value.values())

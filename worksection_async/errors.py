@@ -139,7 +139,7 @@ class UnexpectedReply(WorksectionError):
         super().__init__(
             action,
             f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}",
-            "; the request may have been carried out. If it lasts, the service is out of order or has changed",
+            "; the request may have been carried out. If it lasts, the service has changed",
             sent=True,
         )
         self.path = path
