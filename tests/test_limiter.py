@@ -556,7 +556,8 @@ class Interleaving:
         statistics = self.limiter.statistics()
         assert statistics.granted == len(self.went)
         assert not any(statistics.waiting.values())
-        assert self.limiter._leader is None and self.limiter._held is None
+        assert self.limiter._leader is None
+        assert self.limiter._held is None
 
 
 # Sharing
