@@ -327,5 +327,3 @@ def test_a_lock_nobody_gives_back_is_an_error(path: Path, monkeypatch: pytest.Mo
     finally:
         holder.kill()
         holder.communicate()
-
-
