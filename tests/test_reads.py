@@ -260,9 +260,7 @@ async def test_a_read_that_all_gave_up_is_not_joined(ws: Session, service: Servi
     assert service.came == ["get_tasks"]
 
 
-async def test_a_session_closed_while_calls_wait_leaves_nobody_in_the_queue(
-    slow: TokenBucket, service: Service
-) -> None:
+async def test_a_closed_session_leaves_nobody_in_the_queue(slow: TokenBucket, service: Service) -> None:
     """Else the bucket, which others share, would wait for a leader that never looks."""
     await taken(slow)
     ws = session(service, slow)
@@ -337,9 +335,7 @@ async def test_a_less_urgent_caller_does_not_move_it_down(lane: Lane, ws: Sessio
         assert slow.statistics().waiting == {"interactive": 1, "normal": 0, "bulk": 0}
 
 
-async def test_who_joins_with_too_little_patience_is_refused_alone(
-    ws: Session, service: Service, slow: TokenBucket
-) -> None:
+async def test_who_joins_with_too_little_patience_is_refused(ws: Session, service: Service, slow: TokenBucket) -> None:
     await taken(slow)
     callers = Callers()
     async with anyio.create_task_group() as tasks:

