@@ -74,7 +74,7 @@ def test_the_budget_is_used_and_kept(who: str, how: str, tmp_path: Path, valkey:
     tries: list[Try] = []
     while not any(each.keeps(how) for each in tries) and len(tries) < TRIES:
         limiter = {"file": str(tmp_path / f"bucket{len(tries)}"), "Valkey": f"redis://127.0.0.1:{valkey.port}"}
-        tries.append(tried(who, how, limiter.get(who.split()[-1], "memory")))
+        tries.append(tried(who, how, limiter.get(who.rsplit(maxsplit=1)[-1], "memory")))
     told = "\n".join(map(str, tries))
     print(f"\n{who}, {how}:\n{told}")
     assert tries[-1].keeps(how), told
