@@ -77,6 +77,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=RUNNING, default=False)
+def budget(session: nox.Session) -> None:
+    """See in real time, against a strict server, that the budget is used and kept; the machine has to be quiet."""
+    install(session, "tests", "cli", "testing", "file", "redis")
+    session.run("pytest", "-o", "addopts=", "tests/budget", "-s", *session.posargs)
+
+
+@nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
     """Measure the promises about speed, side by side with what they are compared to."""
     install(session, "bench", "cli", "testing", "file", "redis")

@@ -114,7 +114,7 @@ def test_processes_share_a_file_and_take_turns(path: Path) -> None:
     assert [len(each) for each in went] == [turns] * 3
     assert [worker.returncode for worker in workers] == [0] * 3
     # Taken after the lock was released: a little later than the turn, by chance.
-    assert sorted(gaps(sum(went, [])))[2] >= 1 / rate * 0.8
+    assert sorted(gaps([moment for each in went for moment in each]))[2] >= 1 / rate * 0.8
 
 
 def test_threads_share_an_instance_and_each_other(path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_missing_folder_is_made(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "bucket", tmp_path / "file" / "a" / "bucket", tmp_path):
-        with pytest.raises(ValueError, match="cannot be written, so it cannot be shared: .+") as caught:
+        with pytest.raises(ValueError, match="cannot be written, so it cannot be shared: ") as caught:
             FileTokenBucket(path)
         assert str(path) in str(caught.value)
 

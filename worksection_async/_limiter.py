@@ -69,7 +69,7 @@ class Limiter(ABC):
         self._pace_seen = self._interval
         self._grants: deque[float] = deque()
         self._started = math.inf
-        self._lags = deque([FIRST_MARGIN * self._interval], maxlen=TRIPS)
+        self._lags = deque([0.0], maxlen=TRIPS)
         self._trips: deque[float] = deque(maxlen=TRIPS)
         self._granted = self._refused = self._saved = 0
         self._margin = FIRST_MARGIN

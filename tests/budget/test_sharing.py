@@ -1,4 +1,4 @@
-"""The promise about the budget, in real time: what the service sees, with a server that refuses whatever comes too soon.
+"""The promise about the budget, in real time, with a server that refuses whatever comes too soon.
 
 All callers at once want more than there is. Steadily, and with half of them giving up, nothing is refused and 97 % of
 the possible slots are used; with up to 30 ms of chance in every delivery, 1 % is refused at most (and one more, for so
