@@ -207,11 +207,10 @@ def test_extra_that_is_not_installed(command: str, absent: str, extra: str) -> N
 
 def walked(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """The demo on *simulator*, as fast as it goes: its exit code, and what it printed."""
-    monkeypatch.setattr(demo, "MARGIN", 0.005)
     printed = StringIO()
     screen = Screen(printed)
     with simulator.serve() as url:
-        anyio.run(demo.on_simulator, simulator, url, screen, 0.0)
+        anyio.run(demo.on_simulator, simulator, url, screen, 0.005)
     return demo.verdict(screen), printed.getvalue()
 
 

@@ -140,8 +140,10 @@ def _characters(value: wire.WireValue) -> int:
 
 def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
     """An action this release does not know: nearly nothing is checked, and it may change something."""
-    if not name or (taken := RESERVED & params.keys()):
-        raise InvalidCall(name, "an action has a name" if not name else f"{', '.join(sorted(taken))} is no parameter")
+    if not name:
+        raise InvalidCall(name, "an action has a name")
+    for taken in sorted(RESERVED & params.keys()):
+        raise InvalidCall(name, f"{taken} is no parameter")
     return Action(name, kind="write", returns=reply.nothing, params=dict.fromkeys(params, Param(compound.by_type)))
 
 

@@ -185,17 +185,14 @@ class RedisTokenBucket(Limiter):
     async def _run(self, op: str, at: float | str, till: float | str) -> tuple[float, ...]:
         arguments = self._arguments(op, at, till)
         visit = functools.partial(self._script, keys=[self._key or "worksection-async"], args=arguments)
-        failure = None
         try:
             answer: Any = await anyio.to_thread.run_sync(visit)
         except (redis.RedisError, OSError) as exc:
-            failure = TransportError(
-                "limiter", f"the shared bucket cannot be reached ({type(exc).__name__})", sent=False
-            )
-        if failure is not None:
-            self._out_until = self._clock() + REST
-            raise failure
-        return tuple(float(number or "-inf") for number in answer)
+            what = f"the shared bucket cannot be reached ({type(exc).__name__})"
+        else:
+            return tuple(float(number or "-inf") for number in answer)
+        self._out_until = self._clock() + REST
+        raise TransportError("limiter", what, sent=False)
 
     def _arguments(self, op: str, at: float | str, till: float | str) -> list[str]:
         constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]

@@ -24,8 +24,8 @@ from ._pacing import Door, pacing
 from ._screen import Screen
 from .simulate import unheard
 
-MARGIN = 0.05
-"""Seconds between turns beyond the interval: the service counts when requests arrive, the limiter when they leave."""
+UNPACED = 0.005
+"""Seconds between turns for a simulator that does not check."""
 
 
 def run(options: Namespace) -> int:
@@ -62,7 +62,7 @@ def live() -> int:
 
 async def on_simulator(simulator: Simulator, url: str, screen: Screen, interval: float) -> None:
     """Walk through all of *simulator*, which is served at *url*."""
-    limiter = TokenBucket(rate=1 / (interval + MARGIN))
+    limiter = TokenBucket(rate=1 / (interval or UNPACED))
     async with Session(url, ApiKey(simulator.api_key), limiter=limiter) as session:
         screen.say(f"worksection-async {__version__} with a simulated account at {url}")
         screen.say("over HTTP and at the pace the service allows: about half a minute", "dim")
@@ -86,7 +86,7 @@ async def walk(ws: Guide, screen: Screen, door: Door) -> None:
     await steps.costs(ws, screen, created)
     await steps.closing(ws, screen, project, created)
     await steps.events(ws, screen, project, created)
-    await pacing(ws, screen, door.interval + MARGIN, door)
+    await pacing(ws, screen, door.interval or UNPACED, door)
     await steps.refusal(ws, screen)
 
 
