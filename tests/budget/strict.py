@@ -39,7 +39,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def answer(arrived: float) -> bytes:
-    global refused
+    global refused  # noqa: PLW0603
     too_soon = bool(arrivals) and arrived - arrivals[-1] < 1 / RATE
     arrivals.append(arrived)
     if too_soon:

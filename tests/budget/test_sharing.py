@@ -1,4 +1,4 @@
-"""The promise about the budget, in real time: what the service sees, with a server that refuses whatever comes too soon.
+"""The promise about the budget, in real time: what a server sees that refuses whatever comes too soon.
 
 All callers at once want more than there is. Steadily, and with half of them giving up, nothing is refused and 97 % of
 the possible slots are used; with up to 30 ms of chance in every delivery, 1 % is refused at most (and one more, for so
@@ -74,7 +74,7 @@ def test_the_budget_is_used_and_kept(who: str, how: str, tmp_path: Path, valkey:
     tries: list[Try] = []
     while not any(each.keeps(how) for each in tries) and len(tries) < TRIES:
         limiter = {"file": str(tmp_path / f"bucket{len(tries)}"), "Valkey": f"redis://127.0.0.1:{valkey.port}"}
-        tries.append(tried(who, how, limiter.get(who.split()[-1], "memory")))
+        tries.append(tried(who, how, limiter.get(who.rpartition(" ")[2], "memory")))
     told = "\n".join(map(str, tries))
     print(f"\n{who}, {how}:\n{told}")
     assert tries[-1].keeps(how), told
