@@ -317,7 +317,8 @@ def test_on_wait_tells_how_the_queue_moves() -> None:
     """Positions fall to 0 one by one, and so does the forecast; without a wait nothing is told."""
 
     async def main() -> None:
-        limiter, told = bucket(), []
+        limiter = bucket()
+        told: list[Waiting] = []
         await limiter.acquire(on_wait=told.append)
         assert told == []
         async with anyio.create_task_group() as tasks:
@@ -334,7 +335,8 @@ def test_on_wait_tells_how_the_queue_moves() -> None:
 
 def test_on_wait_tells_when_somebody_came_first() -> None:
     async def main() -> None:
-        limiter, told = bucket(), []
+        limiter = bucket()
+        told: list[Waiting] = []
         await limiter.acquire()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: limiter.acquire("bulk", on_wait=told.append))
@@ -660,5 +662,5 @@ def test_options_that_make_no_sense_are_refused() -> None:
         {"max_wait": math.nan},
     ):
         with pytest.raises(InvalidCall, match=next(iter(options))):
-            session.with_options(**options)  # type: ignore[arg-type]
+            session.with_options(**options)
     assert session.with_options(max_wait=None, lane="bulk").limiter is session.limiter

