@@ -323,13 +323,14 @@ async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
 ) -> None:
     service = Service()
     session = session_with(service)
-    acquire, vanish = session.limiter.acquire, path.unlink
+    wait, vanish = session.limiter.wait, path.unlink
 
-    async def late(*args: Any, **options: Any) -> None:
-        await acquire(*args, **options)
+    async def late(*args: Any) -> float:
+        granted_at = await wait(*args)
         vanish()
+        return granted_at
 
-    monkeypatch.setattr(session.limiter, "acquire", late)
+    monkeypatch.setattr(session.limiter, "wait", late)
     with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
         await session.upload_files([path])
     assert service.parcels == []

@@ -27,6 +27,9 @@ MINUTE = 60.0
 TRIPS = 20
 """Requests and answers whose unevenness counts."""
 
+FEW = 5
+"""Requests that do not tell yet what is usual."""
+
 LATE = 0.002
 """Part of the interval by which a request may leave late without a word about it."""
 
@@ -69,7 +72,7 @@ class Limiter(ABC):
         self._pace_seen = self._interval
         self._grants: deque[float] = deque()
         self._started = math.inf
-        self._lags = deque([FIRST_MARGIN * self._interval], maxlen=TRIPS)
+        self._lags: deque[float] = deque(maxlen=TRIPS)
         self._trips: deque[float] = deque(maxlen=TRIPS)
         self._granted = self._refused = self._saved = 0
         self._margin = FIRST_MARGIN
