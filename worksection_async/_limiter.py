@@ -173,9 +173,9 @@ class Limiter(ABC):
         """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
         lag = self._clock() - granted_at
         self._lags.append(lag)
-        usual = min(
-            self._lags
-        )  # what all of them have in common moves all of them; the first may have nothing in common
+        usual = min(self._lags)  # delays all alike
+        if len(self._lags) < FEW:
+            usual = min(usual, self._margin * self._interval)  # or so it seems: for now the margin has to cover it
         if lag - usual > LATE * self._interval:
             await self._push(self._interval - usual)
 
