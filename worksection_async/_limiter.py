@@ -18,7 +18,7 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from ._pace import FIRST_MARGIN, Slot
+from ._pace import FIRST_MARGIN, LEAST_MARGIN, Slot
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
 from .errors import WaitTooLong
 
@@ -175,7 +175,7 @@ class Limiter(ABC):
         self._lags.append(lag)
         usual = min(self._lags)  # delays all alike
         if len(self._lags) < FEW:
-            usual = min(usual, self._margin * self._interval)  # or so it seems: for now the margin has to cover it
+            usual = min(usual, LEAST_MARGIN * self._interval)  # or so it seems: no more than any margin covers
         if lag - usual > LATE * self._interval:
             await self._push(self._interval - usual)
 
