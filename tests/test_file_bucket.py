@@ -238,6 +238,13 @@ def spoiled(content: bytes) -> dict[str, bytes]:
     }
 
 
+def spoil(path: Path, damage: str) -> None:
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(spoiled(path.read_bytes())[damage])
+
+
 @pytest.mark.parametrize("damage", [*spoiled(_packed(0.0, Pace(1.0))), "removed"])
 @pytest.mark.parametrize("holding", [False, True], ids=["nobody holds a slot", "somebody holds a slot"])
 def test_a_damaged_state_counts_as_just_used(damage: str, holding: bool, path: Path) -> None:
@@ -251,16 +258,16 @@ def test_a_damaged_state_counts_as_just_used(damage: str, holding: bool, path: P
         await limiter.refused(retry_after=10)
         held = (await other._advance(None))[0] if holding else None
         clock.seconds += 10.5
-        path.unlink() if damage == "removed" else path.write_bytes(spoiled(path.read_bytes())[damage])
+        spoil(path, damage)
         slot, pause, _ = await limiter._advance(None)
         assert pause == pytest.approx(1)
         later = (await other._advance(held))[1]
         assert later == pytest.approx(2, abs=0.1)
         clock.seconds += 1.001
         assert (await limiter._advance(slot))[1] == 0
-        assert path.stat().st_size == STATE.size + CHECKSUM.size
 
     anyio.run(main)
+    assert path.stat().st_size == STATE.size + CHECKSUM.size
 
 
 def test_a_state_from_before_a_restart_of_the_machine_counts_as_just_used(path: Path) -> None:

@@ -136,15 +136,17 @@ def test_the_margin_follows_the_unevenness_that_was_seen() -> None:
 
 
 def test_a_slot_of_a_state_that_was_lost_is_worth_nothing() -> None:
-    """Its holder stands at the end of the new order, whatever numbers the old one had reached."""
+    """Its holder stands at the end of the new order, and the new order knows of it."""
     old, new = Pace(1.0), Pace(1.0)
-    old.push(30.0, now=0.0)
-    held = [old.reserve(0.0) for _ in range(3)][-1]
-    first, second = new.reserve(0.0), new.reserve(0.0)
-    assert new.visit(first, 0.0) == (first, 0.0)
-    slot, wait = new.visit(held, 0.0)
-    assert slot.at >= second.end
-    assert wait == pytest.approx(2 * (1 + FIRST_MARGIN))
+    old.visit(None, 0.0)
+    held = old.reserve(0.0)
+    slot, wait = new.visit(held, 5.0)
+    assert slot != held
+    assert wait == 0
+    assert new.visit(None, 5.0)[1] == pytest.approx(1 + FIRST_MARGIN)
+    new.push(60.0, 5.0)
+    first = new.reserve(5.0)
+    assert new.visit(Slot(3600.0, 3601.0), 5.0)[0].at >= first.end
 
 
 def test_a_burst_may_follow_a_pause() -> None:

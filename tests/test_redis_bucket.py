@@ -349,7 +349,7 @@ async def test_in_an_outage_nothing_else_waits_for_the_server(own_server: OwnSer
         ("user:s3cret@localhost", "begins with one of"),
         ("redis://:s3cret/x@localhost", "makes no sense"),
         ("redis://localhost:port", "makes no sense"),
-        (None, "a URL or a redis.Redis expected, not NoneType"),
+        (None, r"a URL or a redis\.Redis expected, not NoneType"),
     ],
 )
 def test_what_is_no_server_is_refused(url: str, complaint: str) -> None:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 STATE = struct.Struct("<7d")
 CHECKSUM = struct.Struct("<I")
+SIZE = STATE.size + CHECKSUM.size
 
 LOCK_TIMEOUT = 10.0
 """Seconds after which a lock that nobody gives back is an error; it is held for microseconds."""
@@ -92,11 +93,13 @@ class FileTokenBucket(Limiter):
         try:
             with self._lock, self._file_lock.acquire(poll_interval=LOCK_POLL), self._open() as file:
                 now = self._clock()
-                pace = self._pace(file.read(), now)
+                content = file.read(SIZE + 1)
+                pace = self._pace(content, now)
                 outcome = change(pace, now)
                 file.seek(0)
                 file.write(_packed(now, pace))
-                file.truncate()
+                if len(content) > SIZE:
+                    file.truncate()
                 return outcome
         except OSError as exc:
             what = f"the shared bucket {self._path} cannot be used ({exc.strerror or type(exc).__name__})"
@@ -132,7 +135,7 @@ def _unpacked(content: bytes) -> tuple[float, Pace]:
     if not content:
         return -math.inf, Pace(1.0)
     state, checksum = content[: STATE.size], content[STATE.size :]
-    if len(content) != STATE.size + CHECKSUM.size or CHECKSUM.unpack(checksum)[0] != zlib.crc32(state):
+    if len(content) != SIZE or CHECKSUM.unpack(checksum)[0] != zlib.crc32(state):
         raise ValueError("damaged")
     written_at, *numbers = STATE.unpack(state)
     if any(map(math.isnan, (written_at, *numbers))):

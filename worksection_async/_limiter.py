@@ -18,7 +18,7 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from ._pace import FIRST_MARGIN, Slot
+from ._pace import FIRST_MARGIN, LEAST_MARGIN, Slot
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
 from .errors import WaitTooLong
 
@@ -26,6 +26,9 @@ MINUTE = 60.0
 
 TRIPS = 20
 """Requests and answers whose unevenness counts."""
+
+FEW = 5
+"""Requests that do not tell yet what is usual."""
 
 LATE = 0.002
 """Part of the interval by which a request may leave late without a word about it."""
@@ -140,7 +143,7 @@ class Limiter(ABC):
             raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
         waiter = Waiter(lane, on_wait)
         with self._lock:
-            if not len(self._queue) and self._take_free(waiter):
+            if not self._queue and self._take_free(waiter):
                 return waiter
             self._drop_gone_leader()
             if max_wait is not None and (eta := self._forecast(self._queue.ahead_of(lane))) > max_wait:
@@ -276,7 +279,7 @@ class Limiter(ABC):
                 self._granted -= 1
                 with contextlib.suppress(ValueError):  # more than a minute ago
                     self._grants.remove(waiter.granted_at)
-                if len(self._queue):
+                if self._queue:
                     self._grant(waiter.slot, waiter.granted_at)  # it is as old as it is: `sent` will notice
                 else:
                     back = waiter.slot
@@ -296,7 +299,7 @@ class Limiter(ABC):
 
     def _count(self, now: float) -> None:
         self._granted += 1
-        if self._grants and len(self._queue):
+        if self._grants and self._queue:
             self._pace_seen += 0.2 * (now - self._grants[-1] - self._pace_seen)
         self._grants.append(now)
         self._forget_grants(now)

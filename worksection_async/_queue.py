@@ -93,6 +93,9 @@ class Queue:
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
+    def __bool__(self) -> bool:
+        return any(self._lanes.values())
+
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._lanes[waiter.lane]
 

@@ -7,9 +7,10 @@ import sys
 import calls
 import decoding
 import imports
+import limiter
 from measure import Figure
 
-BENCHES = {"decoding": decoding.figures, "calls": calls.figures, "imports": imports.figures}
+BENCHES = {"decoding": decoding.figures, "calls": calls.figures, "imports": imports.figures, "limiter": limiter.figures}
 
 
 def main(names: list[str]) -> int:
