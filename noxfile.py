@@ -18,6 +18,16 @@ SUPPORTED = nox.project.python_versions(PYPROJECT)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+GENERATE = """
+import runpy, sys, types
+package = types.ModuleType("worksection_async")
+package.__path__ = ["worksection_async"]
+sys.modules["worksection_async"] = package
+runpy.run_module("worksection_async._spec", run_name="__main__")
+"""
+"""The generator beside the package instead of inside it: it has to run when a generated file is missing or broken."""
+
+
 def is_present(version: str) -> bool:
     """Whether there is such an interpreter, and it starts (a shim may not)."""
     command = shutil.which(f"python{version}")
@@ -66,7 +76,7 @@ def lint(session: nox.Session) -> None:
 def generate(session: nox.Session) -> None:
     """Write endpoints, models, the table of actions and the reference page from the spec."""
     install(session, "lint")
-    session.run("python", "-m", "worksection_async._spec", *session.posargs)
+    session.run("python", "-c", GENERATE, *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)

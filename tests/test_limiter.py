@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from worksection_async import ApiKey, Lane, Session, TokenBucket, Waiting
 from worksection_async._bucket import shared
-from worksection_async._limiter import FEW
 from worksection_async._pace import FIRST_MARGIN, LEAST_MARGIN, LONGEST_PUSH, Pace, Slot
 from worksection_async._queue import LANES, PATIENCE, Waiter
 from worksection_async.errors import InvalidCall, WaitTooLong
@@ -487,7 +486,7 @@ STEP = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(STEP, min_size=5, max_size=60), st.lists(st.floats(0, 0.9), min_size=1, max_size=FEW))
+@given(st.lists(STEP, min_size=5, max_size=60), st.lists(st.floats(0, 0.9), min_size=1, max_size=10))
 def test_whatever_callers_do_the_promises_hold(steps: list[tuple[str, object]], lags: list[float]) -> None:
     """Calls come, are given up, are refused and leave late, in any order.
 

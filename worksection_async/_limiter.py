@@ -18,7 +18,7 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from ._pace import FIRST_MARGIN, LEAST_MARGIN, Slot
+from ._pace import FIRST_MARGIN, Slot
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
 from .errors import WaitTooLong
 
@@ -26,9 +26,6 @@ MINUTE = 60.0
 
 TRIPS = 20
 """Requests and answers whose unevenness counts."""
-
-FEW = 5
-"""Requests that do not tell yet what is usual."""
 
 LATE = 0.002
 """Part of the interval by which a request may leave late without a word about it."""
