@@ -210,7 +210,7 @@ def walked(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> tuple[int, 
     printed = StringIO()
     screen = Screen(printed)
     with simulator.serve() as url:
-        anyio.run(demo.on_simulator, simulator, url, screen, 0.005)
+        anyio.run(demo.on_simulator, simulator, url, screen, 0.0)
     return demo.verdict(screen), printed.getvalue()
 
 
@@ -240,7 +240,7 @@ def test_demo_in_a_pipe(encoding: str, mark: str) -> None:
 
 def test_demo_at_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
     """The eight calls are far enough apart for a simulator that checks."""
-    assert main(["demo", "--rate", "20"]) == 0
+    assert main(["demo", "--rate", "2"]) == 0
     assert "FAILED" not in capsys.readouterr().out
 
 
