@@ -218,8 +218,8 @@ def looked(simulator: Simulator) -> tuple[int, str]:
     """The live demo on *simulator*, as fast as it goes."""
     printed = StringIO()
     screen = Screen(printed)
-    session = simulator.session(limiter=TokenBucket(200))
-    anyio.run(demo.on_account, session, screen, 0.005)
+    session = simulator.session(limiter=TokenBucket(30))
+    anyio.run(demo.on_account, session, screen, 1 / 30)
     return demo.verdict(screen), printed.getvalue()
 
 

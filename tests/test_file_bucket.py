@@ -113,8 +113,9 @@ def test_processes_share_a_file_and_take_turns(path: Path) -> None:
     went = [[float(line) for line in worker.communicate(timeout=30)[0].split()] for worker in workers]
     assert [len(each) for each in went] == [turns] * 3
     assert [worker.returncode for worker in workers] == [0] * 3
-    # Taken after the lock was released: a little later than the turn, by chance.
-    assert sorted(gaps([moment for each in went for moment in each]))[2] >= 1 / rate * 0.8
+    # Each moment is taken a little after its turn, by chance: so the middle one of the gaps.
+    between = sorted(gaps([moment for each in went for moment in each]))
+    assert between[len(between) // 2] >= 1 / rate * 0.8
 
 
 def test_threads_share_an_instance_and_each_other(path: Path) -> None:

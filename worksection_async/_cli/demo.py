@@ -24,7 +24,7 @@ from ._pacing import Door, pacing
 from ._screen import Screen
 from .simulate import unheard
 
-UNPACED = 0.005
+UNPACED = 0.03
 """Seconds between turns for a simulator that does not check."""
 
 
