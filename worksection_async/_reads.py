@@ -6,7 +6,6 @@ the others' answer along. Only when all have given up is it cancelled.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import sys
 import time
@@ -194,7 +193,7 @@ def own_copy(answer: T) -> T:
     return copy.deepcopy(answer) if isinstance(answer, dict) else copy.copy(answer)
 
 
-_tasks: set[asyncio.Task[None]] = set()
+_tasks: set[object] = set()
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -207,6 +206,8 @@ def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
 
         trio.lowlevel.spawn_system_task(run)
         return
+    import asyncio  # noqa: PLC0415  # a quarter of the time of importing this package
+
     task = asyncio.get_running_loop().create_task(coroutine)
     _tasks.add(task)  # the loop itself keeps no strong reference
     task.add_done_callback(_tasks.discard)
