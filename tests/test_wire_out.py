@@ -24,7 +24,10 @@ LONGEST = "я" * 65_536
 UNITS = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": dt.timedelta(days=1)}
 
 FORMATS: dict[str, wire.Format] = {
-    name: getattr(wire, name) for name in dir(wire) if name.startswith("to_") and name not in ("to_attach", "to_files")
+    name: getattr(module, name)
+    for module in (wire, compound)
+    for name in dir(module)
+    if name.startswith("to_") and name not in ("to_attach", "to_files")
 } | {
     "choice": compound.choice(Fruit),
     "choices": compound.choices(Fruit),

@@ -99,9 +99,6 @@ class Queue:
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._lanes[waiter.lane]
 
-    def __iter__(self) -> itertools.chain[Waiter]:
-        return itertools.chain.from_iterable(self._lanes.values())
-
     def add(self, waiter: Waiter) -> None:
         waiter.number, waiter.position = next(self._numbers), self.ahead_of(waiter.lane)
         self._lanes[waiter.lane][waiter] = None

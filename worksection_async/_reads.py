@@ -125,7 +125,7 @@ class Reads:
         self._kept: dict[object, tuple[float, object]] = {}
         self._epoch = 0
 
-    async def get(self, key: object, fetch: Fetch[T], place: Place, *, max_age: float, coalesce: bool = True) -> T:
+    async def get(self, key: object, fetch: Fetch[T], place: Place, *, max_age: float) -> T:
         """The answer to the read *key*: from memory, from one that is under way, or from *fetch*.
 
         Args:
@@ -133,13 +133,12 @@ class Reads:
             fetch: Make the request from a place in the queue.
             place: Where this caller would stand.
             max_age: Seconds for which an answer may be repeated.
-            coalesce: Whether one that is under way will do.
         """
         if (kept := self._kept.get(key)) is not None and self._clock() - kept[0] < max_age:
             self._limiter.saved_one()
             return cast(T, own_copy(kept[1]))
         loop_key = (anyio.lowlevel.current_token(), key)
-        read = self._running.get(loop_key) if coalesce else None
+        read = self._running.get(loop_key)
         if read is None or read.is_given_up:
             read = self._start(loop_key, key, fetch, place)
         else:

@@ -216,13 +216,8 @@ class Session(Endpoints):
         if not options.coalesce:
             return await self._request(call, self._place(action))
         fetch = functools.partial(self._request, call)
-        return await self._reads.get(
-            (as_query(call), action.returns),
-            fetch,
-            self._place(action),
-            max_age=options.max_age,
-            coalesce=options.coalesce,
-        )
+        key = as_query(call), action.returns
+        return await self._reads.get(key, fetch, self._place(action), max_age=options.max_age)
 
     async def _write(self, call: Call[T]) -> T:
         """What was read before a write, or is being read beside it, is not repeated afterwards."""

@@ -33,6 +33,8 @@ class ReceivedRequest:
 def settle(log: list[ReceivedRequest], request: ReceivedRequest, **outcome: Any) -> ReceivedRequest:
     """Write down what became of *request*, in its place; a log that was cleared meanwhile stays so."""
     settled = attrs.evolve(request, **outcome)
-    if request in log:
-        log[log.index(request)] = settled
+    for index in reversed(range(len(log))):  # it is among the latest, and logs get long
+        if log[index] is request:
+            log[index] = settled
+            break
     return settled
