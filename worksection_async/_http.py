@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -117,10 +116,9 @@ class Http:
         return self._clients[anyio.lowlevel.current_token()]
 
     def _new_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
+        return _Client(
             transport=self._transport,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_EXPIRY),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # Plain HTTP is allowed to this machine only, so it must not be handed to a proxy on another.
             trust_env=not self._origin.startswith("http:"),
         )
@@ -141,11 +139,24 @@ class Http:
         return httpx_request
 
 
+class _NoCookies(httpx.Cookies):
+    """Nothing the service sets comes back to it, and looking for it, which takes a while, is spared."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave them."""
+
+
+class _Client(httpx.AsyncClient):
+    """A client without a cookie jar."""
+
+    cookies = property(lambda _: _NoCookies())
+
+
 class _Discreet(httpx.URL):
     """A URL that shows all but its query: httpx logs the URL of every request, and queries are signed."""
 
     def __str__(self) -> str:
-        return str(httpx.URL(self).copy_with(query=None))
+        return super().__str__().partition("?")[0]
 
     __repr__ = __str__
 
