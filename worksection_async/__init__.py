@@ -9,7 +9,7 @@
 # _limiter.py      waiting for a turn                       _files.py, _download.py  files, out and in
 # _auth.py         signing                                  _request.py  one request as a value
 # _http.py         sending: the only module that imports httpx
-# _envelope.py     opening the reply                        _json.py, _reply.py, _structure.py  to models
+# _envelope.py     opening the reply                        _reply.py, _structure.py  to models
 # _retry.py        whether to try again: a pure decision    errors.py  everything that is raised
 # testing/         the simulator of the service             __main__.py  demo, simulate, call
 

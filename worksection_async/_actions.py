@@ -12,7 +12,6 @@ from .models import (
     CommentExtra,
     Contact,
     ContactGroup,
-    Cost,
     Costs,
     CostsExtra,
     CostsTotal,
@@ -457,7 +456,7 @@ GET_TASK_CUSTOM_FIELDS = Action("get_task_custom_fields", kind="read", returns=r
 GET_COSTS = Action(
     "get_costs",
     kind="read",
-    returns=reply.whole(Costs, Cost),
+    returns=reply.whole(Costs),
     repeatable=True,
     params={
         "id_project": Param(wire.to_id),

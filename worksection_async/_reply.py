@@ -5,7 +5,7 @@ list as no key at all. Each reader here accepts every form that was seen.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -24,20 +24,15 @@ class Returns(Generic[T_co]):
     """How a reply is read."""
 
     read: Callable[[Envelope, Structure], T_co]
-    record: type | None = None
-    """Model of the elements of ``data``, where they may be structured while the reply is being decoded."""
 
 
 def many(model: type[T]) -> Returns[list[T]]:
     """All records of ``data``."""
 
     def read(envelope: Envelope, structure: Structure) -> list[T]:
-        records = _items(envelope)
-        if records and isinstance(records[0], model):
-            return records
-        return [structure.at(f"$.data[{index}]", record, model) for index, record in enumerate(records)]
+        return structure.each("$.data", _items(envelope), model)
 
-    return Returns(read, model)
+    return Returns(read)
 
 
 def one(model: type[T]) -> Returns[T]:
@@ -76,18 +71,13 @@ def by_id(model: type[T]) -> Returns[dict[int, T]]:
     return Returns(read)
 
 
-def whole(model: type[T], record: type | None = None) -> Returns[T]:
-    """The envelope itself, apart from ``status``; *record* is what its ``data`` is made of, if it has any."""
+def whole(model: type[T]) -> Returns[T]:
+    """The envelope itself, apart from ``status``."""
 
     def read(envelope: Envelope, structure: Structure) -> T:
-        rest = {key: value for key, value in envelope.items() if key != "status"}
-        data = rest.get("data")
-        if record is None or not isinstance(data, list) or not data or not isinstance(data[0], record):
-            return structure.at("$", rest, model)
-        empty: Any = structure.at("$", {**rest, "data": []}, model)
-        return cast(T, attrs.evolve(empty, data=tuple(data)))
+        return structure.at("$", {key: value for key, value in envelope.items() if key != "status"}, model)
 
-    return Returns(read, record)
+    return Returns(read)
 
 
 def _read_new_id(envelope: Envelope, _: Structure) -> int:

@@ -44,22 +44,29 @@ class Structure:
         self._tz = tz
         self._converter = _converter(tz, detailed=False)
 
-    def record(self, cls: type[T]) -> Callable[[object], T]:
-        """A function that structures one record; it raises anything where the record makes no sense."""
-        hook: Callable[..., T] = self._converter.get_structure_hook(cls)
-        return hook if _is_model(cls) else lambda value: hook(value, cls)
-
     def at(self, path: str, value: object, cls: type[T]) -> T:
         """*value* as a model; raises `Malformed` with the place under *path*."""
         try:
-            return self.record(cls)(value)
-        except RecursionError:
-            raise Malformed(path, "nested too deeply") from None
-        except Exception:  # noqa: BLE001
+            model: T = self._converter.get_structure_hook(cls)(value, cls)
+        except Exception as exc:  # noqa: BLE001
             # Values come from outside and hooks are many: whatever went wrong, it is the reply that is.
-            raise self._explained(path, value, cls) from None
+            raise self._explained(path, value, cls, exc) from None
+        return model
 
-    def _explained(self, path: str, value: object, cls: type) -> Malformed:
+    def each(self, path: str, values: list[Any], cls: type[T]) -> list[T]:
+        """*values* as models, in the list they came in: a record that became one is let go."""
+        structure: Hook = self._converter.get_structure_hook(cls)
+        for index, value in enumerate(values):
+            try:
+                values[index] = structure(value, cls)
+            except Exception as exc:  # noqa: BLE001
+                raise self._explained(f"{path}[{index}]", value, cls, exc) from None
+        return values
+
+    def _explained(self, path: str, value: object, cls: type, failure: Exception) -> Malformed:
+        """What detailed validation finds wrong: it takes longer, so it comes second."""
+        if isinstance(failure, RecursionError):
+            return Malformed(path, "nested too deeply")
         try:
             _converter(self._tz, detailed=True).structure(value, cls)
         except Exception as exc:  # noqa: BLE001
@@ -113,16 +120,19 @@ def _optional(converter: Converter, type_: Any) -> Hook:
     """As if it were not: `_looser` takes out what stands for nothing. Only dates have a nothing of their own."""
     given: Any = Union[tuple(arg for arg in get_args(type_) if arg is not type(None))]  # noqa: UP007
     hook: Hook = converter.get_structure_hook(given)
-    return functools.partial(_or_never, hook) if given in (dt.date, dt.datetime) else hook
+    return _or_never(hook) if given in (dt.date, dt.datetime) else hook
 
 
-def _or_never(hook: Hook, value: Any, _: Any = None) -> Any:
-    try:
-        return hook(value, None)
-    except ValueError:
-        if value.startswith("0000-00-00"):
-            return None
-        raise
+def _or_never(hook: Hook) -> Hook:
+    def structure(value: Any, _: Any = None) -> Any:
+        try:
+            return hook(value)
+        except ValueError:
+            if value.startswith("0000-00-00"):
+                return None
+            raise
+
+    return structure
 
 
 def _is_open_enum(type_: Any) -> bool:
@@ -186,7 +196,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
 
     def structure(record: Any, _: Any = None) -> Any:
         if type(record) is dict and known.issuperset(record) and not is_loose(record):
-            return build(record, cls)
+            return build(record)
         return carefully(record)
 
     def is_loose(record: dict[str, Any]) -> bool:
@@ -200,7 +210,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
             raise TypeError(f"an object expected, not {record!r:.40}")
         record = {also.get(key, key) if also.get(key) not in record else key: record[key] for key in record}
         looser, left = _looser(record, known, texts, by_page=by_page)
-        return attrs.evolve(build(looser, cls), extra=left)
+        return attrs.evolve(build(looser), extra=left)
 
     return _shared(structure, tuple(known)) if len(fields) <= SHARED_FIELDS else structure
 

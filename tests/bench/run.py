@@ -8,9 +8,16 @@ import calls
 import decoding
 import imports
 import limiter
+import stalls
 from measure import Figure
 
-BENCHES = {"decoding": decoding.figures, "calls": calls.figures, "imports": imports.figures, "limiter": limiter.figures}
+BENCHES = {
+    "decoding": decoding.figures,
+    "stalls": stalls.figures,
+    "calls": calls.figures,
+    "imports": imports.figures,
+    "limiter": limiter.figures,
+}
 
 
 def main(names: list[str]) -> int:

@@ -94,15 +94,13 @@ def return_annotation(returns: str) -> str:
     return {"id": "int", "message": "str"}.get(returns, returns.removeprefix("envelope "))
 
 
-def return_shape(spec: Spec, returns: str) -> str:
+def return_shape(returns: str) -> str:
     """The expression that reads a reply, from `worksection_async._reply`."""
     simple = {"None": "reply.nothing", "id": "reply.new_id", "message": "reply.message", "file": "reply.file"}
     if returns in simple:
         return simple[returns]
-    if match := re.fullmatch(r"envelope (\w+)", returns):
-        data = spec.fields(match[1]).get("data")
-        return f"reply.whole({', '.join([match[1], *(names_in(data.type) if data else [])])})"
     for pattern, shape in (
+        (r"envelope (\w+)", "whole"),
         (r"list\[(\w+)\]", "many"),
         (r"dict\[int, (\w+)\]", "by_id"),
         (r"(\w+) \| None", "maybe"),

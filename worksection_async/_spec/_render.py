@@ -210,7 +210,7 @@ def _action(spec: Spec, name: str, action: ActionSpec) -> str:
         f'"{param}": Param({param_format(spec, it)}{", required=True" if it.required else ""})'
         for param, it in action.params.items()
     )
-    options = [f'"{name}"', f'kind="{action.kind}"', f"returns={return_shape(spec, action.returns)}"]
+    options = [f'"{name}"', f'kind="{action.kind}"', f"returns={return_shape(action.returns)}"]
     if action.repeatable or action.kind == "read":
         options.append("repeatable=True")
     if action.settled:
