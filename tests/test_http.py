@@ -250,6 +250,33 @@ async def test_no_cookie_is_kept_over_a_real_connection(serve: Callable[..., Ser
     assert b"rsid" not in b"".join(server.received)
 
 
+async def test_plain_http_goes_to_this_machine_and_to_no_proxy(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, proxy = serve(answer), serve(answer)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    async with session(server) as ws:
+        await ws.get_tasks(26)
+    assert (len(server.received), proxy.received) == (1, [])
+
+
+async def test_https_goes_through_the_proxy_of_the_environment(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(server: Server, connection: socket.socket) -> None:
+        server.take(connection)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    proxy = serve(refuse)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), retries=0) as ws:
+        with pytest.raises(TransportError, match="403") as caught:
+            await ws.get_tasks(26)
+    assert not caught.value.sent
+    assert proxy.received[0].startswith(b"CONNECT acme.worksection.com:443 ")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(serve: Callable[..., Server], status: int) -> None:
     elsewhere = serve(answer)
