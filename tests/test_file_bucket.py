@@ -18,7 +18,7 @@ import trio.testing
 
 from worksection_async import FileTokenBucket
 from worksection_async._file_bucket import CHECKSUM, STATE, _packed
-from worksection_async._pace import FIRST_MARGIN, LEAST_MARGIN, Pace
+from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, Pace
 from worksection_async.errors import TransportError
 
 HOLDS_THE_LOCK = """
@@ -36,8 +36,8 @@ from worksection_async import FileTokenBucket
 limiter = FileTokenBucket(sys.argv[1], rate=float(sys.argv[2]))
 async def main():
     await limiter.acquire()
-    slot, pause, _ = await limiter._advance(None)
-    assert pause > 0
+    visit = await limiter._advance(None)
+    assert not visit.is_used
     print("held", flush=True)
     time.sleep(60)
 anyio.run(main)
@@ -189,7 +189,7 @@ def test_it_tells_how_things_stand(path: Path) -> None:
     anyio.run(main)
     statistics = limiter.statistics()
     assert statistics.granted == 3
-    assert statistics.margin == pytest.approx(FIRST_MARGIN * 0.85**3)
+    assert statistics.margin == pytest.approx(FIRST_MARGIN * DECAY**3)
     assert 0 < statistics.next_slot <= 0.25
 
 
@@ -257,15 +257,15 @@ def test_a_damaged_state_counts_as_just_used(damage: str, holding: bool, path: P
         await limiter.acquire()
         clock.seconds += 20
         await limiter.refused(retry_after=10)
-        held = (await other._advance(None))[0] if holding else None
+        held = (await other._advance(None)).slot if holding else None
         clock.seconds += 10.5
         spoil(path, damage)
-        slot, pause, _ = await limiter._advance(None)
-        assert pause == pytest.approx(1)
-        later = (await other._advance(held))[1]
+        visit = await limiter._advance(None)
+        assert visit.wait == pytest.approx(1)
+        later = (await other._advance(held)).wait
         assert later == pytest.approx(2, abs=0.1)
         clock.seconds += 1.001
-        assert (await limiter._advance(slot))[1] == 0
+        assert (await limiter._advance(visit.slot)).is_used
 
     anyio.run(main)
     assert path.stat().st_size == STATE.size + CHECKSUM.size
@@ -279,11 +279,11 @@ def test_a_state_from_before_a_restart_of_the_machine_counts_as_just_used(path: 
         await FileTokenBucket(path, clock=clock).acquire()
         clock.seconds = 12.0
         limiter = FileTokenBucket(path, clock=clock)
-        slot, pause, _ = await limiter._advance(None)
-        assert pause == pytest.approx(1)
+        visit = await limiter._advance(None)
+        assert visit.wait == pytest.approx(1)
         clock.seconds = 13.0
-        assert (await limiter._advance(slot))[1] == 0
-        assert (await limiter._advance(None))[1] == pytest.approx(1 + FIRST_MARGIN, abs=0.02)
+        assert (await limiter._advance(visit.slot)).is_used
+        assert (await limiter._advance(None)).wait == pytest.approx(1 + FIRST_MARGIN, abs=0.02)
 
     anyio.run(main)
 

@@ -36,7 +36,11 @@ from tcp import (
 )
 
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket, errors
+from worksection_async._http import Http
+from worksection_async._queue import Waiter
+from worksection_async._structure import Structure
 from worksection_async.errors import CallTimeout, TransportError, UnexpectedReply, WorksectionError
+from worksection_async.models import Task
 
 pytestmark = pytest.mark.anyio
 
@@ -218,6 +222,59 @@ async def test_a_failed_retry_does_not_bring_the_first_failure_along(serve: Call
         with pytest.raises(TransportError) as caught:
             await ws.get_tasks(26)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+# Before a turn, and after it
+
+
+async def test_calls_that_begin_at_once_open_one_client(session_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    new_client = Http._new_client
+
+    def noticed(http: Http) -> httpx.AsyncClient:
+        opened.append(http)
+        return new_client(http)
+
+    monkeypatch.setattr(Http, "_new_client", noticed)
+    ws = session_with(lambda _: httpx.Response(200, content=BODY), coalesce=False)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(ws.get_tasks, 26)
+    await ws.aclose()
+    assert len(opened) == 1
+
+
+async def test_what_reading_an_answer_needs_is_made_before_the_turn(
+    session_with: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made later, it would hold up the event loop while others have a turn."""
+    came: list[object] = []
+    monkeypatch.setattr(Structure, "make_ready", lambda _, model: came.append(model))
+    enter = TokenBucket.enter
+
+    def noticed(*arguments: Any, **options: Any) -> Waiter:
+        came.append("turn")
+        return enter(*arguments, **options)
+
+    monkeypatch.setattr(TokenBucket, "enter", noticed)
+    async with session_with(lambda _: httpx.Response(200, content=BODY)) as ws:
+        await ws.get_tasks(26)
+        await ws.complete_task(1)
+    assert came == [Task, "turn", "turn"]
+
+
+async def test_a_bucket_that_fails_after_a_write_has_left_does_not_fail_the_write(serve: Callable[..., Server]) -> None:
+    """Sent again, it would be carried out twice."""
+
+    class Failing(TokenBucket):
+        async def _push(self, pause: float) -> None:
+            raise TransportError("limiter", f"unreachable for {pause:g} s", sent=False)
+
+    limiter, server = Failing(1e6), serve(answer)
+    limiter._lags.append(-1.0)
+    async with session(server, limiter=limiter, retries=3) as ws:
+        await ws.complete_task(1)
+    assert len(server.received) == 1
 
 
 # One origin, no cookies, no redirects

@@ -35,6 +35,20 @@ def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
     return TokenBucket(rate, burst, clock=trio.current_time)
 
 
+# Unevenness
+
+
+def test_one_answer_in_ten_may_be_slow_without_being_counted_as_uneven() -> None:
+    limiter = TokenBucket()
+    assert limiter._unevenness() == 0
+    for seconds in [0.1] * 9 + [5.0]:
+        limiter.answered(seconds)
+    assert limiter._unevenness() == 0
+    limiter.answered(0.3)
+    limiter.answered(7.0)
+    assert limiter._unevenness() == pytest.approx(4.9)
+
+
 # Waiting
 
 
@@ -249,10 +263,10 @@ async def come(limiter: TokenBucket) -> Slot:
     """Wait for the slot that *limiter* holds, and use it."""
     await trio.sleep(limiter._due - trio.current_time() - 1e-6)
     limiter._clock = lambda: limiter._due
-    slot, pause, _ = await limiter._advance(limiter._held)
-    assert not pause
+    visit = await limiter._advance(limiter._held)
+    assert visit.is_used
     limiter._held, limiter._clock = None, trio.current_time
-    return slot
+    return visit.slot
 
 
 def test_a_turn_nobody_wants_any_more_is_given_back() -> None:

@@ -20,7 +20,7 @@ from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async import redis as module
 from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, SAFETY, Pace, Slot
 from worksection_async.errors import TransportError
-from worksection_async.redis import ANSWER_TIMEOUT, KEPT, SCRIPT, RedisTokenBucket
+from worksection_async.redis import AHEAD, ANSWER_TIMEOUT, KEPT, SCRIPT, RedisTokenBucket
 
 servers: list[ValkeyServer] = []
 
@@ -128,10 +128,12 @@ class Twins(RuleBasedStateMachine):
         return self.advance(slot)
 
     def advance(self, held: Slot | None) -> Slot:
-        slot, pause = self.pace.visit(held, self.now)
-        at, till, wait, margin = self.run("advance", *((held.at, held.end) if held else ()))
-        assert (at, till, wait, margin) == pytest.approx((slot.at, slot.end, pause, self.pace.margin), abs=1e-6, rel=0)
-        return slot
+        visit = self.pace.visit(held, self.now, AHEAD)
+        at, till, wait, used, margin = self.run("advance", *((held.at, held.end) if held else ()))
+        expected = visit.slot.at, visit.slot.end, visit.wait, self.pace.margin
+        assert (at, till, wait, margin) == pytest.approx(expected, abs=1e-6, rel=0)
+        assert bool(used) == visit.is_used
+        return visit.slot
 
     @rule(slot=consumes(slots))
     def give_back(self, slot: Slot) -> None:
@@ -238,13 +240,13 @@ async def test_a_server_that_forgot_everything_starts_anew(url: str, client: red
     first, second = (RedisTokenBucket(url, rate=10) for _ in range(2))
     await first.acquire()
     await first.refused(retry_after=20)
-    held, pause, _ = await first._advance(None)
-    assert pause > 10
+    held = await first._advance(None)
+    assert held.wait > 10
     client.flushall()
-    assert (await second._advance(None))[1] == 0
-    slot, pause, _ = await first._advance(held)
-    assert slot != held
-    assert pause == pytest.approx(0.1 * (1 + FIRST_MARGIN), abs=0.05)
+    assert (await second._advance(None)).is_used
+    visit = await first._advance(held.slot)
+    assert visit.slot != held.slot
+    assert visit.wait == pytest.approx(0.1 * (1 + FIRST_MARGIN), abs=0.05)
 
 
 @pytest.mark.anyio
@@ -260,14 +262,14 @@ async def test_a_clock_set_back_holds_nobody_up(client: redis.Redis) -> None:
     """An hour back: the next turn is an interval away, for those who hold a slot too."""
     limiter = RedisTokenBucket(client, rate=10)
     await limiter.acquire()
-    held, _, _ = await limiter._advance(None)
+    held = (await limiter._advance(None)).slot
     state = client.hgetall("worksection-async")
     ahead = {name: float(state[name]) + 3600 for name in (b"free", b"last", b"now")}
     client.hset("worksection-async", mapping=dict(ahead))  # type: ignore[arg-type]
-    slot, pause, _ = await limiter._advance(Slot(held.at + 3600, held.end + 3600))
-    assert pause == pytest.approx(0.1, abs=0.01)
+    visit = await limiter._advance(Slot(held.at + 3600, held.end + 3600))
+    assert visit.wait == pytest.approx(0.1, abs=0.01)
     await anyio.sleep(0.11)
-    assert (await limiter._advance(slot))[1] == 0
+    assert (await limiter._advance(visit.slot)).is_used
 
 
 # Outages

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from ._limiter import Limiter
-from ._pace import TICK, Pace, Slot
+from ._pace import TICK, Pace, Slot, Visit
 from ._queue import Waiter
 from ._service import REQUESTS_PER_SECOND
 
@@ -31,16 +31,15 @@ class TokenBucket(Limiter):
         now = self._clock()
         if self._pace.next_free(now) > TICK:
             return False
-        waiter.slot, _ = self._pace.visit(None, now)
-        waiter.granted_at, self._margin = now, self._pace.margin
+        visit = self._pace.visit(None, now)
+        waiter.slot, waiter.granted_at, self._margin = visit.slot, now, visit.margin
         self._started = min(self._started, now)
         self._count(now)
         return True
 
-    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
+    async def _advance(self, held: Slot | None) -> Visit:
         with self._lock:
-            slot, pause = self._pace.visit(held, self._clock())
-            return slot, pause, self._pace.margin
+            return self._pace.visit(held, self._clock())
 
     async def _give_back(self, held: Slot) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ._limiter import Limiter
-from ._pace import Pace, Slot
+from ._pace import Pace, Slot, Visit
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
@@ -29,6 +29,9 @@ LOCK_TIMEOUT = 10.0
 """Seconds after which a lock that nobody gives back is an error; it is held for microseconds."""
 
 LOCK_POLL = 0.0005
+
+AHEAD = 0.002
+"""Seconds before its slot that a call looks at the file: that takes a while, and nobody has to be late for it."""
 
 LOST = b"lost"
 """What stands in for a file that somebody removed."""
@@ -57,7 +60,7 @@ class FileTokenBucket(Limiter):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(rate, 1, clock)
+        super().__init__(rate, 1, clock, AHEAD)
         try:
             from filelock import FileLock  # noqa: PLC0415
         except ImportError as exc:
@@ -72,12 +75,8 @@ class FileTokenBucket(Limiter):
         except OSError as exc:
             raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
 
-    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
-        def visit(pace: Pace, now: float) -> tuple[Slot, float, float]:
-            slot, pause = pace.visit(held, now)
-            return slot, pause, pace.margin
-
-        return self._with_pace(visit)
+    async def _advance(self, held: Slot | None) -> Visit:
+        return self._with_pace(lambda pace, now: pace.visit(held, now, AHEAD))
 
     async def _give_back(self, held: Slot) -> None:
         self._with_pace(lambda pace, _: pace.give_back(held))

@@ -59,6 +59,7 @@ class Http:
         self._origin = origin
         self._transport = transport
         self._clients: dict[object, httpx.AsyncClient] = {}
+        self._opening: dict[object, anyio.Lock] = {}
         self._closed = False
 
     @contextlib.asynccontextmanager
@@ -70,7 +71,7 @@ class Http:
         Args:
             request: What to send.
             timeout: Seconds for all of it, or, where not *total*, for each read and write.
-            on_sent: Called when the first byte is about to leave, by transports that tell.
+            on_sent: Called when the head has left, by transports that tell.
         """
         progress = _Progress(on_sent)
         failure: WorksectionError | None = None
@@ -99,9 +100,11 @@ class Http:
         if self._closed:
             raise RuntimeError("the session is closed")
         token = anyio.lowlevel.current_token()
-        if token not in self._clients:
-            client = await anyio.to_thread.run_sync(self._new_client)
-            self._clients.setdefault(token, client)
+        if token in self._clients:
+            return
+        async with self._opening.setdefault(token, anyio.Lock()):
+            if token not in self._clients:
+                self._clients[token] = await anyio.to_thread.run_sync(self._new_client)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -173,6 +176,7 @@ class _Progress:
         self._connecting = self._connecting or event.startswith("connection.")
         if event.endswith("send_request_headers.started"):
             self._sent = True
+        if event.endswith("send_request_headers.complete"):
             await self._on_sent()
 
     @property

@@ -18,16 +18,19 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from ._pace import FIRST_MARGIN, Slot
+from ._pace import FIRST_MARGIN, TICK, Slot, Visit
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
-from .errors import WaitTooLong
+from .errors import TransportError, WaitTooLong
 
 MINUTE = 60.0
 
 TRIPS = 20
 """Requests and answers whose unevenness counts."""
 
-LATE = 0.002
+ODD = 0.1
+"""Part of the trips that may take much longer than the others without being counted."""
+
+LATE = 0.005
 """Part of the interval by which a request may leave late without a word about it."""
 
 
@@ -54,13 +57,14 @@ class Statistics:
 class Limiter(ABC):
     """A queue in front of a bucket; the bucket itself is what the subclasses add."""
 
-    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float], ahead: float = 0.0) -> None:
         if not 0 < rate < math.inf:
             raise ValueError(f"rate must be a positive number of requests per second, not {rate!r}")
         if burst < 1:
             raise ValueError(f"burst must be at least 1, not {burst!r}")
         self._interval = 1 / rate
         self._clock = clock
+        self._ahead = ahead
         self._lock = threading.Lock()
         self._queue = Queue()
         self._leader: Waiter | None = None
@@ -80,8 +84,8 @@ class Limiter(ABC):
     # What a bucket does. Each call is one visit to it.
 
     @abstractmethod
-    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
-        """Use *held*, or a new slot, if it has come; the slot, seconds until it comes (0: used), and the margin."""
+    async def _advance(self, held: Slot | None) -> Visit:
+        """Use *held*, or a new slot, if it has come or is about to."""
 
     @abstractmethod
     async def _give_back(self, held: Slot) -> None:
@@ -172,18 +176,22 @@ class Limiter(ABC):
         self._lags.append(lag)
         usual = min(self._lags)  # what all have in common moves all of them; the first may have nothing in common
         if lag - usual > LATE * self._interval:
-            await self._push(self._interval - usual)
+            with contextlib.suppress(TransportError):  # the request is on its way; the next visit will say so
+                await self._push(self._interval - usual)
 
     async def refused(self, retry_after: float | None = None) -> None:
         """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
         with self._lock:
             self._refused += 1
-        unevenness = max(self._trips) - min(self._trips) if self._trips else 0.0
-        await self._refuse(retry_after, unevenness)
+        await self._refuse(retry_after, self._unevenness())
 
     def answered(self, seconds: float) -> None:
         """A request was answered so long after it had been sent; after a refusal, the unevenness of this counts."""
         self._trips.append(seconds)
+
+    def _unevenness(self) -> float:
+        trips = sorted(self._trips)
+        return trips[-1 - int(len(trips) * ODD)] - trips[0] if trips else 0.0
 
     def promote(self, waiter: Waiter, lane: Lane) -> None:
         """Let *waiter* stand in *lane*, if that is better than the one it stands in."""
@@ -224,15 +232,19 @@ class Limiter(ABC):
     # The leader's work; what touches the queue happens under the lock.
 
     async def _lead(self) -> float:
-        """Visit the bucket: seconds until the reserved slot comes, or 0 when somebody got a turn."""
-        slot, pause, self._margin = await self._advance(self._held)
+        """Visit the bucket: seconds until it should be visited again, or 0 when somebody got a turn."""
+        visit = await self._advance(self._held)
+        due = self._clock() + visit.wait
+        if visit.is_used and visit.wait:
+            with anyio.CancelScope(shield=True):  # the slot is taken, whoever will use it
+                await anyio.sleep(visit.wait)
         with self._lock:
-            now = self._clock()
-            self._held = slot if pause > 0 else None
-            self._due = now + (pause or self._interval)
-            if not pause:
-                self._grant(slot, now, leader=self._leader)
-            return pause
+            self._margin = visit.margin
+            self._held = None if visit.is_used else visit.slot
+            self._due = due + self._interval if visit.is_used else due
+            if visit.is_used:
+                self._grant(visit.slot, due, leader=self._leader)
+        return 0.0 if visit.is_used else max(visit.wait - self._ahead, TICK)
 
     def _grant(self, slot: Slot, now: float, leader: Waiter | None = None) -> None:
         """Give the turn to whoever is the head by now, and the lead to somebody who waits.

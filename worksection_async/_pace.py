@@ -17,17 +17,17 @@ FIRST_MARGIN = 0.08
 LEAST_MARGIN = 0.01
 MOST_MARGIN = 0.75
 
-DECAY = 0.85
+DECAY = 0.75
 """What is left of the margin after a call that went well, until it is at its floor."""
 
-FLOOR_DECAY = 0.999
+FLOOR_DECAY = 0.997
 """What is left of the floor, which refusals have raised."""
 
 GROWTH = 2.0
-"""What a refusal makes of the margin, at least."""
+"""What a refusal makes of the floor, at least."""
 
-SAFETY = 1.1
-"""How much more than the recent unevenness of answers is kept back after a refusal."""
+SAFETY = 1.5
+"""How much more than the recent unevenness of answers is kept back after a second refusal."""
 
 TICK = 1e-9
 """Seconds that do not count: times are sums of floats."""
@@ -43,6 +43,19 @@ class Slot:
     at: float
     end: float
     """Where the next one begins."""
+
+
+@attrs.frozen
+class Visit:
+    """What one look at the bucket came to."""
+
+    slot: Slot
+    wait: float
+    """Seconds until the slot comes."""
+    is_used: bool
+    """Whether it was taken; otherwise it is reserved, to be asked about again when it comes."""
+    margin: float
+    """Part of the interval that is kept back."""
 
 
 @attrs.define
@@ -70,13 +83,13 @@ class Pace:
         self.free = slot.end
         return slot
 
-    def visit(self, held: Slot | None, now: float) -> tuple[Slot, float]:
-        """Use *held*, or a new slot, if it has come; the slot, and seconds until it comes (0: used)."""
+    def visit(self, held: Slot | None, now: float, ahead: float = TICK) -> Visit:
+        """Use *held*, or a new slot, if it has come, or comes within *ahead* seconds."""
         slot = held if held is not None and self._knows(held) else self.reserve(now)
-        if (wait := self.wait(slot, now)) > TICK:
-            return slot, wait
-        self.use(slot, now)
-        return slot, 0.0
+        wait = max(0.0, self.wait(slot, now))
+        if is_used := wait <= ahead:
+            self.use(slot, now + wait)
+        return Visit(slot, wait, is_used, self.margin)
 
     def _knows(self, held: Slot) -> bool:
         """Whether *held* is still to come. Who overslept, or holds what a lost state gave out, stands at the end."""
@@ -108,11 +121,12 @@ class Pace:
     def refused(self, retry_after: float | None, now: float, unevenness: float = 0.0) -> None:
         """The service said that a call came too soon: keep away for a while, and keep more distance from then on.
 
-        *unevenness* is by how many seconds the way there and back has differed lately.
+        *unevenness* is by how many seconds the way there and back has differed lately. It counts from a second refusal
+        on: the first may have been an accident, and answers differ for other reasons, too.
         """
-        wanted = max(self.floor * GROWTH, unevenness * SAFETY / self.interval)
-        self.floor = min(MOST_MARGIN, wanted)
-        self.margin = max(self.margin, self.floor)
+        shown = unevenness * SAFETY / self.interval if self.floor > LEAST_MARGIN else 0.0
+        self.floor = min(MOST_MARGIN, max(self.floor * GROWTH, shown))
+        self.margin = max(self.margin, self.floor, FIRST_MARGIN)
         pause = self.interval if retry_after is None else min(retry_after, LONGEST_PUSH)
         self.push(now + pause, now)
 

@@ -24,6 +24,8 @@ class Returns(Generic[T_co]):
     """How a reply is read."""
 
     read: Callable[[Envelope, Structure], T_co]
+    model: Any = None
+    """What the answer is made of; to be ready to structure it takes a while the first time."""
 
 
 def many(model: type[T]) -> Returns[list[T]]:
@@ -32,7 +34,7 @@ def many(model: type[T]) -> Returns[list[T]]:
     def read(envelope: Envelope, structure: Structure) -> list[T]:
         return structure.each("$.data", _items(envelope), model)
 
-    return Returns(read)
+    return Returns(read, model)
 
 
 def one(model: type[T]) -> Returns[T]:
@@ -43,7 +45,7 @@ def one(model: type[T]) -> Returns[T]:
             raise Malformed("$.data", "a record expected, not nothing")
         return found
 
-    return Returns(read)
+    return Returns(read, model)
 
 
 def maybe(model: type[T]) -> Returns[T | None]:
@@ -55,7 +57,7 @@ def maybe(model: type[T]) -> Returns[T | None]:
             return structure.at("$.data[0]", data[0], model)
         return structure.at("$.data", data, model) if data else None
 
-    return Returns(read)
+    return Returns(read, model)
 
 
 def by_id(model: type[T]) -> Returns[dict[int, T]]:
@@ -68,7 +70,7 @@ def by_id(model: type[T]) -> Returns[dict[int, T]]:
             return {record.id: record for record in records}
         return structure.at("$.data", data, dict[int, model])  # type: ignore[valid-type]
 
-    return Returns(read)
+    return Returns(read, model)
 
 
 def whole(model: type[T]) -> Returns[T]:
@@ -77,7 +79,7 @@ def whole(model: type[T]) -> Returns[T]:
     def read(envelope: Envelope, structure: Structure) -> T:
         return structure.at("$", {key: value for key, value in envelope.items() if key != "status"}, model)
 
-    return Returns(read)
+    return Returns(read, model)
 
 
 def _read_new_id(envelope: Envelope, _: Structure) -> int:

@@ -251,6 +251,8 @@ class Session(Endpoints):
         call = prepare(action, params)
         if call.parts:
             self._auth.sign(call, time.time())  # what does not go along with files is refused before the wait
+        if action.returns.model is not None:
+            self._structure.make_ready(action.returns.model)  # later it would hold up who has a turn
         return call
 
     async def _perform(

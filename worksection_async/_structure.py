@@ -44,6 +44,10 @@ class Structure:
         self._tz = tz
         self._converter = _converter(tz, detailed=False)
 
+    def make_ready(self, cls: Any) -> None:
+        """Do now what else the first record of *cls* would have to wait for."""
+        self._converter.get_structure_hook(cls)
+
     def at(self, path: str, value: object, cls: type[T]) -> T:
         """*value* as a model; raises `Malformed` with the place under *path*."""
         try:

@@ -19,7 +19,18 @@ except ImportError as exc:
 
 from ._bucket import TokenBucket
 from ._limiter import Limiter
-from ._pace import DECAY, FIRST_MARGIN, FLOOR_DECAY, GROWTH, LEAST_MARGIN, LONGEST_PUSH, MOST_MARGIN, SAFETY, TICK, Slot
+from ._pace import (
+    DECAY,
+    FIRST_MARGIN,
+    FLOOR_DECAY,
+    GROWTH,
+    LEAST_MARGIN,
+    LONGEST_PUSH,
+    MOST_MARGIN,
+    SAFETY,
+    Slot,
+    Visit,
+)
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
@@ -29,6 +40,9 @@ Client = redis.Redis | redis.RedisCluster
 
 ANSWER_TIMEOUT = 2.0
 """Seconds the server has to answer; it needs microseconds."""
+
+AHEAD = 0.005
+"""Seconds before its slot that a call asks the server: nobody has to be late for the round trip."""
 
 REST = 5.0
 """Seconds after an outage until the server is asked again."""
@@ -44,7 +58,7 @@ local now = time[1] + time[2] / 1000000
 local op, interval = ARGV[1], tonumber(ARGV[2])
 local first, least, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local decay, floor_decay = tonumber(ARGV[6]), tonumber(ARGV[7])
-local growth, tick = tonumber(ARGV[8]), tonumber(ARGV[9])
+local growth, ahead = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local never = -math.huge
 local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor', 'now')
@@ -62,18 +76,18 @@ local function push(pause)
   barrier = math.max(barrier, now + pause)
 end
 
-local at, till, wait = tonumber(ARGV[10]), tonumber(ARGV[11]), 0
+local at, till, wait, used = tonumber(ARGV[10]), tonumber(ARGV[11]), 0, 0
 if op == 'advance' then
   if not at or at <= last or till > free then
     at = math.max(free, now - shift)
     till = at + interval * (1 + margin)
     free = till
   end
-  wait = math.max(barrier, at + shift) - now
-  if wait <= tick then
-    wait = 0
+  wait = math.max(0, math.max(barrier, at + shift) - now)
+  if wait <= ahead then
+    used = 1
     last = math.max(last, at)
-    shift = math.max(shift, now - at)
+    shift = math.max(shift, now + wait - at)
     floor = math.max(least, floor * floor_decay)
     margin = math.max(floor, margin * decay)
   end
@@ -82,8 +96,9 @@ elseif op == 'give_back' then
 elseif op == 'push' then
   push(at)
 elseif op == 'refuse' then
-  floor = math.min(most, math.max(floor * growth, till / interval))
-  margin = math.max(margin, floor)
+  local shown = floor > least and till / interval or 0
+  floor = math.min(most, math.max(floor * growth, shown))
+  margin = math.max(margin, floor, first)
   push(at or interval)
 end
 
@@ -94,7 +109,7 @@ end
 redis.call('HSET', KEYS[1], 'free', text(free), 'last', text(last), 'shift', text(shift),
            'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor), 'now', text(now))
 redis.call('EXPIRE', KEYS[1], ARGV[12])
-return {text(at or 0), text(till or 0), text(wait), text(margin)}
+return {text(at or 0), text(till or 0), text(wait), text(used), text(margin)}
 """
 """`Pace` as the server has to know it, with the server's clock: one key, one round trip."""
 
@@ -124,7 +139,7 @@ class RedisTokenBucket(Limiter):
         on_outage: Literal["error", "local"] = "error",
         peers: int = 2,
     ) -> None:
-        super().__init__(rate, 1, time.monotonic)
+        super().__init__(rate, 1, time.monotonic, AHEAD)
         if on_outage not in ("error", "local"):
             raise ValueError(f'on_outage must be "error" or "local", not {on_outage!r}')
         if peers < 1:
@@ -139,7 +154,7 @@ class RedisTokenBucket(Limiter):
         """The first account whose session uses this limiter names the bucket, if nobody else has."""
         self._key = self._key or f"worksection-async:{account}"
 
-    async def _advance(self, held: Slot | None) -> tuple[Slot, float, float]:
+    async def _advance(self, held: Slot | None) -> Visit:
         if self._substitute is None:
             return await self._advance_there(held)
         if self._clock() >= self._out_until:
@@ -152,12 +167,12 @@ class RedisTokenBucket(Limiter):
             await self._substitute._push(self._interval)  # somebody may have gone just now
         return await self._substitute._advance(held)
 
-    async def _advance_there(self, held: Slot | None) -> tuple[Slot, float, float]:
+    async def _advance_there(self, held: Slot | None) -> Visit:
         if self._is_here:
             await self._run("push", self._interval, "")  # this process may have gone just now
             self._is_here, held = False, None
-        at, till, wait, margin = await self._run("advance", *((held.at, held.end) if held else ("", "")))
-        return Slot(at, till), wait, margin
+        at, till, wait, used, margin = await self._run("advance", *((held.at, held.end) if held else ("", "")))
+        return Visit(Slot(at, till), wait, bool(used), margin)
 
     async def _give_back(self, held: Slot) -> None:
         if self._is_here and self._substitute is not None:
@@ -195,7 +210,7 @@ class RedisTokenBucket(Limiter):
         raise TransportError("limiter", what, sent=False)
 
     def _arguments(self, op: str, at: float | str, till: float | str) -> list[str]:
-        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, TICK]
+        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, AHEAD]
         return [op, *map(_exact, [self._interval, *constants, at, till, KEPT])]
 
 

