@@ -20,8 +20,10 @@ from ._download import DownloadedFile
 from ._file_bucket import FileTokenBucket
 from ._files import Attachment
 from ._limiter import Limiter, Statistics
+from ._oauth import OAuthApp
 from ._queue import Lane, Waiting
 from ._session import Session
+from ._token import Token
 
 __all__ = [
     "AccessToken",
@@ -31,8 +33,10 @@ __all__ = [
     "FileTokenBucket",
     "Lane",
     "Limiter",
+    "OAuthApp",
     "Session",
     "Statistics",
+    "Token",
     "TokenBucket",
     "Waiting",
     "errors",

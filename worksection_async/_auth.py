@@ -45,7 +45,7 @@ def legacy_page_hash(page: str, action: str, key: str) -> str:
     return hashlib.md5(f"{page}{action}{key}".encode(), usedforsecurity=False).hexdigest()
 
 
-def _is_secret(_: object, field: "attrs.Attribute[str]", value: str) -> None:
+def is_secret(_: object, field: "attrs.Attribute[str]", value: str) -> None:
     """Refuse what no header can carry, such as the line break at the end of a file, without showing any of it."""
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
         raise ValueError(f"{field.alias} must be of visible ASCII characters only, without spaces or line breaks")
@@ -84,7 +84,7 @@ class ApiKey(Auth):
     https://worksection.com/en/faq/api-start.html
     """
 
-    _key: str = attrs.field(repr=False, validator=_is_secret)
+    _key: str = attrs.field(repr=False, validator=is_secret)
     scheme: Literal["hash", "signature"] = attrs.field(default="hash", validator=_is_scheme)
 
     is_token = False
@@ -116,7 +116,7 @@ class AccessToken(Auth):
     https://worksection.com/en/faq/oauth.html
     """
 
-    _token: str = attrs.field(repr=False, validator=_is_secret)
+    _token: str = attrs.field(repr=False, validator=is_secret)
 
     is_token = True
 

@@ -42,7 +42,7 @@ def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
 
 def open_envelope(action: Action[Any], reply: Reply) -> Mapping[str, Any]:
     """The top level of a reply that says it is ok."""
-    body = _decoded(action, reply)
+    body = _decoded(action.name, reply)
     if 300 <= reply.status < 400:
         raise _wordless(action.name, reply, "$", "a redirect")
     if not isinstance(body, dict):
@@ -54,13 +54,26 @@ def open_envelope(action: Action[Any], reply: Reply) -> Mapping[str, Any]:
     raise _wordless(action.name, reply, "$.status", "neither ok nor an error")
 
 
-def _decoded(action: Action[Any], reply: Reply) -> object:
+def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
+    """A reply without an envelope, as OAuth2 has them: what has *key* is an answer, anything else a refusal."""
+    body = _decoded(action, reply)
+    if isinstance(body, dict) and body.get(key) and reply.status < 300:
+        return body
+    if not isinstance(body, dict) or not (message := _message(body)):
+        raise _wordless(action, reply, "$", f"neither {key} nor an error")
+    error = refusal(action, message, body, reply)
+    if type(error) is ApiError:
+        error = AuthError(action, error.message, details=error.details, http_status=reply.status)
+    raise error
+
+
+def _decoded(action: str, reply: Reply) -> object:
     try:
         return json.loads(reply.body.decode(), object_hook=_untouched)
     except (ValueError, RecursionError) as exc:
         reason = "no JSON" if reply.body.strip() else "an empty body"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
-    raise _wordless(action.name, reply, "$", reason + detail)
+    raise _wordless(action, reply, "$", reason + detail)
 
 
 def _untouched(members: dict[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,9 @@ class Answer:
         return self._response.aiter_bytes()
 
 
+async def _nothing() -> None: ...
+
+
 class Http:
     """Sends requests to one origin, and there only: no redirects, no cookies, no cap on connections.
 
@@ -64,7 +67,7 @@ class Http:
 
     @contextlib.asynccontextmanager
     async def exchange(
-        self, request: Request, timeout: float, *, total: bool = True, on_sent: Callable[[], Awaitable[None]]
+        self, request: Request, timeout: float, *, total: bool = True, on_sent: Callable[[], Awaitable[None]] = _nothing
     ) -> AsyncIterator[Answer]:
         """Send *request*; raises `TransportError` for whatever goes wrong on the way there or back.
 

@@ -11,6 +11,15 @@ REQUESTS_PER_SECOND = 1.0
 RECORDS = 10000
 REQUEST_LINE_BYTES = 8192
 TEXT_CHARACTERS = 65536
+OAUTH_HOME = "https://worksection.com"
+OAUTH_AUTHORIZE = "/oauth2/authorize"
+OAUTH_TOKEN = "/oauth2/token"
+OAUTH_REFRESH = "/oauth2/refresh"
+OAUTH_RESOURCE = "/oauth2/resource"
+OAUTH_CODE_SECONDS = 600
+OAUTH_ACCESS_SECONDS = 86400
+OAUTH_REFRESH_SECONDS = 2592000
+OAUTH_EXPIRED = "token is expired"
 Scope = Literal[
     "projects_read",
     "projects_write",

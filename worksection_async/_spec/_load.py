@@ -122,8 +122,22 @@ class Limits:
 
 
 @attrs.frozen(kw_only=True)
+class OAuth:
+    home: str
+    authorize: str
+    token: str
+    refresh: str
+    resource: str
+    code_seconds: int
+    access_seconds: int
+    refresh_seconds: int
+    expired: str
+
+
+@attrs.frozen(kw_only=True)
 class Service:
     paths: Mapping[str, str]
+    oauth: OAuth
     limits: Limits
     scopes: EnumSpec
     errors: tuple[ErrorSpec, ...]

@@ -235,6 +235,7 @@ def _service(spec: Spec) -> str:
         "from typing import Literal, NamedTuple",
         (f'{name.upper()}_URL = "{path}"' for name, path in service.paths.items()),
         (f"{name.upper()} = {value!r}" for name, value in attrs.asdict(service.limits).items()),
+        (f"OAUTH_{name.upper()} = {value!r}" for name, value in attrs.asdict(service.oauth).items()),
         f'Scope = Literal[{scopes}]\n"""{service.scopes.doc}"""\n',
         "class Known(NamedTuple):",
         _docstring("A message of the service and what it means.") + "\n",

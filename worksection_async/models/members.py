@@ -20,6 +20,7 @@ __all__ = [
     "ContactGroup",
     "ContactGroupType",
     "GroupType",
+    "Identity",
     "InvitedRole",
     "Member",
     "Role",
@@ -71,6 +72,26 @@ class User(Model):
     def is_anybody(self) -> bool:
         """Whether any member may do it."""
         return self.email.upper() == "ANY" or self.id == 2
+
+
+@attrs.frozen(kw_only=True)
+class Identity(Model):
+    """Whom an access token stands for."""
+
+    id: int
+    """Number of the user, in his account only."""
+
+    first_name: str = ""
+    """First name."""
+
+    last_name: str = ""
+    """Last name."""
+
+    email: str = ""
+    """Address; its case is not stable."""
+
+    account_url: str = ""
+    """Address of the account."""
 
 
 @attrs.frozen(kw_only=True)
