@@ -361,6 +361,16 @@ requests_per_second = 2.0
 records = 5
 request_line_bytes = 100
 text_characters = 10
+[oauth]
+home = "https://login.example"
+authorize = "/authorize"
+token = "/token"
+refresh = "/refresh"
+resource = "/resource"
+code_seconds = 1
+access_seconds = 2
+refresh_seconds = 3
+expired = "over"
 [scopes]
 doc = "Permissions."
 values = ["tasks_read"]
