@@ -25,6 +25,7 @@ EXAMPLES: list[WorksectionError] = [
     errors.ApiError("get_tasks", "Something new", code=77, details="a field", http_status=500, hint="Try this."),
     errors.AuthError("me", "Access token is expired", http_status=401),
     errors.ReauthorizationRequired("me", "Refresh token is dead", "https://worksection.com/oauth2/authorize"),
+    errors.TokenStoreError("/tokens/ada cannot be used (No space left on device)"),
     errors.NotFound("get_task", "Task is invalid", code=5, hint="There is no such task."),
     errors.FieldError("subscribe", "Invalid email", code=11, details="ada@example.com"),
     errors.StateError("complete_task", "Task is already closed", code=12),

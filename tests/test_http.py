@@ -288,7 +288,7 @@ async def test_no_cookie_is_kept(session_with: Make) -> None:
     async with session_with(router.handler) as ws:
         await ws.get_tasks(26)
         await ws.get_tasks(26)
-        assert not ws._http._client()._cookies
+        assert not ws._link.http._client()._cookies
     assert route.call_count == 2
     assert all("cookie" not in call.request.headers for call in route.calls)
 

@@ -357,7 +357,7 @@ async def test_who_joins_with_too_little_patience_is_refused(ws: Session, servic
 def now(ws: Session) -> list[float]:
     """The time by which answers age."""
     time = [1000.0]
-    ws._reads._clock = lambda: time[0]
+    ws._link.reads(ws._auth)._clock = lambda: time[0]
     return time
 
 
@@ -445,7 +445,7 @@ async def test_memory_has_an_end(service: Service, fast: TokenBucket) -> None:
         view = ws.with_options(max_age=math.inf)
         for number in range(MOST_KEPT + 10):
             await view.get_tasks(number + 1)
-        assert len(ws._reads._kept) == MOST_KEPT
+        assert len(ws._link.reads(ws._auth)._kept) == MOST_KEPT
         await view.get_tasks(MOST_KEPT + 10)
         assert len(service.came) == MOST_KEPT + 10
         await view.get_tasks(1)
@@ -481,7 +481,7 @@ def test_event_loops_that_use_one_session_do_not_mix(fast: TokenBucket) -> None:
         thread.join(30)
     assert counts == [1] * 240
     assert 80 <= len(service.came) <= 240
-    assert ws._reads._running == {}
+    assert ws._link.reads(ws._auth)._running == {}
 
 
 async def test_a_read_whose_caller_is_cancelled_at_once_leaves_nothing(ws: Session, slow: TokenBucket) -> None:
@@ -491,4 +491,4 @@ async def test_a_read_whose_caller_is_cancelled_at_once_leaves_nothing(ws: Sessi
         await ws.get_tasks(1)
     await settle()
     assert nobody_waits(slow)
-    assert ws._reads._running == {}
+    assert ws._link.reads(ws._auth)._running == {}

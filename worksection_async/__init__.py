@@ -8,6 +8,7 @@
 # _call.py         parameters checked and written           _wire.py both directions of every format
 # _limiter.py      waiting for a turn                       _files.py, _download.py  files, out and in
 # _auth.py         signing                                  _request.py  one request as a value
+# _oauth_auth.py   signing for a user who logged in         _oauth.py, _token.py, _stores.py  what that takes
 # _http.py         sending: the only module that imports httpx
 # _envelope.py     opening the reply                        _reply.py, _structure.py  to models
 # _retry.py        whether to try again: a pure decision    errors.py  everything that is raised
@@ -21,8 +22,10 @@ from ._file_bucket import FileTokenBucket
 from ._files import Attachment
 from ._limiter import Limiter, Statistics
 from ._oauth import OAuthApp
+from ._oauth_auth import OAuth2
 from ._queue import Lane, Waiting
 from ._session import Session
+from ._stores import FileTokenStore, MemoryTokenStore, TokenStore
 from ._token import Token
 
 __all__ = [
@@ -31,13 +34,17 @@ __all__ = [
     "Attachment",
     "DownloadedFile",
     "FileTokenBucket",
+    "FileTokenStore",
     "Lane",
     "Limiter",
+    "MemoryTokenStore",
+    "OAuth2",
     "OAuthApp",
     "Session",
     "Statistics",
     "Token",
     "TokenBucket",
+    "TokenStore",
     "Waiting",
     "errors",
     "legacy_page_hash",

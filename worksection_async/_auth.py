@@ -14,7 +14,7 @@ import attrs
 from ._call import Call
 from ._request import Request, as_json, as_query, fits_query
 from ._service import ADMIN_URL, OAUTH_URL, REQUEST_LINE_BYTES
-from .errors import InvalidCall
+from .errors import InvalidCall, WorksectionError
 
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
 
@@ -63,9 +63,21 @@ class Auth(ABC):
     is_token: bool
     """Whether it stands for a user, as some actions demand."""
 
+    @property
+    def account_url(self) -> str:
+        """Address of the account it belongs to, where it says so."""
+        return ""
+
+    async def ready(self) -> None:  # noqa: B027  # only some have to do something for it
+        """See to it that there is something to sign with, before a turn is waited for."""
+
     @abstractmethod
     def sign(self, call: Call[object], now: float) -> Request:
         """The request for *call* at *now* (Unix seconds); raises `InvalidCall` for what cannot be sent."""
+
+    async def recover(self, error: WorksectionError, request: Request) -> bool:  # noqa: ARG002
+        """Whether *request*, which was refused with *error*, may be signed and sent once more."""
+        return False
 
     def __reduce__(self) -> Any:
         raise TypeError(f"{type(self).__name__} is a secret and is not pickled")

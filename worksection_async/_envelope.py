@@ -63,7 +63,9 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
         raise _wordless(action, reply, "$", f"neither {key} nor an error")
     error = refusal(action, message, body, reply)
     if type(error) is ApiError:
-        error = AuthError(action, error.message, details=error.details, http_status=reply.status)
+        # The description comes first, and says more; the code of the error is the same for many.
+        code = masked(str(body.get("error") or ""))
+        error = AuthError(action, error.message, details=code * (code != error.message), http_status=reply.status)
     raise error
 
 

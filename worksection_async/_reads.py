@@ -7,7 +7,6 @@ the others' answer along. Only when all have given up is it cancelled.
 from __future__ import annotations
 
 import copy
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
@@ -18,6 +17,7 @@ import attrs
 
 from ._limiter import Limiter
 from ._queue import LANES, Lane, Waiter, Waiting
+from ._spawn import spawn
 from .errors import WaitTooLong
 
 T = TypeVar("T")
@@ -190,29 +190,3 @@ class Reads:
 def own_copy(answer: T) -> T:
     """*answer* for one more caller: models cannot be changed, lists and what `call` returns can."""
     return copy.deepcopy(answer) if isinstance(answer, dict) else copy.copy(answer)
-
-
-_tasks: set[object] = set()
-
-
-def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run *coroutine* beside whatever else runs in this event loop; it must not raise."""
-    if "trio" in sys.modules and _is_trio():
-        import trio  # noqa: PLC0415
-
-        async def run() -> None:
-            await coroutine
-
-        trio.lowlevel.spawn_system_task(run)
-        return
-    import asyncio  # noqa: PLC0415  # a quarter of the time of importing this package
-
-    task = asyncio.get_running_loop().create_task(coroutine)
-    _tasks.add(task)  # the loop itself keeps no strong reference
-    task.add_done_callback(_tasks.discard)
-
-
-def _is_trio() -> bool:
-    import trio  # noqa: PLC0415
-
-    return trio.lowlevel.in_trio_run()

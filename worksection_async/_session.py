@@ -12,29 +12,31 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 import attrs
 
-from ._account import origin_of
 from ._actions import ACTIONS, DOWNLOAD
 from ._auth import Auth
-from ._bucket import shared
 from ._call import Action, Call, as_is, prepare, unknown
 from ._download import Download, DownloadedFile, Progress
 from ._endpoints import Endpoints
 from ._envelope import Reply, read_reply
-from ._http import Answer, Http
+from ._http import Answer
 from ._limiter import Limiter
-from ._queue import LANES, Lane, Waiting
-from ._reads import Place, Reads
+from ._link import Link
+from ._oauth_auth import OAuth2
+from ._options import SAME, Options, Same, checked
+from ._queue import Lane, Waiting
+from ._reads import Place
 from ._request import as_query
 from ._retry import is_settled, retry_delay
+from ._stores import TokenStore
 from ._structure import Structure
-from .errors import InvalidCall, RateLimited, WorksectionError
+from ._token import Token
+from .errors import AuthError, InvalidCall, RateLimited, WorksectionError
 
 if TYPE_CHECKING:
     import httpx
@@ -47,29 +49,6 @@ BIG_BODY = 65_536
 """Bytes of a reply from which on it is decoded in a worker thread, so that the event loop keeps its pace."""
 
 
-class Same(Enum):
-    """Marks what a view takes over as it is; for some options None is a value."""
-
-    SAME = "same"
-
-
-SAME = Same.SAME
-
-
-@attrs.frozen(kw_only=True)
-class Options:
-    """How calls are made; every view of a session has its own."""
-
-    timeout: float = 30.0
-    retries: int = 3
-    lane: Lane = "normal"
-    max_wait: float | None = None
-    max_age: float = 0.0
-    coalesce: bool = True
-    repeat_writes: bool = False
-    on_wait: Callable[[Waiting], object] | None = None
-
-
 class Session(Endpoints):
     """A connection to one account: a coroutine for each action, one limiter, one connection pool.
 
@@ -77,8 +56,9 @@ class Session(Endpoints):
     share one budget of requests, whatever event loop or thread they live in.
 
     Args:
-        account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only.
-        auth: The credential: `ApiKey` or `AccessToken`.
+        account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only. None with `OAuth2`: the
+            account its user logged into.
+        auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
         limiter: What to wait for before each request; by default the account's own bucket in this process.
         timeout: Seconds a call may spend being sent and answered, all attempts together. Waiting for a turn does
             not count (see ``max_wait``); for a call with files it bounds each read and write instead.
@@ -94,7 +74,7 @@ class Session(Endpoints):
 
     def __init__(
         self,
-        account: str,
+        account: str | None,
         auth: Auth,
         *,
         limiter: Limiter | None = None,
@@ -105,20 +85,18 @@ class Session(Endpoints):
         tz: dt.tzinfo | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._origin = origin_of(account)
+        if account is None and not isinstance(auth, OAuth2):
+            raise InvalidCall("Session", "account: only with OAuth2 does the credential know it")
         self._auth = auth
-        self._limiter = limiter or shared(self._origin)
-        self._limiter.bind(self._origin)
-        self._http = Http(self._origin, transport)
+        self._link = Link(account, limiter, transport)
         self._structure = Structure(tz)
-        self._reads = Reads(self._limiter)
-        self._options = _checked(Options(timeout=timeout, retries=retries, max_wait=max_wait, coalesce=coalesce))
+        self._options = checked(Options(timeout=timeout, retries=retries, max_wait=max_wait, coalesce=coalesce))
 
     def __repr__(self) -> str:
-        return f"<Session {self._origin} {type(self._auth).__name__}>"
+        return f"<Session {self._link.origin or '(account of the token)'} {type(self._auth).__name__}>"
 
     async def __aenter__(self) -> Self:
-        await self._http.open()
+        await self._link.open(self._auth)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -126,12 +104,12 @@ class Session(Endpoints):
 
     async def aclose(self) -> None:
         """Close the connections, those of all views included."""
-        await self._http.aclose()
+        await self._link.aclose()
 
     @property
     def limiter(self) -> Limiter:
         """The bucket calls wait at; it knows how long the queue is."""
-        return self._limiter
+        return self._link.limiter
 
     def with_options(
         self,
@@ -165,7 +143,24 @@ class Session(Endpoints):
         }  # fmt: skip
         view = copy.copy(self)
         changes = {name: value for name, value in given.items() if value is not SAME}
-        view._options = _checked(attrs.evolve(self._options, **changes))
+        view._options = checked(attrs.evolve(self._options, **changes))
+        return view
+
+    def as_user(self, who: TokenStore | Token) -> Self:
+        """A view of this session on behalf of another user, who has logged in through the same application.
+
+        It shares the connections and the account's budget; answers never go from one user to another.
+
+        Args:
+            who: Where the pair of tokens of that user is kept, or the pair itself, which is then kept in memory.
+
+        Raises:
+            InvalidCall: This session has another credential than `OAuth2`.
+        """
+        if not isinstance(self._auth, OAuth2):
+            raise InvalidCall("Session", "as_user needs OAuth2, through whose application users have logged in")
+        view = copy.copy(self)
+        view._auth = self._auth.of(who)
         return view
 
     async def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -204,28 +199,26 @@ class Session(Endpoints):
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        call = self._prepared(DOWNLOAD, {"id_file": id_file})
-        await self._http.open()
+        call = await self._begin(DOWNLOAD, {"id_file": id_file})
         return await self._perform(call, Download(to, progress, overwrite).receive, self._place(DOWNLOAD), total=False)
 
     async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:
-        call, options = self._prepared(action, params), self._options
-        await self._http.open()
+        call, options = await self._begin(action, params), self._options
         if action.kind == "write":
             return await self._write(call)
         if not options.coalesce:
             return await self._request(call, self._place(action))
         fetch = functools.partial(self._request, call)
         key = as_query(call), action.returns
-        return await self._reads.get(key, fetch, self._place(action), max_age=options.max_age)
+        return await self._link.reads(self._auth).get(key, fetch, self._place(action), max_age=options.max_age)
 
     async def _write(self, call: Call[T]) -> T:
         """What was read before a write, or is being read beside it, is not repeated afterwards."""
-        self._reads.forget()
+        self._link.forget()
         try:
             return await self._request(call, self._place(call.action))
         finally:
-            self._reads.forget()
+            self._link.forget()
 
     async def _request(self, call: Call[T], place: Place) -> T:
         async def receive(answer: Answer) -> T:
@@ -238,39 +231,44 @@ class Session(Endpoints):
 
     def _place(self, action: Action[Any]) -> Place:
         return Place(
-            limiter=self._limiter,
+            limiter=self.limiter,
             action=action.name,
             lane=self._options.lane,
             max_wait=self._options.max_wait,
             on_wait=self._options.on_wait,
         )
 
-    def _prepared(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
+    async def _begin(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
+        """All that can be done, and refused, before a turn is waited for."""
         if action.credential == "token" and not self._auth.is_token:
             raise InvalidCall(action.name, "an access token is needed: the admin key stands for no user")
         call = prepare(action, params)
-        if call.parts:
-            self._auth.sign(call, time.time())  # what does not go along with files is refused before the wait
         if action.returns.model is not None:
             self._structure.make_ready(action.returns.model)  # later it would hold up who has a turn
+        await self._link.open(self._auth)
+        if call.parts:
+            self._auth.sign(call, time.time())  # what does not go along with files is refused
         return call
 
     async def _perform(
         self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], place: Place, *, total: bool
     ) -> T:
         """Wait, sign, send, read; and again, where that is safe and may help."""
-        action, time_left, in_doubt = call.action, self._options.timeout, False
+        action, time_left, in_doubt, is_signed_anew = call.action, self._options.timeout, False, False
         for attempt in itertools.count(1):
             started = math.inf
             try:
                 granted_at = await place.turn()
                 request = self._auth.sign(call, time.time())
                 started = anyio.current_time()
-                on_sent = functools.partial(self._limiter.sent, granted_at)
-                async with self._http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
-                    self._limiter.answered(anyio.current_time() - started)
+                on_sent = functools.partial(self.limiter.sent, granted_at)
+                async with self._link.http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
+                    self.limiter.answered(anyio.current_time() - started)
                     return await receive(answer)
             except WorksectionError as error:
+                if not is_signed_anew and isinstance(error, AuthError) and await self._auth.recover(error, request):
+                    is_signed_anew = True
+                    continue
                 if in_doubt and is_settled(action, error):
                     return cast(T, action.returns.read({"status": "ok"}, self._structure))
                 time_left -= max(0.0, anyio.current_time() - started) if total else 0.0
@@ -289,24 +287,9 @@ class Session(Endpoints):
     ) -> float | None:
         """Seconds until the next attempt, or None where *error* is to be raised."""
         if isinstance(error, RateLimited):
-            await self._limiter.refused(error.retry_after)
+            await self.limiter.refused(error.retry_after)
         pause = retry_delay(action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random)
         if pause is None or attempt > self._options.retries or time_left <= pause:
             return None
         logger.info("attempt %d failed and is made again in %.1f s: %s", attempt, pause, error)
         return pause
-
-
-def _checked(options: Options) -> Options:
-    """*options*, or `InvalidCall` for what makes no sense."""
-    complaints = {
-        "timeout must be a positive number of seconds": not options.timeout > 0,
-        "retries must not be negative": options.retries < 0,
-        f"lane must be one of {', '.join(LANES)}": options.lane not in LANES,
-        "max_wait must not be negative": options.max_wait is not None and not options.max_wait >= 0,
-        "max_age must not be negative": not options.max_age >= 0,
-    }
-    for complaint, applies in complaints.items():
-        if applies:
-            raise InvalidCall("Session", complaint)
-    return options

@@ -4,6 +4,7 @@
 
     WorksectionError                  anything below
     ├── InvalidCall (ValueError)      your arguments; nothing was sent
+    ├── TokenStoreError               where tokens are kept cannot be read or written; nothing was sent
     ├── WaitTooLong                   the queue is longer than max_wait allows; nothing was sent
     ├── TransportError                no usable connection
     │   └── CallTimeout               the call's time ran out
@@ -38,6 +39,7 @@ __all__ = [
     "RateLimited",
     "ReauthorizationRequired",
     "StateError",
+    "TokenStoreError",
     "TooManyRecords",
     "TransportError",
     "UnexpectedReply",
@@ -97,6 +99,13 @@ class InvalidCall(WorksectionError, ValueError):
 
     def __init__(self, action: str, complaint: str, *, sent: bool = False) -> None:
         super().__init__(action, complaint, "" if sent else " (nothing was sent)", sent=sent)
+
+
+class TokenStoreError(WorksectionError):
+    """Where a pair of tokens is kept cannot be read, written or locked; nothing was sent. The machine's fault."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("token store", what, " (nothing was sent)", sent=False)
 
 
 class WaitTooLong(WorksectionError):
@@ -190,14 +199,17 @@ class AuthError(ApiError):
 
 
 class ReauthorizationRequired(AuthError):
-    """The refresh token is dead: the user has to log in again."""
+    """The refresh token is dead, or there is none yet: the user has to log in. The call itself was not sent."""
 
     login_url: str
     """Where to send the user."""
 
     def __init__(self, action: str, message: str, login_url: str) -> None:
-        super().__init__(action, message, hint="Let the user log in again at login_url.")
+        super().__init__(action, message)
+        self._sentence = f"{message.removesuffix('.')}: let the user log in at login_url"
+        self.args = (f"{action}: {self._sentence} (nothing was sent)",)
         self.login_url = login_url
+        self.sent = False
 
 
 class NotFound(ApiError):
