@@ -25,13 +25,13 @@ EXAMPLES: list[WorksectionError] = [
     errors.ApiError("get_tasks", "Something new", code=77, details="a field", http_status=500, hint="Try this."),
     errors.AuthError("me", "Access token is expired", http_status=401),
     errors.ReauthorizationRequired("me", "Refresh token is dead", "https://worksection.com/oauth2/authorize"),
-    errors.TokenStoreError("/tokens/ada cannot be used (No space left on device)"),
     errors.NotFound("get_task", "Task is invalid", code=5, hint="There is no such task."),
     errors.FieldError("subscribe", "Invalid email", code=11, details="ada@example.com"),
     errors.StateError("complete_task", "Task is already closed", code=12),
     errors.RateLimited("get_tasks", "Too many requests", retry_after=1.5, code=None, hint="Share one limiter."),
     errors.TooManyRecords("get_all_tasks", "Too many tasks (10000 max)"),
     errors.QuotaExceeded("post_task", "Quota exceeded", code=20),
+    errors.TokenStoreError("/tokens/ada cannot be used (No space left on device)"),
 ]
 
 
@@ -106,7 +106,7 @@ FAILED = "the service failed with HTTP 500, maybe after carrying it out"
         (EXAMPLES[7],
          f"get_tasks: {FAILED}: Something new (a field). Try this."),
         (EXAMPLES[8], "me: the service refused: Access token is expired. Check the key, or the token and its scopes."),
-        (EXAMPLES[9], "me: the service refused: Refresh token is dead. Let the user log in again at login_url."),
+        (EXAMPLES[9], "me: Refresh token is dead: let the user log in at login_url (nothing was sent)"),
         (EXAMPLES[13], "get_tasks: the service refused: Too many requests. Share one limiter."),
         (errors.FieldError("update_project", "Only one can be set as 1."),
          "update_project: the service refused: Only one can be set as 1. Correct the value and call again."),

@@ -62,7 +62,7 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
     if not isinstance(body, dict) or not (message := _message(body)):
         raise _wordless(action, reply, "$", f"neither {key} nor an error")
     error = refusal(action, message, body, reply)
-    if type(error) is ApiError:
+    if not isinstance(error, RateLimited):
         # The description comes first, and says more; the code of the error is the same for many.
         code = masked(str(body.get("error") or ""))
         error = AuthError(action, error.message, details=code * (code != error.message), http_status=reply.status)

@@ -51,7 +51,7 @@ def _home(base_url: str) -> str:
         raise ValueError("base_url must be an https URL without a path; plain http is for loopback only") from None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class OAuthApp:
     """An application as it is registered with Worksection; users log in through it, each into an account of his own.
 
@@ -69,12 +69,15 @@ class OAuthApp:
     https://worksection.com/en/faq/oauth.html
     """
 
-    client_id: str = attrs.field(kw_only=False)
-    client_secret: str = attrs.field(kw_only=False, repr=False, validator=is_secret)
-    redirect_uri: str = attrs.field(kw_only=False)
-    scopes: tuple[Scope, ...] = attrs.field(default=(), converter=tuple)
-    base_url: str = attrs.field(default=OAUTH_HOME, converter=_home)
-    transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False)
+    client_id: str
+    client_secret: str = attrs.field(repr=False, validator=is_secret)
+    redirect_uri: str = attrs.field()
+    scopes: tuple[Scope, ...] = attrs.field(default=(), converter=tuple, kw_only=True)
+    base_url: str = attrs.field(default=OAUTH_HOME, converter=_home, kw_only=True)
+    transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("OAuthApp is a secret and is not pickled")
 
     @redirect_uri.validator
     def _check_redirect_uri(self, _: object, value: str) -> None:
