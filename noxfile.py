@@ -15,6 +15,7 @@ nox.options.error_on_external_run = True
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -52,14 +53,14 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=PRESENT)
 def tests(session: nox.Session) -> None:
     """Run the tests, on every supported Python that is here."""
-    install(session, "tests", "cli", "testing", "file", "redis")
+    install(session, "tests", *EXTRAS)
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=RUNNING)
 def types(session: nox.Session) -> None:
     """Check the types twice: mypy --strict and pyright."""
-    install(session, "types", "cli", "testing", "file", "redis")
+    install(session, "types", *EXTRAS)
     session.run("mypy")
     session.run("pyright")
 
@@ -82,21 +83,21 @@ def generate(session: nox.Session) -> None:
 @nox.session(python=RUNNING, default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation; every warning is an error."""
-    install(session, "docs", "cli", "testing", "file", "redis")
+    install(session, "docs", *EXTRAS)
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)
 def budget(session: nox.Session) -> None:
     """See in real time, against a strict server, that the budget is used and kept; the machine has to be quiet."""
-    install(session, "tests", "cli", "testing", "file", "redis")
+    install(session, "tests", *EXTRAS)
     session.run("pytest", "-o", "addopts=", "tests/budget", "-s", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
     """Measure the promises about speed, side by side with what they are compared to."""
-    install(session, "bench", "cli", "testing", "file", "redis")
+    install(session, "bench", *EXTRAS)
     session.run("python", "tests/bench/run.py", *session.posargs)
 
 

