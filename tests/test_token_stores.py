@@ -38,7 +38,7 @@ class InMemory(keyring.backend.KeyringBackend):
     priority = 1.0
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.passwords: dict[tuple[str, str], str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -138,7 +138,8 @@ async def test_threads_exclude_one_another(store_of: Callable[[], TokenStore], a
     threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
-    await anyio.to_thread.run_sync(lambda: [thread.join() for thread in threads])
+    for thread in threads:
+        await anyio.to_thread.run_sync(thread.join)
     assert overlaps == []
 
 
