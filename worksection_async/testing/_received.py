@@ -17,11 +17,11 @@ class ReceivedRequest:
     headers: Mapping[str, str] = attrs.field(repr=False)
     action: str
     params: Mapping[str, Any]
-    """From query and JSON body together."""
+    """From query and body together, without what could give access."""
     arrived_at: float
     """By the simulator's monotonic clock."""
     accepted: bool
-    """False when the rate check refused it."""
+    """False when the rate check refused it; it lets the requests of OAuth pass."""
     executed: bool = False
     """Whether the action was carried out, whatever the caller was told."""
     error: str | None = None
