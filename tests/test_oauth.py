@@ -167,6 +167,14 @@ async def test_a_lifetime_that_makes_no_sense_counts_as_a_day(expires_in: object
 
 
 @pytest.mark.anyio
+async def test_a_token_that_is_sent_in_another_way_is_unexpected() -> None:
+    for kind in ("bearer", "BEARER", None):
+        assert await app_with(answering({**PAIR, "token_type": kind})).exchange("code")
+    with pytest.raises(UnexpectedReply, match="token_type"):
+        await app_with(answering({**PAIR, "token_type": "mac"})).exchange("code")
+
+
+@pytest.mark.anyio
 async def test_whom_a_token_stands_for() -> None:
     who = await app_with(answering(WHO)).identity(OLD)
     assert (who.id, who.first_name, who.last_name, who.email, who.account_url) == (

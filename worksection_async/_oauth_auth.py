@@ -132,7 +132,8 @@ class OAuth2(Auth):
             async with self._store.lock():
                 stored = await self._store.load()
                 is_new = stored != stale and self._is_good(stored)
-                self._token = stored if is_new else await self._next(stored)
+                token = stored if is_new else await self._next(stored)
+            self._token, self._unsaved = token, None  # not before the lock's end: it may be that of a transaction
         except Exception as exc:  # noqa: BLE001  # each who waits is told; the task itself has nobody to tell
             renewal.error = exc
         finally:
@@ -151,7 +152,6 @@ class OAuth2(Auth):
             self._unsaved = stored, token
         if token != await self._store.load():
             await self._store.save(token)
-        self._unsaved = None
         return token
 
     async def _spend(self, stored: Token) -> Token:
