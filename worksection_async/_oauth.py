@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-TOKEN_TYPE = "bearer"
+BEARER = "bearer"
 
 TIMEOUT = 30.0
 """Seconds for a request and its answer."""
@@ -177,7 +177,7 @@ def _check_known(scopes: Iterable[str]) -> None:
 def _token(body: Mapping[str, Any], before: Token | None) -> Token:
     """A refresh does not say all that the login said."""
     now = time.time()
-    if (kind := str(body.get("token_type") or TOKEN_TYPE)).lower() != TOKEN_TYPE:
+    if (kind := str(body.get("token_type") or BEARER)).lower() != BEARER:
         raise UnexpectedReply(action_of(OAUTH_TOKEN), "$.token_type", f"not {masked(kind)}", http_status=200)
     try:
         return Token(
