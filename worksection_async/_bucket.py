@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Callable
+from typing import TypeVar
 
 from ._limiter import Limiter
 from ._pace import TICK, Pace, Slot, Visit
 from ._queue import Waiter
 from ._service import REQUESTS_PER_SECOND
 
+T = TypeVar("T")
 
-class TokenBucket(Limiter):
+
+class Paced(Limiter):
+    """A limiter over a `Pace`, wherever that is kept."""
+
+    @abstractmethod
+    def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
+        """What *change* makes of the pace at a moment, while nobody else can; it takes microseconds."""
+
+    async def _advance(self, held: Slot | None) -> Visit:
+        return self._with_pace(lambda pace, now: pace.visit(held, now, self._ahead))
+
+    async def _give_back(self, held: Slot) -> None:
+        self._with_pace(lambda pace, _: pace.give_back(held))
+
+    async def _push(self, pause: float) -> None:
+        self._with_pace(lambda pace, now: pace.push(now + pause, now))
+
+    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+        self._with_pace(lambda pace, now: pace.refused(retry_after, now, unevenness))
+
+
+class TokenBucket(Paced):
     """Turns for all who share it: tasks, event loops and threads of one process.
 
     Args:
@@ -37,22 +61,9 @@ class TokenBucket(Limiter):
         self._count(now)
         return True
 
-    async def _advance(self, held: Slot | None) -> Visit:
+    def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         with self._lock:
-            return self._pace.visit(held, self._clock())
-
-    async def _give_back(self, held: Slot) -> None:
-        with self._lock:
-            self._pace.give_back(held)
-
-    async def _push(self, pause: float) -> None:
-        with self._lock:
-            now = self._clock()
-            self._pace.push(now + pause, now)
-
-    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
-        with self._lock:
-            self._pace.refused(retry_after, self._clock(), unevenness)
+            return change(self._pace, self._clock())
 
     def _next_slot(self, now: float) -> float:
         return max(0.0, self._due - now) if self._held is not None else self._pace.next_free(now)

@@ -11,8 +11,8 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ._limiter import Limiter
-from ._pace import Pace, Slot, Visit
+from ._bucket import Paced
+from ._pace import Pace
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
@@ -37,7 +37,7 @@ LOST = b"lost"
 """What stands in for a file that somebody removed."""
 
 
-class FileTokenBucket(Limiter):
+class FileTokenBucket(Paced):
     """Turns for all processes of one machine.
 
     Locking is `filelock`'s (extra ``file``); a process that is killed leaves no lock behind. A file that was removed
@@ -74,18 +74,6 @@ class FileTokenBucket(Limiter):
                 pass
         except OSError as exc:
             raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
-
-    async def _advance(self, held: Slot | None) -> Visit:
-        return self._with_pace(lambda pace, now: pace.visit(held, now, AHEAD))
-
-    async def _give_back(self, held: Slot) -> None:
-        self._with_pace(lambda pace, _: pace.give_back(held))
-
-    async def _push(self, pause: float) -> None:
-        self._with_pace(lambda pace, now: pace.push(now + pause, now))
-
-    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
-        self._with_pace(lambda pace, now: pace.refused(retry_after, now, unevenness))
 
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""

@@ -14,7 +14,7 @@ import attrs
 FIRST_MARGIN = 0.08
 """Part of the interval that is kept back at the start: the first request takes longer to arrive than the next."""
 
-LEAST_MARGIN = 0.01
+LEAST_MARGIN = 0.005
 MOST_MARGIN = 0.75
 
 DECAY = 0.75
@@ -83,11 +83,11 @@ class Pace:
         self.free = slot.end
         return slot
 
-    def visit(self, held: Slot | None, now: float, ahead: float = TICK) -> Visit:
+    def visit(self, held: Slot | None, now: float, ahead: float = 0.0) -> Visit:
         """Use *held*, or a new slot, if it has come, or comes within *ahead* seconds."""
         slot = held if held is not None and self._knows(held) else self.reserve(now)
         wait = max(0.0, self.wait(slot, now))
-        if is_used := wait <= ahead:
+        if is_used := wait <= max(ahead, TICK):
             self.use(slot, now + wait)
         return Visit(slot, wait, is_used, self.margin)
 
