@@ -26,6 +26,7 @@ from ._oauth_auth import OAuth2
 from ._queue import Lane, Waiting
 from ._session import Session
 from ._stores import FileTokenStore, MemoryTokenStore, TokenStore
+from ._streams import Plan
 from ._token import Token
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "MemoryTokenStore",
     "OAuth2",
     "OAuthApp",
+    "Plan",
     "Session",
     "Statistics",
     "Token",

@@ -108,6 +108,11 @@ class Limiter(ABC):
 
     # What callers do
 
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return 1 / self._interval
+
     async def acquire(
         self,
         lane: Lane = "normal",

@@ -22,7 +22,6 @@ from ._actions import ACTIONS, DOWNLOAD
 from ._auth import Auth
 from ._call import Action, Call, as_is, prepare, unknown
 from ._download import Download, DownloadedFile, Progress
-from ._endpoints import Endpoints
 from ._envelope import Reply, read_reply
 from ._http import Answer
 from ._limiter import Limiter
@@ -34,6 +33,7 @@ from ._reads import Place
 from ._request import as_query
 from ._retry import is_settled, retry_delay
 from ._stores import TokenStore
+from ._streams import Streams
 from ._structure import Structure
 from ._token import Token
 from .errors import AuthError, InvalidCall, RateLimited, WorksectionError
@@ -49,7 +49,7 @@ BIG_BODY = 65_536
 """Bytes of a reply from which on it is decoded in a worker thread, so that the event loop keeps its pace."""
 
 
-class Session(Endpoints):
+class Session(Streams):
     """A connection to one account: a coroutine for each action, one limiter, one connection pool.
 
     Use it as an async context manager. It can be used from any number of tasks at once; all sessions of one account
