@@ -28,11 +28,13 @@ from ._session import Session
 from ._stores import FileTokenStore, MemoryTokenStore, TokenStore
 from ._streams import Plan
 from ._token import Token
+from ._watch import Cursor, TagChange
 
 __all__ = [
     "AccessToken",
     "ApiKey",
     "Attachment",
+    "Cursor",
     "DownloadedFile",
     "FileTokenBucket",
     "FileTokenStore",
@@ -44,6 +46,7 @@ __all__ = [
     "Plan",
     "Session",
     "Statistics",
+    "TagChange",
     "Token",
     "TokenBucket",
     "TokenStore",

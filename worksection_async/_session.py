@@ -33,9 +33,9 @@ from ._reads import Place
 from ._request import as_query
 from ._retry import is_settled, retry_delay
 from ._stores import TokenStore
-from ._streams import Streams
 from ._structure import Structure
 from ._token import Token
+from ._watch import Watches
 from .errors import AuthError, InvalidCall, RateLimited, WorksectionError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ BIG_BODY = 65_536
 """Bytes of a reply from which on it is decoded in a worker thread, so that the event loop keeps its pace."""
 
 
-class Session(Streams):
+class Session(Watches):
     """A connection to one account: a coroutine for each action, one limiter, one connection pool.
 
     Use it as an async context manager. It can be used from any number of tasks at once; all sessions of one account
