@@ -1,4 +1,4 @@
-"""The command line: ``python -m worksection_async demo | simulate | call``."""
+"""The command line: ``python -m worksection_async demo | simulate | call | login``."""
 
 import argparse
 import contextlib
@@ -13,8 +13,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
-EXTRAS = {"demo": "cli", "simulate": "testing"}
+EXTRAS = {"demo": "cli", "simulate": "testing", "login": "cli"}
 """What a command has to be installed with."""
+
+REDIRECT_URI = "https://localhost:33443/callback"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_simulate(commands)
     _add_call(commands)
+    _add_login(commands)
     return parser
 
 
@@ -88,6 +91,34 @@ def _add_call(commands: Commands) -> None:
     )
 
 
+def _add_login(commands: Commands) -> None:
+    login = commands.add_parser(
+        "login",
+        help="log in with a browser and keep the OAuth2 token in a file",
+        description="Log in with a browser, through an OAuth2 application, and keep the token in a file that only you "
+        "can read. The application is WORKSECTION_CLIENT_ID and WORKSECTION_CLIENT_SECRET from the environment; a "
+        "secret that is not there is asked for. Exit code 0 means that the token is in the file.",
+    )
+    login.add_argument("--client-id", help="of the application, instead of WORKSECTION_CLIENT_ID")
+    login.add_argument(
+        "--client-secret",
+        help="instead of WORKSECTION_CLIENT_SECRET; everybody on this machine can read a command line",
+    )
+    login.add_argument("--redirect-uri", default=REDIRECT_URI, help="as it is registered (default: %(default)s)")
+    login.add_argument(
+        "--scopes",
+        help="what to ask for, such as projects_read,tasks_read; the application must have it (default: all)",
+    )
+    login.add_argument(
+        "--store", metavar="PATH", help="where to keep the token (default: in your configuration folder)"
+    )
+    login.add_argument("--base-url", default="https://worksection.com", help="of a simulator instead of %(default)s")
+    login.add_argument(
+        "--timeout", type=_seconds, default=300.0, help="seconds to wait for the browser (default: %(default)g)"
+    )
+    login.add_argument("--no-browser", action="store_true", help="open none: you open the address, on any machine")
+
+
 def _port(text: str) -> int:
     if text.isdecimal() and int(text) < 2**16:
         return int(text)
@@ -99,6 +130,13 @@ def _rate(text: str) -> float:
         if 0 <= float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"a number of requests a second expected, not {text!r}")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"a number of seconds expected, not {text!r}")
 
 
 def _without_extra(command: str, missing: ModuleNotFoundError) -> int:
