@@ -94,3 +94,17 @@ async def test_workers_that_share_it_refresh_once(engine: AsyncEngine) -> None:
     assert sim.oauth.refreshes == 1
     kept = await store_in(engine).load()
     assert kept.access_token == sim.oauth.live_pair().access_token
+
+
+async def test_a_database_that_fails_shows_no_token(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(NAMES["tokens"].metadata.drop_all)
+    store = store_in(engine)
+    for attempt in (
+        store.load,
+        lambda: store.save(Token(access_token="s3cret", expires_at=1.0)),
+        store.lock().__aenter__,
+    ):
+        with pytest.raises(TokenStoreError, match="the database cannot be used") as caught:
+            await attempt()
+        assert "s3cret" not in f"{caught.value!r}{caught.value.__context__!r}{caught.value.__cause__!r}"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tcp import Server, one_ssl_context, serve
 
 from worksection_async import ApiKey, DownloadedFile, Session, TokenBucket, errors
-from worksection_async._download import safe_name
+from worksection_async._file_names import safe_name
 from worksection_async.errors import InvalidCall, NotFound, TransportError, UnexpectedReply
 
 pytestmark = pytest.mark.anyio

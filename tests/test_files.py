@@ -1,11 +1,14 @@
 """Files on their way out: every form an attachment can have, and that all of it arrives, also at the second attempt."""
 
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import anyio
+import anyio.lowlevel
 import attrs
 import httpx
 import pytest
@@ -13,9 +16,10 @@ import pytest
 from worksection_async import Attachment, Session
 from worksection_async._actions import ACTIONS
 from worksection_async._call import prepare
-from worksection_async._files import Part, parts
+from worksection_async._files import Once, Part, parts
 from worksection_async._queue import Waiter
 from worksection_async.errors import InvalidCall
+from worksection_async.testing import Simulator
 
 SessionWith = Callable[..., Session]
 
@@ -29,6 +33,8 @@ def part_of(attachment: object) -> Part:
 
 
 def content_of(part: Part) -> bytes:
+    if isinstance(part.source, Once):
+        return anyio.run(joined, part.source)
     source = part.open()
     if isinstance(source, bytes):
         return source
@@ -36,6 +42,10 @@ def content_of(part: Part) -> bytes:
         with cast(BinaryIO, source) as file:
             return file.read()
     return source.read()
+
+
+async def joined(source: Once) -> bytes:
+    return b"".join([chunk async for chunk in source.chunks("post_task")])
 
 
 class Parcel:
@@ -92,14 +102,30 @@ def opened_at(path: Path, position: int) -> io.BufferedReader:
 class Pipe(io.RawIOBase):
     """A stream that can be read once, from front to end."""
 
-    def __init__(self, content: bytes) -> None:
-        self._left = io.BytesIO(content)
+    def __init__(self, content: bytes | OSError | None) -> None:
+        self._left = io.BytesIO(content) if isinstance(content, bytes) else content
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        return self._left.readinto(buffer)
+    def readinto(self, buffer: Any) -> int | None:
+        if not buffer:
+            return 0
+        if isinstance(self._left, OSError):
+            raise self._left
+        return None if self._left is None else self._left.readinto(buffer)
+
+
+class Shreds:
+    """An async iterable of whatever it is made of."""
+
+    def __init__(self, *shreds: Any) -> None:
+        self._shreds = shreds
+
+    async def __aiter__(self) -> Any:
+        for shred in self._shreds:
+            await anyio.lowlevel.checkpoint()
+            yield shred
 
 
 # Forms
@@ -120,6 +146,12 @@ FORMS: dict[str, tuple[Callable[[Path], Attachment], str, str, bytes]] = {
     "file in memory": (lambda _: io.BytesIO(b"abc"), "file", "application/octet-stream", b"abc"),
     "file without a name": (lambda _: tempfile.TemporaryFile(), "file", "application/octet-stream", b""),  # noqa: SIM115
     "stream": (lambda _: ("s.txt", Pipe(b"abc")), "s.txt", "text/plain", b"abc"),  # type: ignore[dict-item, return-value]
+    "async iterable": (lambda _: Shreds(b"a", b"", bytearray(b"bc")), "file", "application/octet-stream", b"abc"),
+    "async iterable and name": (lambda _: (NAME, Shreds(*[CONTENT] * 3)), NAME, "application/pdf", CONTENT * 3),
+    "async iterable, name and type": (lambda _: ("a", Shreds(b"abc"), "text/x-own"), "a", "text/x-own", b"abc"),
+    "empty async iterable": (lambda _: ("a", Shreds(), "text/x-own"), "a", "text/x-own", b""),
+    "async generator": (lambda _: ("a.txt", aiter(Shreds(b"abc"))), "a.txt", "text/plain", b"abc"),
+    "async file": (lambda path: anyio.wrap_file(path.open("rb")), NAME, "application/pdf", CONTENT),
 }
 
 
@@ -139,9 +171,10 @@ def sent(request: pytest.FixtureRequest, path: Path) -> Iterator[Sent]:
     attachment = make(path)
     yield Sent(attachment, *facts)
     for each in attachment if isinstance(attachment, tuple) else (attachment,):
-        if isinstance(each, io.IOBase):
-            assert not each.closed  # whoever opened it closes it
-            each.close()
+        file = getattr(each, "wrapped", each)
+        if isinstance(file, io.IOBase):
+            assert not file.closed  # whoever opened it closes it
+            file.close()
 
 
 def test_every_form_of_an_attachment_has_name_type_and_content(sent: Sent) -> None:
@@ -198,13 +231,19 @@ REFUSED: dict[str, tuple[object, str]] = {
     "one open file": (io.BytesIO(b"line\nline\n"), "a sequence of files expected"),
     "mapping": ({"a.pdf": b"abc"}, "a sequence of files expected"),
     "number": (5, "a sequence of files expected"),
-    "number in a list": ([5], "a path, bytes or an open binary file expected, not int"),
-    "nothing in a list": ([None], "a path, bytes or an open binary file expected, not NoneType"),
-    "file in text mode": ([io.StringIO("abc")], "a path, bytes or an open binary file expected, not StringIO"),
+    "number in a list": ([5], "an open binary file or an async iterable of bytes expected, not int"),
+    "nothing in a list": ([None], "async iterable of bytes expected, not NoneType"),
+    "file in text mode": ([io.StringIO("abc")], "async iterable of bytes expected, not StringIO"),
     "closed file": ([closed_file()], "closed file"),
     "name only": ([("a.pdf",)], "a name and a file, or a name, a file and a media type expected"),
     "too much": ([("a", b"abc", "text/plain", {})], "a name and a file, or a name, a file and a media type expected"),
     "number for a name": ([(5, b"abc")], "a name and a file"),
+    "async iterable of text": ([("a", Shreds("abc"))], "bytes expected in a file, not str"),
+    "pipe that does not wait": ([("a", Pipe(None))], "bytes expected in a file, not NoneType"),
+    "pipe that breaks": (
+        [("a", Pipe(OSError(5, "Input/output error")))],
+        "a file cannot be read: .* Input/output error",
+    ),
     "line break in a type": ([("a", b"abc", "text/plain\r\nX: y")], "a name and a file"),
     "half a character in a name": ([("\ud83d", b"abc")], "surrogates not allowed"),
 }
@@ -218,7 +257,8 @@ async def test_what_is_no_list_of_files_is_refused_and_nothing_is_sent(
     service = Service()
     with pytest.raises(InvalidCall, match=complaint) as caught:
         await session_with(service).post_task(26, "T", attach=attach)
-    assert str(caught.value).startswith("post_task: attach: ")
+    assert str(caught.value).startswith("post_task: ")
+    assert caught.value.sent is False
     assert service.parcels == []
 
 
@@ -310,12 +350,14 @@ async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
     service = Service(failure)
     memory = io.BytesIO(CONTENT)
     memory.seek(position)
+    rest = CONTENT[position:]
     with opened_at(path, position) as file:
-        await session_with(service).post_task(26, "T", attach=[file, memory, ("s", Pipe(CONTENT[position:]))])  # type: ignore[list-item]
+        attach: list[Any] = [file, memory, ("s", Pipe(rest)), ("i", Shreds(rest[:9], rest[9:]))]
+        await session_with(service).post_task(26, "T", attach=attach)
         assert not file.closed
     assert len(service.parcels) == 2
     for parcel in service.parcels:
-        assert [content for *_, content in parcel.files] == [CONTENT[position:]] * 3
+        assert [content for *_, content in parcel.files] == [rest] * 4
 
 
 @pytest.mark.anyio
@@ -334,3 +376,88 @@ async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
     with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
         await session.upload_files([path])
     assert service.parcels == []
+
+
+# What can be read only once
+
+
+class Undoing:
+    """An async iterable that fails after a while."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def __aiter__(self) -> Any:
+        yield CONTENT
+        raise self.error
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [ValueError("mine"), OSError("mine"), KeyError("mine")])
+async def test_what_an_async_iterable_raises_is_raised_and_nothing_is_sent(
+    session_with: SessionWith, error: Exception
+) -> None:
+    service = Service()
+    with pytest.raises(type(error), match="mine") as caught:
+        await session_with(service).post_task(26, "T", attach=[("a", Undoing(error))])
+    assert caught.value is error
+    assert service.parcels == []
+
+
+@pytest.mark.anyio
+async def test_an_async_iterable_is_read_before_a_turn_is_waited_for(
+    session_with: SessionWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn must not age while a slow source is waited for."""
+    session = session_with(Service())
+    order: list[str] = []
+    enter = session.limiter.enter
+
+    def entered(*args: Any, **options: Any) -> Waiter:
+        order.append("turn")
+        return enter(*args, **options)
+
+    async def source() -> Any:
+        yield b"abc"
+        order.append("read")
+
+    monkeypatch.setattr(session.limiter, "enter", entered)
+    await session.post_task(26, "T", attach=[("a", source())])
+    assert order == ["read", "turn"]
+
+
+@pytest.mark.anyio
+async def test_what_was_kept_is_gone_afterwards(session_with: SessionWith, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+
+    def temporary() -> Any:
+        kept.append(tempfile.TemporaryFile())  # noqa: SIM115
+        return kept[-1]
+
+    monkeypatch.setattr("worksection_async._spool.TemporaryFile", temporary)
+    await session_with(Service()).post_task(26, "T", attach=[("a", Shreds(b"a")), ("b", Pipe(b"b"))])  # type: ignore[list-item]
+    with pytest.raises(KeyError):
+        await session_with(Service()).post_task(26, "T", attach=[("a", Shreds(b"a")), ("b", Undoing(KeyError()))])
+    assert [file.closed for file in kept] == [True] * 4
+
+
+@pytest.mark.anyio
+async def test_a_pipe_on_a_disk_is_refused_at_once(session_with: SessionWith, tmp_path: Path) -> None:
+    """To open one would wait for whoever writes."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidCall, match="no file on a disk"):
+        await session_with(Service()).post_task(26, "T", attach=[tmp_path / "pipe"])
+
+
+@pytest.mark.anyio
+async def test_names_in_cyrillic_arrive_at_the_simulator() -> None:
+    sim = Simulator(seed="empty")
+    task = sim.world.add_task(sim.world.add_project("Moon"), "Launch")
+    names = ["Звіт «2026» – план.pdf", "Ім'я 'їжак'.txt", "名前.txt", "😀 (1).png"]
+    async with sim, sim.session() as ws:
+        comment = await ws.post_comment(
+            task.id, text="see", attach=[(name, Shreds(b"x")) for name in names], email_user_from=sim.world.owner.email
+        )
+        stored = await ws.upload_files([(name, b"y") for name in names])
+    assert [file.name for file in sim.world.comments[comment.id].files] == names
+    assert [file.name for file in stored] == names

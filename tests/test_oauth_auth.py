@@ -22,6 +22,7 @@ from worksection_async.errors import (
     WorksectionError,
 )
 from worksection_async.testing import Simulator, faults
+from worksection_async.testing._reply import html_reply, json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -358,6 +359,167 @@ async def test_whoever_was_first_wins_even_without_the_lock(sim: Simulator, exec
     assert await store.load() == theirs
 
 
+PASSING: list[dict[str, object]] = [
+    {"error": "server_error", "error_description": "Try later"},
+    {"error": "temporarily_unavailable"},
+    {"status": "error", "message": "Maintenance"},
+]
+
+
+@pytest.mark.parametrize("body", PASSING, ids=lambda body: next(iter(body.values())))
+async def test_a_refusal_that_says_nothing_of_the_pair_asks_nobody_to_log_in(
+    sim: Simulator, body: dict[str, object]
+) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.answer(json_reply(body)), times=2)
+    ws = session(sim, store)
+    with pytest.raises(TransportError, match="could not be refreshed"):
+        await ws.get_projects()
+    assert await ws.get_projects(), "the pair is still good"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_without_a_word_asks_nobody_to_log_in(sim: Simulator, status: int) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.answer(html_reply(status, "Forbidden")), times=2)
+    ws = session(sim, store)
+    with pytest.raises(TransportError, match="could not be refreshed"):
+        await ws.get_projects()
+    assert await ws.get_projects()
+
+
+async def test_an_application_without_a_description_of_what_is_wrong_is_still_wrong(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.answer(json_reply({"error": "invalid_client"})))
+    ws = session(sim, store)
+    with pytest.raises(AuthError, match="invalid_client") as caught:
+        await ws.get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert not caught.value.sent
+    assert await ws.get_projects()
+
+
+async def test_a_token_with_minutes_left_is_used_while_it_cannot_be_refreshed(sim: Simulator) -> None:
+    store = Store(attrs.evolve(sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 100))
+    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    async with session(sim, store, coalesce=False) as ws:
+        for _ in range(5):
+            assert await ws.get_projects()
+    assert refreshes_asked_for(sim) == 2, "one renewal was tried, and the next one not at once"
+
+
+async def test_a_token_that_cannot_be_refreshed_is_used_to_its_end(sim: Simulator) -> None:
+    token = attrs.evolve(
+        sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 5, refresh_token=None
+    )
+    assert await session(sim, Store(token)).get_projects()
+
+
+async def test_a_write_in_doubt_stays_in_doubt_when_the_user_has_to_log_in() -> None:
+    now = [time.time()]
+    sim = Simulator(clock=lambda: now[0])
+    store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6, refresh_token="def502void"))
+    project = next(iter(sim.world.projects))
+
+    def expire(_: object) -> None:
+        now[0] += 200
+
+    sim.faults.add("post_task", faults.reset(executed=True))
+    async with session(sim, store) as ws:
+        view = ws.with_options(repeat_writes=True, on_wait=None)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("worksection_async._session.anyio.sleep", lambda _: passed(expire))
+            with pytest.raises(ReauthorizationRequired, match="may have been carried out") as caught:
+                await view.post_task(project, "Once or twice")
+    assert caught.value.sent
+
+
+async def passed(then: Callable[[object], None]) -> None:
+    then(None)
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_renewal_keeps_the_next_pair(sim: Simulator) -> None:
+    """Whoever gives up closes the session, and closing it waits for the pair."""
+    store = Store(due(sim.issue_pair()))
+    auth = OAuth2(sim.oauth_app(), store)
+
+    async def give_up() -> None:
+        sim.faults.add("oauth2_refresh", faults.delay(0.2))
+        with anyio.move_on_after(0.05) as scope:
+            async with sim.session(auth) as ws:
+                await ws.get_projects()
+        assert scope.cancelled_caught
+
+    async def go_on() -> None:
+        async with sim.session(auth) as ws:
+            assert await ws.get_projects()
+
+    for backend in ("asyncio", "trio"):
+        anyio.run(give_up, backend=backend)
+        anyio.run(go_on, backend=backend)
+        assert anyio.run(live, sim, store)
+        auth._token = store._token = due(sim.issue_pair())
+    assert sim.oauth.refreshes == 2
+
+
+async def test_a_pair_of_another_account_in_the_store_is_not_sent_to_this_one(sim: Simulator) -> None:
+    store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
+    ws = session(sim, store)
+    store.before_save = lambda _: None
+    async with ws:
+        store._token = sim.issue_pair(account_url="https://other.worksection.com")
+        with pytest.raises(InvalidCall, match=r"for https://other\.worksection\.com"):
+            await ws.get_projects()
+    assert len(sim.requests) == 1
+
+
+async def test_what_the_user_before_has_read_is_not_told_to_the_next(sim: Simulator) -> None:
+    ada, bob = list(sim.world.users.values())[:2]
+    store = Store(sim.issue_pair(ada))
+    async with session(sim, store) as ws:
+        view = ws.with_options(max_age=60)
+        assert (await view.me()).id == ada.id
+        sim.tokens.void((await store.load() or due(sim.issue_pair())).access_token)
+        await store.save(sim.issue_pair(bob))
+        await view.get_projects()  # a 401: the store is read again
+        assert (await view.me()).id == bob.id
+
+
+async def test_the_first_to_come_does_not_decide_whose_account_it_is(sim: Simulator) -> None:
+    auth = OAuth2(sim.oauth_app(), Store(sim.issue_pair(account_url="http://127.0.0.1")))
+    ws = Session(None, auth, transport=sim.transport(), limiter=TokenBucket(1e6))
+    stranger = ws.as_user(sim.issue_pair(account_url="https://other.worksection.com"))
+    with pytest.raises(InvalidCall, match="the token is for"):
+        await stranger.get_projects()
+    assert await ws.get_projects()
+
+
+async def test_renewals_do_not_come_at_one_moment_from_everywhere(sim: Simulator) -> None:
+    app, moments = sim.oauth_app(), set()
+    token = Token(access_token="a", refresh_token="b", issued_at=0.0, expires_at=86_400.0)
+    for _ in range(20):
+        auth = OAuth2(app, Store(token))
+        moments.add(next(second for second in range(86_400) if token.is_due(second, auth._early)))
+    assert len(moments) > 10
+
+
+async def test_who_is_first_in_redis_wins_although_his_lock_had_run_out(sim: Simulator) -> None:
+    """The pair somebody else saved while ours was on its way is the one that is kept."""
+    store = Store(due(sim.issue_pair()))
+    theirs = sim.issue_pair()
+    refresh = OAuthApp.refresh
+
+    async def overtaken(app: OAuthApp, token: Token) -> Token:
+        new = await refresh(app, token)
+        store._token = theirs
+        return new
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OAuthApp, "refresh", overtaken)
+        assert await session(sim, store).get_projects()
+    assert await store.load() == theirs
+
+
 # A store that fails
 
 
@@ -430,7 +592,9 @@ async def test_users_have_identities_of_their_own_and_share_the_rest(sim: Simula
         assert [(await view.me()).id for view in (ws, other, third)] == [ada.id, bob.id, ada.id]
         assert ws.limiter is other.limiter
         assert ws._link is other._link
-    assert await live(sim, store) or sim.oauth.live_pair(bob)
+    kept = await store.load()
+    assert kept is not None
+    assert kept.access_token == sim.oauth.live_pair(bob).access_token
 
 
 async def test_reads_of_two_users_are_never_one(sim: Simulator) -> None:

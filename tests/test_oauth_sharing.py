@@ -1,4 +1,4 @@
-"""One pair for many threads, processes and machines, some of which are killed: the failure matrix of docs/login.md."""
+"""One pair for many threads, processes and machines, some of which are killed: the failure matrix of docs/tokens.md."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from worksection_async._spec import GROUPS, ActionSpec, load
 from worksection_async._spec import __main__ as tool
 from worksection_async._spec._load import HERE, NEUTRAL_TYPES, SpecError
 from worksection_async._spec._python import FIELD_DEFAULT, attribute, param_annotation, return_annotation
-from worksection_async._spec._render import MARK, render
+from worksection_async._spec._render import render
+from worksection_async._spec._source import MARK
 
 SPEC = load()
 
@@ -203,6 +204,21 @@ TYPOS = {
     "one of": (
         "costs.toml", '["time", "money"]', '["time", "mony"]', r"\$\.actions\.add_costs: no parameter mony",
     ),
+    "filter of a parameter": (
+        "costs.toml", '"filter[get_costs]"', '"filter[get_cost]"',
+        r"\$\.actions\.get_costs\.params\.filter: unknown type get_cost",
+    ),
+    "kind of a field of a filter": (
+        "costs.toml", 'kind = "text"', 'kind = "txt"', r"\$\.filters\.get_costs\.comment\.kind: unknown kind txt",
+    ),
+    "operator of a field of a filter": (
+        "costs.toml", 'operators = ["="]', 'operators = ["=="]',
+        r"\$\.filters\.get_costs\.dateadd\.operators: a date knows = != < <= > >=",
+    ),
+    "two kinds of a field": (
+        "costs.toml", 'dateadd = { kind = "date", operators = ["="]', 'dateadd = { kind = "text"',
+        r"\$\.filters\.get_costs\.dateadd\.kind: a date in another filter",
+    ),
     "exclusive": (
         "projects.toml", '"options.time_today"', '"options.time_todai"',
         r"\$\.actions\.post_project: no parameter options\.time_todai",
@@ -348,7 +364,7 @@ def test_download_is_written_by_hand_and_takes_what_the_action_needs() -> None:
 
 def test_a_session_has_no_public_coroutines_but_the_actions() -> None:
     coroutines = {name for name, it in inspect.getmembers(Session, inspect.iscoroutinefunction) if name[0] != "_"}
-    assert coroutines == SPEC.actions.keys() | {"call", "aclose"}
+    assert coroutines == SPEC.actions.keys() | {"call", "aclose", "download_all"}
 
 
 # The generator, on a spec of its own
@@ -370,6 +386,8 @@ resource = "/resource"
 code_seconds = 1
 access_seconds = 2
 refresh_seconds = 3
+wrong_app = "who"
+void = ["void"]
 expired = "over"
 [scopes]
 doc = "Permissions."

@@ -69,7 +69,7 @@ def store_of(
         return lambda: FileTokenStore(tmp_path / "new" / "pair.json")
     if request.param == "keyring":
         monkeypatch.setattr("keyring.core._keyring_backend", InMemory())
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        monkeypatch.setenv("HOME", str(tmp_path))
         return lambda: KeyringTokenStore("ada")
     url = request.getfixturevalue("valkey")
     with redis.Redis.from_url(url) as client:

@@ -12,7 +12,9 @@
 # _http.py         sending: the only module that imports httpx
 # _envelope.py     opening the reply                        _reply.py, _structure.py  to models
 # _retry.py        whether to try again: a pure decision    errors.py  everything that is raised
-# testing/         the simulator of the service             __main__.py  demo, simulate, call
+# _streams.py      records beyond one answer                _watch.py    events and tags as they change
+# filters.py       conditions of a search                   trees.py, statuses.py, users.py  what replies leave open
+# login.py         how users log in                         testing/     the simulator of the service             __main__.py  demo, simulate, call
 
 from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash

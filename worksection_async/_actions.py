@@ -447,7 +447,7 @@ SEARCH_TASKS = Action(
         "id_task": Param(wire.to_id),
         "email_user_from": Param(wire.to_email),
         "email_user_to": Param(wire.to_assignee),
-        "filter": Param(wire.to_str),
+        "filter": Param(compound.Conditions("search_tasks")),
         "status": Param(compound.choice(TaskStatus)),
         "extra": Param(compound.choices(SearchExtra)),
     },
@@ -464,7 +464,7 @@ GET_COSTS = Action(
         "datestart": Param(wire.to_date),
         "dateend": Param(wire.to_date),
         "is_timer": Param(wire.to_flag),
-        "filter": Param(wire.to_str),
+        "filter": Param(compound.Conditions("get_costs")),
     },
 )
 GET_COSTS_TOTAL = Action(
@@ -478,7 +478,7 @@ GET_COSTS_TOTAL = Action(
         "datestart": Param(wire.to_date),
         "dateend": Param(wire.to_date),
         "is_timer": Param(wire.to_flag),
-        "filter": Param(wire.to_str),
+        "filter": Param(compound.Conditions("get_costs_total")),
         "extra": Param(compound.choices(CostsExtra)),
     },
 )

@@ -75,6 +75,14 @@ class Auth(ABC):
     def sign(self, call: Call[object], now: float) -> Request:
         """The request for *call* at *now* (Unix seconds); raises `InvalidCall` for what cannot be sent."""
 
+    @property
+    def lineage(self) -> object:
+        """Changes when it may be another user's from now on."""
+        return None
+
+    async def settle(self) -> None:  # noqa: B027  # only some have to
+        """Wait for what must not be lost when the event loop ends."""
+
     async def recover(self, error: WorksectionError, request: Request) -> bool:  # noqa: ARG002
         """Whether *request*, which was refused with *error*, may be signed and sent once more."""
         return False

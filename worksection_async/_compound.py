@@ -1,4 +1,4 @@
-"""Parameters that are made of others: choices, options, schedules, uploads; and those nothing is known of."""
+"""Parameters that are made of others: choices, filters, options, schedules, uploads; and those nothing is known of."""
 
 import datetime as dt
 import json
@@ -9,6 +9,8 @@ from typing import cast, get_args
 
 import attrs
 
+from ._conditions import Filter
+from ._fields import KNOWN
 from ._wire import (
     Format,
     Json,
@@ -68,6 +70,27 @@ def choice(enum: object) -> Choice:
 
 def choices(enum: object) -> Choice:
     return Choice(enum, several=True)
+
+
+@attrs.frozen
+class Conditions:
+    """The ``filter`` of *action*: text as it is, or an expression of fields and operators that the action knows."""
+
+    action: str
+
+    def __call__(self, value: object) -> str:
+        if isinstance(value, str):
+            return to_str(value)
+        if not isinstance(value, Filter):
+            raise ValueError(f"an expression of F or text expected, not {type(value).__name__}")
+        known = KNOWN[self.action]
+        for comparison in value.comparisons():
+            field, operator = comparison.field, comparison.operator
+            if field not in known:
+                raise ValueError(f"{self.action} has no field {field!r}; known are {', '.join(known)}")
+            if operator not in known[field]:
+                raise ValueError(f"{self.action} knows {field} with {' '.join(known[field])}, not {operator}")
+        return str(value)
 
 
 def schedule(enum: object) -> Format:

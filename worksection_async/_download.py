@@ -1,37 +1,27 @@
-"""Files on their way in: streamed to a temporary name, checked, then put in place."""
+"""Where a file is put that arrives: under a temporary name until it is complete, and never over another one unasked."""
+
+from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO
-from urllib.parse import unquote
+from typing import IO, BinaryIO, cast
 
-import anyio.to_thread
 import attrs
+from anyio.to_thread import run_sync
 
 from ._actions import DOWNLOAD
-from ._envelope import Reply, read_reply
-from ._http import Answer
-from ._structure import Structure
-from .errors import InvalidCall, TransportError, UnexpectedReply
+from ._arrival import Arrival
+from ._file_names import numbered
+from ._spool import Writer
+from .errors import InvalidCall
 
 Progress = Callable[[int, int | None], object]
 """Called with bytes done, and bytes in all where the service says."""
-
-LONGEST_NAME = 200
-"""Bytes of a file's name, so that any file system takes it."""
-
-LONGEST_SUFFIX = 20
-"""Characters after which what follows a full stop is no file type any more, but a part of a sentence."""
-
-RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?")
-UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069<>:\"|?*]")
-"""Control characters, those that turn the direction of writing included, and what Windows takes for something else."""
 
 
 @attrs.frozen
@@ -48,103 +38,127 @@ class DownloadedFile:
 
 
 @attrs.frozen
-class Download:
-    """Where a file is to go."""
+class Destination:
+    """A folder, a path or an open file."""
 
     to: str | os.PathLike[str] | BinaryIO
-    progress: Progress | None
     overwrite: bool
+    _taken: set[str] | None = attrs.field(default=None, kw_only=True)
+    """Names given by the run of downloads this is one of: others with such a name are numbered."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.to, str | os.PathLike):
             return
         path = Path(self.to)
         if not path.is_dir():
-            _check(path, overwrite=self.overwrite, sent=False)
+            self._refuse(path, sent=False)
         if not path.is_dir() and not path.parent.is_dir():
-            raise InvalidCall("download", f"there is no folder {path.parent}")
+            raise InvalidCall(DOWNLOAD.name, f"there is no folder {path.parent}")
 
-    async def receive(self, answer: Answer) -> DownloadedFile:
-        """Save what *answer* brings; an error disguised as a file is raised as what it is."""
-        disposition = answer.headers.get("content-disposition")
-        if disposition is None:
-            reply = Reply(answer.status, answer.headers, await answer.read())
-            read_reply(DOWNLOAD, reply, Structure())
-            raise UnexpectedReply("download", "$", "an envelope, not a file", http_status=reply.status)
-        name = safe_name(disposition)
-        path, size = await self._save(answer, name)
-        return DownloadedFile(path, name, size, answer.headers.get("content-type", ""))
-
-    async def _save(self, answer: Answer, name: str) -> tuple[Path | None, int]:
-        length = answer.headers.get("content-length", "")
-        total = int(length) if length.isdecimal() and "content-encoding" not in answer.headers else None
+    @contextlib.contextmanager
+    def room(self) -> Iterator[BinaryIO]:
+        """A file to write to, that is gone at the end unless it was put in its place."""
         if not isinstance(self.to, str | os.PathLike):
-            with TemporaryFile() as whole:  # an attempt that fails must not leave its part in the caller's file
-                size = await self._copy(answer.chunks(), whole, total)
-                whole.seek(0)
-                await anyio.to_thread.run_sync(_copy_whole, whole, self.to)
-            return None, size
-        path = self._path(Path(self.to), name)
-        with _temporary(path.parent) as file:
-            size = await self._copy(answer.chunks(), file, total)
-            _put(file, path)
-        return path, size
+            with TemporaryFile() as nameless:  # an attempt that fails must not leave its part in the caller's file
+                yield nameless
+            return
+        parent = Path(self.to) if Path(self.to).is_dir() else Path(self.to).parent
+        path = parent / f".download-{secrets.token_hex(8)}"  # with the rights of any new file
+        try:
+            file = path.open("xb")
+        except OSError as exc:
+            raise InvalidCall(DOWNLOAD.name, f"nothing can be written into {parent}: {exc.strerror}") from None
+        try:
+            with file:
+                yield file
+        finally:
+            path.unlink(missing_ok=True)
 
-    def _path(self, to: Path, name: str) -> Path:
-        path = to / name if to.is_dir() else to
-        _check(path, overwrite=self.overwrite, sent=True)
-        return path
+    async def take(self, arrival: Arrival, file: BinaryIO, progress: Progress | None) -> DownloadedFile:
+        """Save what arrives, by way of *file*, which is what `room` gave."""
+        if isinstance(self.to, str | os.PathLike) and self._taken is None:
+            self._refuse(next(self._places(Path(self.to), arrival.version.name)), sent=True)
+        size = await _save(arrival, file, progress)
+        version = arrival.version
+        path = await run_sync(self._put, file, version.name)
+        return DownloadedFile(path, version.name, size, version.media_type)
 
-    async def _copy(self, chunks: AsyncIterator[bytes], file: BinaryIO, total: int | None) -> int:
-        done = 0
-        async for chunk in chunks:
-            await anyio.to_thread.run_sync(file.write, chunk)
-            done += len(chunk)
-            if self.progress:
-                self.progress(done, total)
-        if total is not None and done != total:
-            raise TransportError("download", f"{done} of {total} bytes arrived", sent=True)
-        return done
+    def _put(self, file: BinaryIO, name: str) -> Path | None:
+        if not isinstance(self.to, str | os.PathLike):
+            file.seek(0)
+            shutil.copyfileobj(cast(IO[bytes], file), self.to)
+            return None
+        file.close()
+        temporary = Path(file.name)
+        taken = set() if self._taken is None else self._taken
+        for path in self._places(Path(self.to), name):
+            if self._may_replace(path, taken):
+                temporary.replace(path)
+            elif not _moved(temporary, path):
+                continue
+            taken.add(path.name.casefold())
+            return path
+        raise _there_already(path, sent=True)
+
+    def _may_replace(self, path: Path, taken: Container[str]) -> bool:
+        return self.overwrite and path.name.casefold() not in taken and not path.is_dir()
+
+    def _places(self, to: Path, name: str) -> Iterator[Path]:
+        """Where it could go, the best place first."""
+        if not to.is_dir():
+            yield to
+        elif self._taken is None:
+            yield to / name
+        else:
+            yield from (to / each for each in numbered(name))
+
+    def _refuse(self, path: Path, *, sent: bool) -> None:
+        if path.exists() and not self.overwrite:
+            raise _there_already(path, sent=sent)
 
 
-def _check(path: Path, *, overwrite: bool, sent: bool) -> None:
-    if path.exists() and not overwrite:
-        raise InvalidCall("download", f"{path.name} is there already; overwrite=True replaces it", sent=sent)
+def folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination:
+    """A folder for a run of downloads, in which no two get one name."""
+    if not Path(to).is_dir():
+        raise InvalidCall(DOWNLOAD.name, f"there is no folder {os.fspath(to)}")
+    return Destination(to, overwrite, taken=set())
 
 
-def _copy_whole(source: IO[bytes], target: BinaryIO) -> None:
-    shutil.copyfileobj(source, target)
+def _there_already(path: Path, *, sent: bool) -> InvalidCall:
+    return InvalidCall(DOWNLOAD.name, f"{path.name} is there already; overwrite=True replaces it", sent=sent)
 
 
-@contextlib.contextmanager
-def _temporary(folder: Path) -> Iterator[BinaryIO]:
-    """A file with the rights of any new one, that is gone at the end, unless it was renamed."""
-    path = folder / f".download-{secrets.token_hex(8)}"
+def _moved(temporary: Path, path: Path) -> bool:
+    """Give a file its name, unless another one has it: then it is left where it is."""
     try:
-        with path.open("xb") as file:
-            yield file
-    finally:
-        path.unlink(missing_ok=True)
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError:  # there are file systems without links
+        return _moved_in_steps(temporary, path)
+    temporary.unlink()
+    return True
 
 
-def _put(file: BinaryIO, path: Path) -> None:
-    file.close()
-    Path(file.name).replace(path)
+def _moved_in_steps(temporary: Path, path: Path) -> bool:
+    try:
+        path.open("xb").close()  # from now on the name is nobody else's
+    except FileExistsError:
+        return False
+    temporary.replace(path)
+    return True
 
 
-def safe_name(disposition: str) -> str:
-    """The file name a Content-Disposition gives, without anything that could lead elsewhere."""
-    extended = re.search(r"filename\*\s*=\s*[\w-]*'[^']*'([^;\s]+)", disposition)
-    plain = re.search(r'filename\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;\s]+))', disposition)
-    name = unquote(extended[1]) if extended else (plain[1] or plain[2] or "") if plain else ""
-    name = UNSAFE.sub("_", re.split(r"[/\\]", name)[-1]).strip(" .")
-    if not name or RESERVED.fullmatch(name):
-        name = f"file_{name}".rstrip("_")
-    suffix = Path(name).suffix
-    if len(suffix) > LONGEST_SUFFIX:
-        suffix = ""
-    return (_cut(name.removesuffix(suffix), LONGEST_NAME - len(suffix.encode())) + suffix).rstrip(" .")
-
-
-def _cut(text: str, size: int) -> str:
-    return text.encode()[:size].decode(errors="ignore")
+async def _save(arrival: Arrival, file: BinaryIO, progress: Progress | None) -> int:
+    """Write all of it; returns how many bytes that were."""
+    writer, done = Writer(file), 0
+    async with contextlib.aclosing(arrival.chunks()) as chunks:
+        async for start, chunk in chunks:
+            if start != done:
+                await writer.start_over()
+            await writer.write(chunk)
+            done = start + len(chunk)
+            if progress:
+                progress(done, arrival.version.size)
+    await writer.flush()
+    return done

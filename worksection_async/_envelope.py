@@ -14,7 +14,7 @@ import attrs
 
 from . import errors
 from ._call import Action
-from ._service import KNOWN_ERRORS, Known
+from ._service import KNOWN_ERRORS, OAUTH_EXPIRED, Known
 from ._structure import Malformed, Structure
 from .errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, masked
 
@@ -63,9 +63,8 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
         raise _wordless(action, reply, "$", f"neither {key} nor an error")
     error = refusal(action, message, body, reply)
     if not isinstance(error, RateLimited):
-        # The description comes first, and says more; the code of the error is the same for many.
-        code = masked(str(body.get("error") or ""))
-        error = AuthError(action, error.message, details=code * (code != error.message), http_status=reply.status)
+        # The description says more to a person, the code of the error to a program.
+        error = AuthError(action, error.message, details=masked(str(body.get("error") or "")), http_status=reply.status)
     raise error
 
 
@@ -98,7 +97,9 @@ def _message(body: Mapping[str, Any]) -> str:
     """The service's words, under any of the names it gives them."""
     names = ("message", "errorDescription", "error_description", "error")
     unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
-    return next((str(body[name]) for name in names if body.get(name)), unknown)
+    words = [str(body[name]) for name in names if body.get(name)]
+    # Of several, the one that says what to do; it has been seen under two names.
+    return next((word for word in words if OAUTH_EXPIRED in word.lower()), words[0] if words else unknown)
 
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
@@ -114,7 +115,7 @@ def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) ->
     }
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
         return RateLimited(action, words, retry_after=_retry_after(reply), **facts)
-    if reply.status in (401, 403):
+    if reply.status in (401, 403) or OAUTH_EXPIRED in message.lower():
         return AuthError(action, words, **facts)
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
     return kind(action, words, **facts)

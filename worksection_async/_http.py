@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 import attrs
 import httpx
 
 from ._request import Request
+from ._spawn import in_thread
 from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError, masked
 
 CONNECT_TIMEOUT = 10.0
@@ -26,11 +27,14 @@ KEEPALIVE_EXPIRY = 20.0
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
-@attrs.frozen
+@attrs.define
 class Answer:
     """An HTTP answer; its body is still to be read."""
 
     _response: httpx.Response = attrs.field(repr=False)
+    _translated: Callable[[httpx.HTTPError], WorksectionError] = attrs.field(repr=False)
+    is_kept: bool = attrs.field(default=False, init=False)
+    """Whether it outlives its exchange; whoever keeps it closes it."""
 
     @property
     def status(self) -> int:
@@ -44,8 +48,19 @@ class Answer:
     async def read(self) -> bytes:
         return await self._response.aread()
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self._response.aiter_bytes()
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body, as it comes; raises `TransportError`."""
+        failure: WorksectionError | None = None
+        try:
+            async for chunk in self._response.aiter_bytes():
+                yield chunk
+        except httpx.HTTPError as exc:
+            failure = self._translated(exc)
+        if failure is not None:
+            raise failure
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
 
 
 async def _nothing() -> None: ...
@@ -77,15 +92,20 @@ class Http:
             on_sent: Called when the head has left, by transports that tell.
         """
         progress = _Progress(on_sent)
+        translated = functools.partial(_translated, request.action, progress)
         failure: WorksectionError | None = None
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
             try:
                 httpx_request = self._httpx_request(request, timeout, progress, files)
                 response = await self._client().send(httpx_request, stream=True)
-                async with contextlib.aclosing(response):
-                    yield Answer(response)
+                answer = Answer(response, translated)
+                async with contextlib.AsyncExitStack() as closing:
+                    closing.push_async_callback(answer.aclose)
+                    yield answer
+                    if answer.is_kept:
+                        closing.pop_all()
             except httpx.HTTPError as exc:
-                failure = _translated(request.action, exc, progress)
+                failure = translated(exc)
         if scope.cancelled_caught:
             failure = CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
         if failure is not None:
@@ -107,7 +127,7 @@ class Http:
             return
         async with self._opening.setdefault(token, anyio.Lock()):
             if token not in self._clients:
-                self._clients[token] = await anyio.to_thread.run_sync(self._new_client)
+                self._clients[token] = await in_thread(self._new_client)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -201,7 +221,7 @@ def _opened(request: Request, files: contextlib.ExitStack) -> list[tuple[str, An
     return opened
 
 
-def _translated(action: str, exc: httpx.HTTPError, progress: _Progress) -> WorksectionError:
+def _translated(action: str, progress: _Progress, exc: httpx.HTTPError) -> WorksectionError:
     sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
     kind = CallTimeout if isinstance(exc, httpx.TimeoutException) else TransportError
     what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+import anyio
 
 from ._account import origin_of
 from ._auth import Auth
@@ -16,67 +19,92 @@ from .errors import InvalidCall
 if TYPE_CHECKING:
     import httpx
 
+UNKNOWN = "which account it is will be known with the first call: open the session before"
+
 
 class Link:
-    """The way to one account; which one it is may turn out only when a token is there that says so."""
+    """The way to one account; with OAuth2, which one it is may turn out only when the *owner* has a token."""
 
     def __init__(
-        self, account: str | None, limiter: Limiter | None, transport: httpx.AsyncBaseTransport | None
+        self, account: str | None, owner: Auth, limiter: Limiter | None, transport: httpx.AsyncBaseTransport | None
     ) -> None:
+        self._owner = owner
         self._limiter = limiter
         self._transport = transport
         self._http: Http | None = None
-        self._reads: WeakKeyDictionary[Auth, Reads] = WeakKeyDictionary()
+        self._reads: WeakKeyDictionary[Auth, tuple[object, Reads]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._closed = False
         self.origin = ""
         if account is not None:
             self._lead_to(origin_of(account))
 
     async def open(self, auth: Auth) -> None:
         """Make ready to send with *auth*: a turn must not age meanwhile."""
+        if self._closed:
+            raise RuntimeError("the session is closed")
+        if self._http is None:
+            await self._owner.ready()
+            self._lead_to(self._account_of(self._owner))
         await auth.ready()
-        if self._http is None or auth.account_url:
-            self._check(auth.account_url)
+        self.check(auth)
         await self.http.open()
 
+    def check(self, auth: Auth) -> None:
+        """A credential goes to its own account and nowhere else; raises `InvalidCall`."""
+        if auth.account_url and (origin := self._account_of(auth)) != self.origin:
+            raise InvalidCall("Session", f"the token is for {origin}, not for {self.origin}")
+
     async def aclose(self) -> None:
-        if self._http is not None:
-            await self._http.aclose()
+        """Close the connections; a pair of tokens that is on its way is waited for."""
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            for auth in {self._owner, *self._identities()}:
+                await auth.settle()
+            if self._http is not None:
+                await self._http.aclose()
 
     @property
     def http(self) -> Http:
         if self._http is None:
-            raise RuntimeError("which account it is will be known with the first call: open the session before")
+            raise RuntimeError(UNKNOWN)
         return self._http
 
     @property
     def limiter(self) -> Limiter:
         if self._limiter is None:
-            raise RuntimeError("which account it is will be known with the first call: open the session before")
+            raise RuntimeError(UNKNOWN)
         return self._limiter
 
     def reads(self, auth: Auth) -> Reads:
         """The reads of one identity: answers never go from one to another."""
-        if (reads := self._reads.get(auth)) is None:
-            reads = self._reads[auth] = Reads(self.limiter)
-        return reads
+        with self._lock:
+            lineage, reads = self._reads.get(auth, (None, None))
+            if reads is None or lineage is not auth.lineage:
+                reads = Reads(self.limiter)
+                self._reads[auth] = auth.lineage, reads
+            return reads
 
     def forget(self) -> None:
         """Somebody wrote: what anybody has read may be wrong."""
-        for reads in list(self._reads.values()):
+        with self._lock:
+            known = [reads for _, reads in self._reads.values()]
+        for reads in known:
             reads.forget()
 
-    def _lead_to(self, origin: str) -> None:
-        self.origin = origin
-        self._limiter = self._limiter or shared(origin)
-        self._limiter.bind(origin)
-        self._http = Http(origin, self._transport)
+    def _identities(self) -> list[Auth]:
+        with self._lock:
+            return list(self._reads)
 
-    def _check(self, account_url: str) -> None:
-        """A credential goes to its own account and nowhere else."""
-        if not account_url:
+    def _lead_to(self, origin: str) -> None:
+        with self._lock:
+            if self._http is None:
+                self.origin = origin
+                self._limiter = self._limiter or shared(origin)
+                self._limiter.bind(origin)
+                self._http = Http(origin, self._transport)
+
+    def _account_of(self, auth: Auth) -> str:
+        if not auth.account_url:
             raise InvalidCall("Session", "account: the token does not say which it is for; name it")
-        origin = origin_of(account_url)
-        if self._http is None:
-            self._lead_to(origin)
-        elif origin != self.origin:
-            raise InvalidCall("Session", f"the token is for {origin}, not for {self.origin}")
+        return origin_of(auth.account_url)

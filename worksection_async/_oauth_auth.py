@@ -7,7 +7,6 @@ none of those who wait, so that one who gives up does not lose the next pair for
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 
@@ -19,16 +18,16 @@ from ._auth import AccessToken, Auth
 from ._call import Call
 from ._oauth import OAuthApp
 from ._request import Request
-from ._service import OAUTH_EXPIRED
-from ._spawn import spawn
+from ._service import OAUTH_EXPIRED, OAUTH_VOID, OAUTH_WRONG_APP
+from ._spawn import once_more, spawn
 from ._stores import MemoryTokenStore, TokenStore
 from ._token import Token
 from .errors import ApiError, AuthError, ReauthorizationRequired, TransportError, UnexpectedReply, WorksectionError
 
 REFRESH = "oauth2_refresh"
 
-WRONG_APP = "invalid_client"
-"""The service's code for an application it does not know, or not with this secret: that says nothing of the token."""
+REST = 30.0
+"""Seconds after a refresh that failed in which a token that is still good is used without another attempt."""
 
 
 @attrs.define(eq=False)
@@ -66,7 +65,9 @@ class OAuth2(Auth):
         self._early = random.random()  # noqa: S311  # not all processes at one moment
         self._void: str | None = None
         self._unsaved: tuple[Token, Token] | None = None
+        self._rest_until = 0.0
         self._renewals: dict[object, _Renewal] = {}
+        self._lineage: object = None
 
     def __repr__(self) -> str:
         return f"<OAuth2 {self._app.client_id}>"
@@ -80,12 +81,29 @@ class OAuth2(Auth):
         """The credential of another user of the same application."""
         return OAuth2(self._app, MemoryTokenStore(who) if isinstance(who, Token) else who)
 
+    @property
+    def lineage(self) -> object:
+        """Changes when the token is not the one that follows the one before: it may be somebody else's."""
+        return self._lineage
+
     async def ready(self) -> None:
         """See to it that there is a token to sign with, before a turn is waited for."""
-        if self._token is None and self._is_good(stored := await self._store.load()):
-            self._token = stored
-        if not self._is_good(self._token):
-            await self._renew(self._token)
+        if self._token is None and (stored := await self._store.load()) is not None:
+            self._take(stored)
+        token = self._token
+        if self._is_good(token):
+            return
+        try:
+            await self._renew(token)
+        except TransportError:
+            if token is None or time.time() >= token.expires_at:
+                raise
+            self._rest_until = time.time() + REST
+
+    async def settle(self) -> None:
+        """Wait for a renewal that is under way in this event loop: the loop's end would lose the next pair."""
+        if (renewal := self._renewals.get(anyio.lowlevel.current_token())) is not None:
+            await renewal.done.wait()
 
     def sign(self, call: Call[object], now: float) -> Request:
         """The request for *call* with the token as it is now."""
@@ -95,24 +113,32 @@ class OAuth2(Auth):
 
     async def recover(self, error: WorksectionError, request: Request) -> bool:
         """Whether *request*, which was refused with *error*, may be signed and sent once more."""
-        if not isinstance(error, AuthError) or self._token is None:
+        token = self._token
+        if not isinstance(error, AuthError) or token is None:
             return False
         is_over = OAUTH_EXPIRED in error.message.lower()
         if not is_over and error.http_status != 401:
             return False
-        if request.headers["Authorization"] != f"Bearer {self._token.access_token}":
+        if request.headers["Authorization"] != f"Bearer {token.access_token}":
             return True  # somebody renewed it meanwhile
         if is_over:
-            await self._renew(self._token)
+            await self._renew(token)
             return True
         stored = await self._store.load()
-        if stored is None or stored == self._token:
+        if stored is None or stored == token:
             return False
-        self._token = stored
+        self._take(stored)
         return True
 
+    def _take(self, token: Token | None) -> None:
+        """Use *token* from the store: who put it there, nobody knows."""
+        self._token, self._lineage = token, object()
+
     def _is_good(self, token: Token | None) -> bool:
-        return token is not None and not token.is_due(time.time(), self._early)
+        if token is None:
+            return False
+        now = time.time()
+        return not token.is_due(now, self._early) or now < min(self._rest_until, token.expires_at)
 
     async def _renew(self, stale: Token | None) -> None:
         """Replace *stale*, or wait for somebody who is about to."""
@@ -125,7 +151,7 @@ class OAuth2(Auth):
             spawn(self._carry_out(renewal, loop, stale))
         await renewal.done.wait()
         if renewal.error is not None:
-            raise copy.copy(renewal.error).with_traceback(renewal.error.__traceback__)
+            raise once_more(renewal.error)
 
     async def _carry_out(self, renewal: _Renewal, loop: object, stale: Token | None) -> None:
         try:
@@ -133,7 +159,12 @@ class OAuth2(Auth):
                 stored = await self._store.load()
                 is_new = stored != stale and self._is_good(stored)
                 token = stored if is_new else await self._next(stored)
-            self._token, self._unsaved = token, None  # not before the lock's end: it may be that of a transaction
+            # Not before the lock's end: it may be that of a transaction.
+            self._unsaved = None
+            if is_new or token is None:
+                self._take(token)
+            else:
+                self._token = token
         except Exception as exc:  # noqa: BLE001  # each who waits is told; the task itself has nobody to tell
             renewal.error = exc
         finally:
@@ -150,9 +181,11 @@ class OAuth2(Auth):
             await self._store.save(stored)  # a store that cannot keep the next pair must not cost the present one
             token = await self._spend(stored)
             self._unsaved = stored, token
-        if token != await self._store.load():
+        kept = await self._store.load()
+        if kept == stored:
             await self._store.save(token)
-        return token
+            return token
+        return token if kept is None else kept  # somebody who does not use the lock was first
 
     async def _spend(self, stored: Token) -> Token:
         """Refresh *stored*. An answer that got lost may have voided it, so there is one more attempt, not more."""
@@ -164,21 +197,21 @@ class OAuth2(Auth):
             newer = await self._store.load()
             if newer is not None and newer != stored:
                 return newer  # somebody who does not use the lock, or whose lock had run out, was first
-            if _is_final(failure):
-                raise self._refused(stored, failure)
+            if isinstance(failure, AuthError) and (verdict := self._verdict(stored, failure)) is not None:
+                raise verdict
             if attempt == 2 or not failure.sent:
                 break
         raise TransportError(REFRESH, f"the access token could not be refreshed ({failure})", sent=False)
 
-    def _refused(self, stored: Token, failure: WorksectionError) -> WorksectionError:
-        if not isinstance(failure, AuthError) or failure.details == WRONG_APP:
+    def _verdict(self, stored: Token, failure: AuthError) -> AuthError | None:
+        """What a refusal says of the pair or of the application; None where it only says: not now."""
+        if failure.details == OAUTH_WRONG_APP:
+            failure.sent = False
             return failure
+        if failure.details not in OAUTH_VOID and "refresh token" not in failure.message.lower():
+            return None
         self._void = stored.refresh_token
         return self._log_in_again(failure.message)
 
     def _log_in_again(self, message: str) -> ReauthorizationRequired:
         return ReauthorizationRequired(REFRESH, message, self._app.authorization_url()[0])
-
-
-def _is_final(failure: WorksectionError) -> bool:
-    return isinstance(failure, ApiError) and failure.http_status < 500

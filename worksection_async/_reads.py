@@ -17,7 +17,7 @@ import attrs
 
 from ._limiter import Limiter
 from ._queue import LANES, Lane, Waiter, Waiting
-from ._spawn import spawn
+from ._spawn import once_more, spawn
 from .errors import WaitTooLong
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class _Read:
         self.scope = anyio.CancelScope()
         self._done = anyio.Event()
         self._answer: Any = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     async def run(self, fetch: Fetch[Any]) -> None:
         with self.scope:
@@ -106,8 +106,7 @@ class _Read:
             if not self.callers and not self._done.is_set():
                 self.scope.cancel()
         if self._error is not None:
-            # Raised by each caller: a traceback must not grow from one to the next.
-            raise copy.copy(self._error).with_traceback(self._error.__traceback__)
+            raise once_more(self._error)
         return own_copy(self._answer) if self.is_shared or self.is_kept else self._answer
 
     @property

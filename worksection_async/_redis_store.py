@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import anyio
-import anyio.to_thread
 import redis
 
 from ._redis_client import Client, connect
 from ._service import OAUTH_REFRESH_SECONDS
+from ._spawn import in_thread
 from ._stores import LOCK_POLL, LOCK_TIMEOUT
 from ._token import Token
 from .errors import TokenStoreError
@@ -109,7 +109,7 @@ class RedisTokenStore:
 
 async def _told(work: Callable[[], T]) -> T:
     try:
-        return await anyio.to_thread.run_sync(work)
+        return await in_thread(work)
     except (redis.RedisError, OSError) as exc:
         what = f"the server cannot be used ({type(exc).__name__})"
     raise TokenStoreError(what)

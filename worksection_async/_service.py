@@ -19,7 +19,12 @@ OAUTH_RESOURCE = "/oauth2/resource"
 OAUTH_CODE_SECONDS = 600
 OAUTH_ACCESS_SECONDS = 86400
 OAUTH_REFRESH_SECONDS = 2592000
+OAUTH_WRONG_APP = "invalid_client"
+OAUTH_VOID = ("invalid_request", "invalid_grant")
 OAUTH_EXPIRED = "token is expired"
+WEBHOOK_ANSWER = '{"status":"OK"}'
+WEBHOOK_SECONDS = 5.0
+WEBHOOK_ERRORS = 10
 Scope = Literal[
     "projects_read",
     "projects_write",

@@ -5,23 +5,22 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import functools
-import itertools
 import logging
 import math
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 import attrs
 
 from ._actions import ACTIONS, DOWNLOAD
+from ._attempts import Attempts
 from ._auth import Auth
 from ._call import Action, Call, as_is, prepare, unknown
-from ._download import Download, DownloadedFile, Progress
+from ._downloads import Downloads
 from ._envelope import Reply, read_reply
 from ._http import Answer
 from ._limiter import Limiter
@@ -30,8 +29,9 @@ from ._oauth_auth import OAuth2
 from ._options import SAME, Options, Same, checked
 from ._queue import Lane, Waiting
 from ._reads import Place
-from ._request import as_query
+from ._request import Request, as_query
 from ._retry import is_settled, retry_delay
+from ._spool import repeatable
 from ._stores import TokenStore
 from ._structure import Structure
 from ._token import Token
@@ -49,7 +49,7 @@ BIG_BODY = 65_536
 """Bytes of a reply from which on it is decoded in a worker thread, so that the event loop keeps its pace."""
 
 
-class Session(Watches):
+class Session(Watches, Downloads):
     """A connection to one account: a coroutine for each action, one limiter, one connection pool.
 
     Use it as an async context manager. It can be used from any number of tasks at once; all sessions of one account
@@ -88,7 +88,7 @@ class Session(Watches):
         if account is None and not isinstance(auth, OAuth2):
             raise InvalidCall("Session", "account: only with OAuth2 does the credential know it")
         self._auth = auth
-        self._link = Link(account, limiter, transport)
+        self._link = Link(account, auth, limiter, transport)
         self._structure = Structure(tz)
         self._options = checked(Options(timeout=timeout, retries=retries, max_wait=max_wait, coalesce=coalesce))
 
@@ -96,7 +96,11 @@ class Session(Watches):
         return f"<Session {self._link.origin or '(account of the token)'} {type(self._auth).__name__}>"
 
     async def __aenter__(self) -> Self:
-        await self._link.open(self._auth)
+        try:
+            await self._link.open(self._auth)
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -181,27 +185,6 @@ class Session(Watches):
             raise InvalidCall(action, "it answers with a file, not an envelope: use the method of that name")
         return await self._call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
 
-    async def download(
-        self,
-        id_file: int,
-        to: str | os.PathLike[str] | BinaryIO,
-        progress: Progress | None = None,
-        *,
-        overwrite: bool = False,
-    ) -> DownloadedFile:
-        """Save a stored file; it appears under its name only when it is complete.
-
-        Args:
-            id_file: Number of the file.
-            to: A folder, a path, or an open binary file.
-            progress: Called with bytes done and bytes in all (None where the service does not say).
-            overwrite: Whether a file of that name may be replaced.
-
-        Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
-        """
-        call = await self._begin(DOWNLOAD, {"id_file": id_file})
-        return await self._perform(call, Download(to, progress, overwrite).receive, self._place(DOWNLOAD), total=False)
-
     async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:
         call, options = await self._begin(action, params), self._options
         if action.kind == "write":
@@ -216,7 +199,8 @@ class Session(Watches):
         """What was read before a write, or is being read beside it, is not repeated afterwards."""
         self._link.forget()
         try:
-            return await self._request(call, self._place(call.action))
+            async with repeatable(call) as whole:
+                return await self._request(whole, self._place(call.action))
         finally:
             self._link.forget()
 
@@ -227,7 +211,7 @@ class Session(Watches):
                 return read_reply(call.action, reply, self._structure)
             return await anyio.to_thread.run_sync(read_reply, call.action, reply, self._structure)
 
-        return await self._perform(call, receive, place, total=not call.parts)
+        return await self._perform(call, receive, place)
 
     def _place(self, action: Action[Any]) -> Place:
         return Place(
@@ -251,24 +235,26 @@ class Session(Watches):
         return call
 
     async def _perform(
-        self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], place: Place, *, total: bool
+        self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], place: Place, attempts: Attempts | None = None
     ) -> T:
         """Wait, sign, send, read; and again, where that is safe and may help."""
         action, time_left, in_doubt, is_signed_anew = call.action, self._options.timeout, False, False
-        for attempt in itertools.count(1):
+        total = not call.parts and action is not DOWNLOAD  # files may take longer, as long as they move
+        for attempt in (attempts := attempts or Attempts()):
             started = math.inf
             try:
                 granted_at = await place.turn()
-                request = self._auth.sign(call, time.time())
+                request = attempts.dress(self._auth.sign(call, time.time()))
                 started = anyio.current_time()
                 on_sent = functools.partial(self.limiter.sent, granted_at)
                 async with self._link.http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
                     self.limiter.answered(anyio.current_time() - started)
                     return await receive(answer)
             except WorksectionError as error:
-                if not is_signed_anew and isinstance(error, AuthError) and await self._auth.recover(error, request):
+                if not is_signed_anew and isinstance(error, AuthError):
                     is_signed_anew = True
-                    continue
+                    if await self._is_recovered(error, request, in_doubt=in_doubt):
+                        continue
                 if in_doubt and is_settled(action, error):
                     return cast(T, action.returns.read({"status": "ok"}, self._structure))
                 time_left -= max(0.0, anyio.current_time() - started) if total else 0.0
@@ -282,8 +268,19 @@ class Session(Watches):
             await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
+    async def _is_recovered(self, error: AuthError, request: Request, *, in_doubt: bool) -> bool:
+        """Whether the credential can be renewed, so that *request* may be made again."""
+        try:
+            is_recovered = await self._auth.recover(error, request)
+            self._link.check(self._auth)
+        except WorksectionError as failure:
+            if in_doubt:
+                failure.in_doubt()
+            raise
+        return is_recovered
+
     async def _pause_after(
-        self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float
+        self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float = math.inf
     ) -> float | None:
         """Seconds until the next attempt, or None where *error* is to be raised."""
         if isinstance(error, RateLimited):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
 
 _tasks: set[object] = set()
 
@@ -30,3 +36,16 @@ def _is_trio() -> bool:
     import trio  # noqa: PLC0415
 
     return trio.lowlevel.in_trio_run()
+
+
+async def in_thread(work: Callable[..., T], *args: object) -> T:
+    """What *work* returns, in a thread of its own: those of the event loop may all be waiting for us."""
+    return await anyio.to_thread.run_sync(work, *args, limiter=anyio.CapacityLimiter(1))
+
+
+def once_more(error: Exception) -> Exception:
+    """*error*, to be raised by one more of those who wait: a traceback must not grow from one to the next."""
+    try:
+        return copy.copy(error).with_traceback(error.__traceback__)
+    except Exception:  # noqa: BLE001  # not all exceptions can be copied
+        return error

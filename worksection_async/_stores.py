@@ -7,14 +7,15 @@ import os
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import anyio
-import anyio.to_thread
 
+from ._spawn import in_thread
 from ._token import Token
 from .errors import TokenStoreError
 
@@ -90,14 +91,14 @@ class FileTokenStore:
             import filelock  # noqa: F401, PLC0415
         except ImportError as exc:
             raise ImportError("FileTokenStore needs filelock: pip install worksection-async[file]") from exc
-        self._path = Path(path).expanduser().absolute()
+        self._path = Path(path).expanduser().resolve()
 
     def __repr__(self) -> str:
         return f"<FileTokenStore {self._path}>"
 
     async def load(self) -> Token | None:
         """The pair, or None where there is no file."""
-        text = await anyio.to_thread.run_sync(self._read)
+        text = await in_thread(self._read)
         if text is None:
             return None
         with contextlib.suppress(ValueError):
@@ -106,7 +107,7 @@ class FileTokenStore:
 
     async def save(self, token: Token) -> None:
         """Replace the file, and see it to the disk."""
-        await anyio.to_thread.run_sync(self._write, token.to_json().encode())
+        await in_thread(self._write, token.to_json().encode())
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -128,7 +129,9 @@ class FileTokenStore:
     def _replace(self, content: bytes) -> None:
         folder = self._path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{self._path.name}.")  # nobody else can read it
+        prefix = f".{self._path.name}."
+        _remove_left(folder, prefix)
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # nobody else can read it
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -139,6 +142,14 @@ class FileTokenStore:
             Path(name).unlink(missing_ok=True)
             raise
         _sync_folder(folder)
+
+
+def _remove_left(folder: Path, prefix: str) -> None:
+    """What a process that was killed has left behind holds secrets."""
+    for path in folder.glob(f"{prefix}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - LOCK_TIMEOUT:
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Self
 
 import attrs
@@ -13,6 +14,11 @@ LEEWAY = 300.0
 """Seconds before its end that a token is refreshed at the latest, unless it lives for a short time only."""
 
 LEEWAY_SHARE = 0.1
+
+
+def _is_time(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{field.name} must be Unix seconds")
 
 
 @attrs.frozen(kw_only=True)
@@ -31,12 +37,14 @@ class Token:
 
     access_token: str = attrs.field(repr=False, validator=is_secret)
     refresh_token: str | None = attrs.field(default=None, repr=False, validator=attrs.validators.optional(is_secret))
-    issued_at: float = 0.0
-    expires_at: float
-    account_url: str = ""
+    issued_at: float = attrs.field(default=0.0, validator=_is_time)
+    expires_at: float = attrs.field(validator=_is_time)
+    account_url: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
     def is_due(self, now: float, early: float = 0.0) -> bool:
         """Whether it is time for the next pair; *early*, from 0 to 1, is how much sooner than necessary."""
+        if self.refresh_token is None:
+            return now >= self.expires_at
         leeway = min(LEEWAY, max(0.0, self.expires_at - self.issued_at) * LEEWAY_SHARE)
         return now >= self.expires_at - leeway * (1 + early)
 
@@ -49,7 +57,7 @@ class Token:
         """The token `to_json` made *text* of; raises `ValueError` without showing any of it."""
         try:
             return cls(**json.loads(text))
-        except (TypeError, ValueError):
+        except (RecursionError, TypeError, ValueError):
             pass
         raise ValueError("that is no token as to_json writes it")
 

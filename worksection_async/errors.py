@@ -183,7 +183,7 @@ class ApiError(WorksectionError):
         http_status: int = 200,
         hint: str | None = None,
     ) -> None:
-        said = f"{message} ({details})" if details else message
+        said = f"{message} ({details})" if details not in ("", message) else message
         did = "refused" if http_status < 500 else f"failed with HTTP {http_status}, maybe after carrying it out"
         super().__init__(action, f"the service {did}: {said.removesuffix('.')}. {hint or self.advice}", sent=True)
         self.code = code

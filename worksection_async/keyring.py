@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
-
-import anyio.to_thread
 
 try:
     import keyring
@@ -17,6 +14,7 @@ try:
 except ImportError as exc:
     raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from exc
 
+from ._spawn import in_thread
 from ._stores import file_lock
 from ._token import Token
 from .errors import TokenStoreError
@@ -31,7 +29,7 @@ SERVICE = "worksection-async"
 class KeyringTokenStore:
     """A pair of tokens where the desktop keeps passwords, for all processes of one user.
 
-    A keyring has no lock, so a lock file stands in for it: in ``$XDG_RUNTIME_DIR``, or under ``~/.cache``.
+    A keyring has no lock, so a lock file under ``~/.cache`` stands in for it.
 
     Args:
         username: Whose pair it is, in the words of the keyring: a name for each Worksection user.
@@ -41,7 +39,7 @@ class KeyringTokenStore:
     def __init__(self, username: str, service: str = SERVICE) -> None:
         self._service = service
         self._username = username
-        folder = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache") / SERVICE
+        folder = Path.home() / ".cache" / SERVICE
         self._lock_path = folder / f"{hashlib.sha256(repr((service, username)).encode()).hexdigest()[:32]}.lock"
 
     def __repr__(self) -> str:
@@ -69,7 +67,7 @@ class KeyringTokenStore:
 
 async def _told(work: Callable[[], T]) -> T:
     try:
-        return await anyio.to_thread.run_sync(work)
+        return await in_thread(work)
     except KeyringError as exc:
         what = f"the keyring cannot be used ({type(exc).__name__})"
     raise TokenStoreError(what)

@@ -6,6 +6,7 @@ import sys
 
 import calls
 import decoding
+import files
 import imports
 import limiter
 import stalls
@@ -17,6 +18,7 @@ BENCHES = {
     "calls": calls.figures,
     "imports": imports.figures,
     "limiter": limiter.figures,
+    "files": files.figures,
 }
 
 

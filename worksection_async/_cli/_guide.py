@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TypeVar
 
 from .._call import Action
+from .._download import Progress
 from .._endpoints import Endpoints
 from .._limiter import Limiter
 from .._queue import Lane
@@ -22,10 +23,20 @@ Show = Callable[[str], AbstractContextManager[Tell]]
 """Shows a call, from its start to its end."""
 
 
+Transfer = Callable[[str], AbstractContextManager[tuple[Tell, Progress]]]
+"""Shows a call that moves bytes, and how many it has moved."""
+
+
 @contextmanager
 def unseen(_: str) -> Iterator[Tell]:
     """Show nothing."""
     yield lambda _: None
+
+
+@contextmanager
+def unmeasured(_: str) -> Iterator[tuple[Tell, Progress]]:
+    """Show nothing."""
+    yield lambda _: None, lambda _, __: None
 
 
 class Guide(Endpoints):
@@ -34,12 +45,16 @@ class Guide(Endpoints):
     Args:
         session: Where calls go.
         show: What shows them meanwhile.
+        transfer: What shows those that bring files.
         read_only: Whether to refuse whatever is not known to be a read.
     """
 
-    def __init__(self, session: Session, show: Show = unseen, *, read_only: bool = False) -> None:
+    def __init__(
+        self, session: Session, show: Show = unseen, transfer: Transfer = unmeasured, *, read_only: bool = False
+    ) -> None:
         self._session = session
         self._show = show
+        self._transfer = transfer
         self._read_only = read_only
 
     @property
@@ -54,8 +69,8 @@ class Guide(Endpoints):
     async def download(self, id_file: int) -> bytes:
         """The content of a stored file."""
         content = BytesIO()
-        with self._show(words.call("download", {"id_file": id_file})) as tell:
-            tell(await self._session.download(id_file, content))
+        with self._transfer(words.call("download", {"id_file": id_file})) as (tell, progress):
+            tell(await self._session.download(id_file, content, progress))
         return content.getvalue()
 
     async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:

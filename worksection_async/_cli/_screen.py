@@ -7,16 +7,21 @@ from typing import IO
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
+from .._download import Progress
 from ..errors import WorksectionError
 from . import _words as words
 from ._guide import Tell
 
 WIDTH = 80
 INDENT = 3
+
+BAR = 24
+"""Width of the bar of a transfer."""
 
 LONGEST = 300
 """Characters shown of what was seen instead."""
@@ -47,6 +52,20 @@ class Screen:
     @contextmanager
     def call(self, call: str) -> Iterator[Tell]:
         """A call, with a spinner until it is answered, and then with its result."""
+        with self._until_answered(call, Spinner("dots", _line(call, "", self._room - 2), style="cyan")) as tell:
+            yield tell
+
+    @contextmanager
+    def transfer(self, call: str) -> Iterator[tuple[Tell, Progress]]:
+        """A call that moves bytes, with a bar until they are there, and then with its result."""
+        bar = ProgressBar(total=None, width=BAR)
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_row(_line(call, "", self._room - BAR - 2), bar)
+        with self._until_answered(call, row) as tell:
+            yield tell, bar.update
+
+    @contextmanager
+    def _until_answered(self, call: str, picture: RenderableType) -> Iterator[Tell]:
         result = ""
 
         def tell(value: object) -> None:
@@ -54,7 +73,7 @@ class Screen:
             result = words.result(value)
 
         try:
-            with self.moving(Spinner("dots", _line(call, "", self._room - 2), style="cyan")):
+            with self.moving(picture):
                 yield tell
         except WorksectionError as error:
             result = type(error).__name__

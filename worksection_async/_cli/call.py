@@ -10,11 +10,12 @@ from typing import Any
 import anyio
 
 from .. import _wire as wire
-from .._actions import ACTIONS
+from .._actions import ACTIONS, DOWNLOAD
 from .._session import Session
 from ..errors import InvalidCall, WorksectionError
 from . import _account
 from . import _words as words
+from ._saving import saved
 
 
 def run(options: Namespace) -> int:
@@ -26,13 +27,15 @@ def run(options: Namespace) -> int:
         return _failure(error, 2 if isinstance(error, InvalidCall) else 1)
     except _account.Unnamed as error:
         return _failure(error, 2)
+    except OSError as error:  # a file cannot be written
+        return _failure(error, 1)
     sys.stdout.write(as_json(envelope, sys.stdout.encoding) + "\n")
     return 0
 
 
 async def _called(session: Session, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
     async with session:
-        return await session.call(action, params)
+        return await (saved(session, params) if action == DOWNLOAD.name else session.call(action, params))
 
 
 def parsed(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:

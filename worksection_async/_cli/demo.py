@@ -67,14 +67,14 @@ async def on_simulator(simulator: Simulator, url: str, screen: Screen, interval:
         screen.say(f"worksection-async {__version__} with a simulated account at {url}")
         screen.say("over HTTP and at the pace the service allows: about half a minute", "dim")
         door = Door(lambda: [request.arrived_at for request in simulator.requests], interval)
-        await _measured(screen, session, partial(walk, Guide(session, screen.call), screen, door))
+        await _measured(screen, session, partial(walk, Guide(session, screen.call, screen.transfer), screen, door))
 
 
 async def on_account(session: Session, screen: Screen, interval: float = 1 / REQUESTS_PER_SECOND) -> None:
     """Look around in a real account through a guide that lets no write through."""
     async with session:
         screen.say(f"worksection-async {__version__} with a real account: it reads, and changes nothing")
-        guide = Guide(session, screen.call, read_only=True)
+        guide = Guide(session, screen.call, screen.transfer, read_only=True)
         await _measured(screen, session, partial(look_around, guide, screen, interval))
 
 

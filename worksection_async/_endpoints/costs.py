@@ -10,9 +10,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal
 
 from .. import _actions as actions
 from .._call import Caller
+from .._conditions import Filter
 from ..models import Costs, CostsExtra, CostsTotal
 
 
@@ -27,7 +29,7 @@ class CostsEndpoints(Caller):
         datestart: dt.date | None = None,
         dateend: dt.date | None = None,
         is_timer: bool | None = None,
-        filter: str | None = None,
+        filter: Filter[Literal["get_costs"]] | str | None = None,
     ) -> Costs:
         """Return costs of all tasks, of a project or of a task, and their sum.
 
@@ -40,7 +42,8 @@ class CostsEndpoints(Caller):
             datestart: First day, included.
             dateend: Last day, included.
             is_timer: Only costs entered by a timer (true) or by hand (false).
-            filter: Conditions on id, project, comment, dateadd.
+            filter: Conditions on id, task, project, comment, dateadd, built with
+                worksection_async.filters.F or as text.
         """
         return await self._call(
             actions.GET_COSTS,
@@ -62,7 +65,7 @@ class CostsEndpoints(Caller):
         datestart: dt.date | None = None,
         dateend: dt.date | None = None,
         is_timer: bool | None = None,
-        filter: str | None = None,
+        filter: Filter[Literal["get_costs_total"]] | str | None = None,
         extra: Sequence[CostsExtra] | None = None,
     ) -> CostsTotal:
         """Return the sum of costs.
@@ -76,7 +79,7 @@ class CostsEndpoints(Caller):
             datestart: First day, included.
             dateend: Last day, included.
             is_timer: Only costs entered by a timer (true) or by hand (false).
-            filter: Conditions on project.
+            filter: Conditions on project, built with worksection_async.filters.F or as text.
             extra: How finely to split; ignored with id_task.
         """
         return await self._call(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal
 
 from .. import _actions as actions
 from .._call import Caller
+from .._conditions import Filter
 from .._files import Attachment
 from ..models import (
     AllTasksExtra,
@@ -225,7 +227,7 @@ class TasksEndpoints(Caller):
         id_task: int | None = None,
         email_user_from: str | None = None,
         email_user_to: str | None = None,
-        filter: str | None = None,
+        filter: Filter[Literal["search_tasks"]] | str | None = None,
         status: TaskStatus | None = None,
         extra: Sequence[SearchExtra] | None = None,
     ) -> list[Task]:
@@ -239,7 +241,8 @@ class TasksEndpoints(Caller):
             id_task: Task to search.
             email_user_from: Address of the author.
             email_user_to: Address of the assignee, or ANY or NOONE.
-            filter: Conditions such as (name has 'Report') and (dateend>'25.05.2021').
+            filter: Conditions, built with worksection_async.filters.F or as text: (name has 'Report')
+                and (dateend>'25.05.2021').
             status: Only tasks in this state.
             extra: Parts to include.
 

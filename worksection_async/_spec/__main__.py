@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from ._load import HERE, SpecError, load
-from ._render import MARK, render
+from ._render import render
+from ._source import MARK
 
 ROOT = HERE.parent.parent
 GENERATED_IN = ("worksection_async", "docs")

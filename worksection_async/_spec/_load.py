@@ -64,6 +64,8 @@ class SentinelSpec:
 class ModelSpec:
     doc: str
     base: str | None = None
+    mixin: str | None = None
+    """A class by hand that adds properties: its module in models/ and its name."""
     fields: Mapping[str, FieldSpec] = attrs.field(factory=dict)
     sentinels: Mapping[str, SentinelSpec] = attrs.field(factory=dict)
 
@@ -73,6 +75,18 @@ class ParamSpec:
     type: str
     doc: str
     required: bool = False
+    evidence: Evidence = "docs"
+
+
+@attrs.frozen(kw_only=True)
+class FilterField:
+    """Something the ``filter`` of an action can ask about."""
+
+    kind: str
+    doc: str
+    operators: tuple[str, ...] = ()
+    """Those of its kind that it knows; all when nothing is said."""
+    aliases: tuple[str, ...] = ()
     evidence: Evidence = "docs"
 
 
@@ -100,6 +114,7 @@ class Group:
     source: str
     enums: Mapping[str, EnumSpec] = attrs.field(factory=dict)
     models: Mapping[str, ModelSpec] = attrs.field(factory=dict)
+    filters: Mapping[str, Mapping[str, FilterField]] = attrs.field(factory=dict)
     actions: Mapping[str, ActionSpec] = attrs.field(factory=dict)
 
 
@@ -131,7 +146,16 @@ class OAuth:
     code_seconds: int
     access_seconds: int
     refresh_seconds: int
+    wrong_app: str
+    void: tuple[str, ...]
     expired: str
+
+
+@attrs.frozen(kw_only=True)
+class Webhooks:
+    answer: str
+    seconds: float
+    errors: int
 
 
 @attrs.frozen(kw_only=True)
@@ -141,6 +165,9 @@ class Service:
     limits: Limits
     scopes: EnumSpec
     errors: tuple[ErrorSpec, ...]
+    webhooks: Webhooks | None = None
+    filters: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Kind of a field → the operators it can have."""
 
 
 @attrs.frozen
@@ -159,6 +186,14 @@ class Spec:
     @property
     def models(self) -> dict[str, ModelSpec]:
         return {name: model for group in self.groups.values() for name, model in group.models.items()}
+
+    @property
+    def filters(self) -> dict[str, Mapping[str, FilterField]]:
+        return {name: fields for group in self.groups.values() for name, fields in group.filters.items()}
+
+    def operators(self, field: FilterField) -> tuple[str, ...]:
+        """What *field* of a filter can be compared by."""
+        return field.operators or self.service.filters.get(field.kind, ())
 
     def fields(self, model: str) -> dict[str, FieldSpec]:
         """All fields of a model, those of its base first."""
@@ -195,14 +230,16 @@ def _read(converter: cattrs.Converter, path: Path, cls: type[T]) -> T:
 def names_in(type_: str) -> list[str]:
     """The simple types a type is made of: ``map[int, Tag]?`` → int, Tag."""
     inner = type_.removesuffix("?")
-    match = re.fullmatch(r"(list|csv|map)\[(.+)\]", inner)
+    match = re.fullmatch(r"(list|csv|map|filter)\[(.+)\]", inner)
     return re.split(r",\s*", match[2]) if match else [inner]
 
 
 def _complaints(spec: Spec) -> Iterator[str]:
     """What the shape of the TOML cannot rule out: names that nothing defines."""
     models, enums = spec.models, spec.enums
-    yield from _unknown(spec, FIELD_TYPES | models.keys() | enums.keys(), PARAM_TYPES | enums.keys() | {"date"})
+    param_types = PARAM_TYPES | enums.keys() | spec.filters.keys()
+    yield from _unknown(spec, FIELD_TYPES | models.keys() | enums.keys(), param_types)
+    yield from _filter_complaints(spec)
     yield from (f"$.errors: no such class {it.kind}" for it in spec.service.errors if it.kind not in errors.__all__)
     messages = {error.message for error in spec.service.errors}
     options = {f"options.{field}" for field in models["ProjectOptions"].fields} if "ProjectOptions" in models else set()
@@ -214,6 +251,19 @@ def _complaints(spec: Spec) -> Iterator[str]:
             yield f"$.actions.{name}.scope: unknown scope {action.scope}"
         if action.settled is not None and action.settled not in messages:
             yield f"$.actions.{name}.settled: no such message in service.toml"
+
+
+def _filter_complaints(spec: Spec) -> Iterator[str]:
+    kinds: dict[str, str] = {}
+    for action, fields in spec.filters.items():
+        for name, field in fields.items():
+            place = f"$.filters.{action}.{name}"
+            if field.kind not in spec.service.filters:
+                yield f"{place}.kind: unknown kind {field.kind}"
+            elif not set(field.operators) <= set(spec.service.filters[field.kind]):
+                yield f"{place}.operators: a {field.kind} knows {' '.join(spec.service.filters[field.kind])}"
+            if kinds.setdefault(name, field.kind) != field.kind:
+                yield f"{place}.kind: a {kinds[name]} in another filter"
 
 
 def _unknown(spec: Spec, field_types: set[str], param_types: set[str]) -> Iterator[str]:

@@ -75,6 +75,8 @@ def param_annotation(param: ParamSpec) -> str:
         return f"Mapping[str | int, Mapping[dt.date, {match[1]}]]"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
         return f"Sequence[{match[1]}]"
+    if match := re.fullmatch(r"filter\[(\w+)\]", param.type):
+        return f'Filter[Literal["{match[1]}"]] | str'
     return PARAM_PYTHON.get(param.type, param.type)
 
 
@@ -84,6 +86,8 @@ def param_format(spec: Spec, param: ParamSpec) -> str:
         return f"compound.schedule({match[1]})"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
         return f"compound.choices({match[1]})"
+    if match := re.fullmatch(r"filter\[(\w+)\]", param.type):
+        return f'compound.Conditions("{match[1]}")'
     if param.type in spec.enums:
         return f"compound.choice({param.type})"
     compound = {"ProjectOptions": "options", "uploads": "uploads", "attach": "attach", "files": "files"}

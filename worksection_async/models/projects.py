@@ -14,6 +14,7 @@ from typing import Literal
 import attrs
 
 from ._base import Hours, Model, Raw
+from ._event import EventFacts
 from .members import GroupType, User
 
 __all__ = [
@@ -231,7 +232,7 @@ class EventObject(Model):
 
 
 @attrs.frozen(kw_only=True)
-class Event(Model):
+class Event(Model, EventFacts):
     """Something a member did."""
 
     action: EventAction | str

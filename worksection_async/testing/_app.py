@@ -1,6 +1,6 @@
 """The front of the simulator: from an HTTP request to its response, through everything that can get in between."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import attrs
 from starlette.applications import Starlette
@@ -16,6 +16,7 @@ from ._rate import RateCheck
 from ._received import ReceivedRequest, settle
 from ._reply import Reply, html_reply
 from ._service import Service
+from ._webhooks import Webhooks
 from .faults import Disconnect, Faults
 
 DISCONNECT = "worksection.disconnect"
@@ -25,7 +26,7 @@ _TOO_LONG = html_reply(414, "414 Request-URI Too Large")
 _SERVICE_HEADERS = {"Server": "nginx", "Access-Control-Allow-Origin": "*", "Set-Cookie": "rsid=simulated; path=/"}
 _LOGGED_HEADERS = ("authorization", "content-type", "accept", "user-agent", "cookie", "content-length")
 
-Desk = Callable[[Incoming], Reply]
+Desk = Callable[[Incoming], Awaitable[Reply]]
 
 
 @attrs.frozen
@@ -34,6 +35,7 @@ class Front:
 
     service: Service
     login: Login
+    webhooks: Webhooks
     rate: RateCheck
     faults: Faults
     log: list[ReceivedRequest]
@@ -41,11 +43,20 @@ class Front:
 
     async def act(self, request: Request) -> Response:
         arrival = self.monotonic()
-        return await self._respond(request, self.service.reply, arrival, self.rate.admits(arrival))
+        return await self._respond(request, self._serve, arrival, self.rate.admits(arrival))
 
     async def log_in(self, request: Request) -> Response:
         """The account's limit is not for this: it is the business of another host."""
-        return await self._respond(request, self.login.reply, self.monotonic(), accepted=True)
+        return await self._respond(request, self._log_in, self.monotonic(), accepted=True)
+
+    async def _serve(self, incoming: Incoming) -> Reply:
+        """The URL of a new webhook is called first; nothing else is awaited, so that no request can come in between."""
+        is_webhook = incoming.shown_params.get("action") == "add_webhook"
+        webhook = self.service.new_webhook(incoming) if is_webhook else None
+        return self.service.reply(incoming, url_answers=webhook is None or await self.webhooks.answers(webhook))
+
+    async def _log_in(self, incoming: Incoming) -> Reply:
+        return self.login.reply(incoming)
 
     async def _respond(self, request: Request, desk: Desk, arrival: float, accepted: bool) -> Response:
         incoming = await read(request)
@@ -58,14 +69,14 @@ class Front:
         return await self._meet_faults(received, incoming, desk)
 
     async def _meet_faults(self, received: ReceivedRequest, incoming: Incoming, desk: Desk) -> Response:
-        def execute() -> Reply:
+        async def execute() -> Reply:
             nonlocal received
-            reply = desk(incoming)
+            reply = await desk(incoming)
             received = settle(self.log, received, executed=reply.error is None, error=reply.error)
             return reply
 
         fault = self.faults.take(received.action)
-        answer = await fault.meet(execute) if fault else execute()
+        answer = await (fault.meet(execute) if fault else execute())
         if isinstance(answer, Disconnect):
             return _Silence(answer)
         return self._response(received, answer)

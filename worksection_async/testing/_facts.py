@@ -10,6 +10,7 @@ RECORDS = SPEC.service.limits.records
 REQUEST_LINE_BYTES = SPEC.service.limits.request_line_bytes
 TEXT_CHARACTERS = SPEC.service.limits.text_characters
 SCOPES = frozenset(SPEC.service.scopes.values)
+FILTER_KINDS = SPEC.service.filters
 LOGIN = SPEC.service.oauth
 LOGIN_ACTIONS = {getattr(LOGIN, name): f"oauth2_{name}" for name in ("authorize", "token", "refresh", "resource")}
 """What is no action of the API, by its path: ``/oauth2/token`` is called ``oauth2_token`` in the log and in faults."""

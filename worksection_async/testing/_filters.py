@@ -1,7 +1,8 @@
 """The small language of ``filter``: ``(name has 'Report' or id in (1, 2)) and dateend>'25.05.2021'``.
 
-Numbers know ``=`` and ``in``, texts ``=`` and ``has``, dates all comparisons; ``and`` binds tighter than ``or``, and
-both are lower-case only. Everything else is refused, as the service refuses it: ``Field is required``/``filter``.
+Which operators numbers, texts and dates know is the spec's; ``and`` binds tighter than ``or``, and both are lower-case
+only. Nothing in a text is special but the apostrophe that ends it. Everything else is refused, as the service refuses
+it: ``Field is required``/``filter``.
 """
 
 import datetime as dt
@@ -12,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
+from ._facts import FILTER_KINDS
 from ._formats import parse_date
 from ._reply import missing
 
@@ -23,22 +25,18 @@ _TOKEN = re.compile(
 )
 _DEEPEST = 50
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+_MEANINGS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
+    "in": lambda value, numbers: value in numbers,
+    "has": lambda value, text: text.casefold() in value.casefold(),
 }
-_OPERATORS: dict[str, dict[str, Callable[[Any, Any], bool]]] = {
-    "number": {"=": operator.eq, "in": lambda value, numbers: value in numbers},
-    "text": {
-        "=": lambda value, text: value.casefold() == text.casefold(),
-        "has": lambda value, text: text.casefold() in value.casefold(),
-    },
-    "date": _COMPARISONS,
-}
+_OPERATORS = {kind: {sign: _MEANINGS[sign] for sign in signs} for kind, signs in FILTER_KINDS.items()}
+_OPERATORS["text"]["="] = lambda value, text: value.casefold() == text.casefold()
 
 
 @attrs.frozen

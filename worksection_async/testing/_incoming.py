@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from ._facts import LOGIN_ACTIONS
 from ._params import read_json, read_query
+from ._ranges import RangeWanted
 from ._reply import Refused
 from .records import Upload
 
@@ -25,6 +26,7 @@ class Incoming:
     """As received, undecoded: the hash covers these bytes."""
     authorization: str = attrs.field(repr=False)
     content_type: str
+    wanted: RangeWanted = attrs.field(factory=RangeWanted)
     body: bytes = attrs.field(default=b"", repr=False)
     """Empty for a multipart body, of which only the files are of interest."""
     uploads: tuple[Upload, ...] = ()
@@ -73,6 +75,7 @@ async def read(request: Request) -> Incoming:
         request.scope["query_string"],
         request.headers.get("authorization", ""),
         content_type,
+        RangeWanted(request.headers.get("range", ""), request.headers.get("if-range", "")),
     )
     if content_type.startswith("multipart/form-data"):
         return attrs.evolve(incoming, uploads=await _uploads(request))

@@ -1,11 +1,8 @@
 """From a request to its reply, a line per stage and nothing awaited: no other request can come in between."""
 
-import hashlib
 import re
 from collections.abc import Callable
-from email.utils import format_datetime
 from typing import Any
-from urllib.parse import quote
 
 import attrs
 
@@ -15,6 +12,7 @@ from ._credentials import Caller, Tokens, is_signed_by_hash, is_signed_by_header
 from ._facts import ACTIONS, OAUTH
 from ._incoming import Incoming
 from ._params import Params
+from ._ranges import file_reply
 from ._reply import Refused, Reply, error_reply, json_reply
 from .world import World
 
@@ -28,19 +26,28 @@ class Service:
     api_key: str = attrs.field(repr=False)
     clock: Callable[[], float]
 
-    def reply(self, incoming: Incoming) -> Reply:
+    def reply(self, incoming: Incoming, *, url_answers: bool = True) -> Reply:
         try:
-            return self._answer(incoming)
+            call = self._admit(incoming)
+            answer = HANDLERS[call.params.text("action")](attrs.evolve(call, url_answers=url_answers))
+            return file_reply(answer.file, incoming.wanted) if isinstance(answer, Download) else json_reply(answer)
         except Refused as refused:
             return error_reply(refused)
 
-    def _answer(self, incoming: Incoming) -> Reply:
+    def new_webhook(self, incoming: Incoming) -> Params | None:
+        """Return what a webhook is to be like whose URL is to be called before the reply, if it is about one."""
+        try:
+            params = self._admit(incoming).params
+        except Refused:
+            return None
+        return params if params.text("action") == "add_webhook" else None
+
+    def _admit(self, incoming: Incoming) -> Call:
         caller, values = self._identify(incoming)
         action = str(values["action"])
         self._authorize(caller, action)
         params = admit(ACTIONS[action], Params(values), self.world)
-        answer = HANDLERS[action](Call(params, caller, self.world, incoming.uploads))
-        return _file_reply(answer) if isinstance(answer, Download) else json_reply(answer)
+        return Call(params, caller, self.world, incoming.uploads)
 
     def _identify(self, incoming: Incoming) -> tuple[Caller, dict[str, Any]]:
         """Return who is asking, and the parameters his kind of credential lets through."""
@@ -84,15 +91,3 @@ def _ids_of_page(page: str) -> dict[str, Any]:
     match = re.fullmatch(r"/project/(\d+)/(?:(?:\d+/)*(\d+)/)?", page, re.ASCII)
     ids = {"id_project": match[1], "id_task": match[2]} if match else {}
     return {name: number for name, number in ids.items() if number}
-
-
-def _file_reply(download: Download) -> Reply:
-    file = download.file
-    headers = {
-        "Content-Type": "application/x-download",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
-        "ETag": f'"{hashlib.md5(file.content, usedforsecurity=False).hexdigest()}"',
-        "Last-Modified": format_datetime(file.date_added).replace("-0000", "GMT"),
-        "Accept-Ranges": "bytes",
-    }
-    return Reply(file.content, headers=headers)

@@ -24,6 +24,7 @@ from ._seeds import SEEDS
 from ._server import Server, config
 from ._service import Service
 from ._transport import SimulatorTransport
+from ._webhooks import Delivering, Webhooks
 from .faults import Faults
 from .records import User
 from .world import World
@@ -51,18 +52,24 @@ class Simulator:
     (``live_pair(user)``). Its requests do not count against the limit; ``faults`` and ``requests`` call them
     ``oauth2_authorize``, ``oauth2_token``, ``oauth2_refresh`` and ``oauth2_resource``.
 
+    ``webhooks`` calls the addresses that ``add_webhook`` was given, on this machine or connected to an ASGI
+    application, with every event: when ``await sim.webhooks.deliver()`` says so, and by itself when it is served. Its
+    ``deliveries`` are what became of each call.
+
     Times come from *clock* (seconds since 1970; the account is in UTC), arrivals and the rate from *monotonic*.
 
     **Not imitated:** roles, visibility (``hidden``) and who may see what; the rules of a project (``options``) beyond
     being kept; which sets of tags are added to a project; planned publications; quotas; the 10 000 records for
-    anything but tasks; the calling of webhooks; passwords; applications beside the one; localised names; gzip; ranges
-    of a download; actions of the older API.
+    anything but tasks; webhooks that are called again after an error; passwords; applications beside the one;
+    localised names; gzip; ranges of a download; actions of the older API.
 
     **Guessed,** because nobody has published it: the text for a scope not granted (``Access denied``); the body of a
     401; the refusal of malformed dates and numbers and of unknown costs (``Field is required``); the order of events;
     that with the key ``post_comment`` and ``add_costs`` insist on ``email_user_from``, as the documentation says; in
     OAuth the refusals at the login page and of a ``grant_type``, that a code, a client and a token are refused in the
-    same words whatever is wrong with them, and that a user's pairs do not void one another.
+    same words whatever is wrong with them, and that a user's pairs do not void one another; of webhooks that
+    the first call is an empty POST, that each event comes in an array of its own, and that errors count from the
+    beginning.
     """
 
     def __init__(
@@ -84,8 +91,9 @@ class Simulator:
         self.rate = RateCheck(rate)
         self.requests: list[ReceivedRequest] = []
         service = Service(self.world, self.tokens, api_key, clock)
+        self.webhooks = Webhooks(self.world)
         login = Login(self.oauth, Consent(self.oauth, self.world))
-        self.app = create_app(Front(service, login, self.rate, self.faults, self.requests, monotonic))
+        self.app = create_app(Front(service, login, self.webhooks, self.rate, self.faults, self.requests, monotonic))
         self._limiter = TokenBucket(rate=rate or _UNCHECKED_RATE)
 
     async def __aenter__(self) -> Self:
@@ -157,11 +165,11 @@ class Simulator:
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
         """Serve on a socket from a thread: ``with sim.serve() as url``, or ``async with``. Port 0 picks a free one."""
-        return Server(self.app, host, port)
+        return Server(Delivering(self.app, self.webhooks), host, port)
 
     def run(self, host: str = "127.0.0.1", port: int = 8010) -> None:
         """Serve on a socket until interrupted."""
-        uvicorn.Server(config(self.app, host, port)).run()
+        uvicorn.Server(config(Delivering(self.app, self.webhooks), host, port)).run()
 
     def __repr__(self) -> str:
         world = self.world

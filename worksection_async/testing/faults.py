@@ -5,7 +5,7 @@ write that is sent again because of it happens twice.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import anyio
@@ -37,12 +37,12 @@ class Fault:
     """Makes of the true reply what leaves; None lets it pass."""
     delay: float = 0.0
 
-    async def meet(self, execute: Callable[[], Reply]) -> Answer:
+    async def meet(self, execute: Callable[[], Awaitable[Reply]]) -> Answer:
         """Carry out what is to be carried out and return what leaves."""
-        reply = execute() if self.executed else None
+        reply = await execute() if self.executed else None
         await anyio.sleep(self.delay)
         if self.spoil is None:
-            return reply or execute()
+            return reply or await execute()
         return self.spoil(reply or json_reply({"status": "ok"}))
 
 
@@ -115,6 +115,16 @@ def cut_body(*, executed: bool = True) -> Fault:
         executed=executed,
         spoil=lambda reply: attrs.evolve(reply, body=reply.body[: len(reply.body) // 2]),
     )
+
+
+def cut_off(after: int, *, executed: bool = True) -> Fault:
+    """Only the first *after* bytes of the body arrive, under the Content-Length of all: a connection that broke."""
+
+    def spoil(reply: Reply) -> Reply:
+        headers = {**reply.headers, "Content-Length": str(len(reply.body))}
+        return attrs.evolve(reply, body=reply.body[:after], headers=headers)
+
+    return Fault(name="cut off", executed=executed, spoil=spoil)
 
 
 def idle_ok() -> Fault:

@@ -285,17 +285,21 @@ class Webhook:
     status: Literal["active", "paused"] = "active"
     http_user: str = ""
     http_pass: str = attrs.field(default="", repr=False)
+    errors: int = 0
+    """Calls that were not answered as the service demands; ten pause it."""
 
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Something somebody did through the API."""
+    """Something somebody did."""
 
     action: EventAction
     type: EventType
     id: int
     page: str
     project: Project
+    task: Task | None = None
+    """The task it happened to, or whose comment it is about."""
     date_added: dt.datetime
     user: User
     new: dict[str, object]

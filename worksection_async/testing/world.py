@@ -12,6 +12,8 @@ from .records import (
     Cost,
     CustomField,
     Event,
+    EventAction,
+    EventType,
     Group,
     Project,
     Relation,
@@ -29,6 +31,7 @@ LEVELS = 3
 """Of tasks and subtasks."""
 
 _FIRST_ID = 101
+_TYPES: dict[type, EventType] = {Project: "project", Task: "task", Comment: "comment"}
 
 
 class World:
@@ -41,7 +44,9 @@ class World:
     def __init__(self, now: Callable[[], dt.datetime], owner: str = "owner@example.com", **more: Any) -> None:
         self.now = now
         self.url_answers: Callable[[str], bool] = lambda url: url.startswith(("https://", "http://"))
-        """Whether the address of a new webhook answers as the service demands; by default any does."""
+        """Whether an address beyond this machine, which is never called, would do for a webhook; any by default."""
+        self.listeners: list[Callable[[Event], None]] = []
+        """Called with each event."""
         self._last_ids: Counter[str] = Counter()
         self.users: dict[int, User] = {}
         self.contacts: dict[int, Contact] = {}
@@ -61,7 +66,7 @@ class World:
         self.timers: dict[int, Timer] = {}
         self.webhooks: dict[int, Webhook] = {}
         self.events: list[Event] = []
-        """Oldest first; only what came through the API is one."""
+        """Oldest first: what came through the API, and what `tell` was called for."""
         self.owner = self.add_user(owner, role="Owner", **more)
 
     def _number(self, kind: str, wanted: int | None) -> int:
@@ -255,3 +260,33 @@ class World:
         webhook = Webhook(id=self._number("webhook", id), url=url, events=list(events), **more)
         self.webhooks[webhook.id] = webhook
         return webhook
+
+    def tell(
+        self,
+        action: EventAction,
+        of: Project | Task | Comment,
+        user: User | None = None,
+        new: dict[str, object] | None = None,
+        old: dict[str, object] | None = None,
+    ) -> Event:
+        """Let it be known that *user* (the owner by default) did something, to ``get_events`` and to webhooks.
+
+        Actions see to that themselves; this is for what people do in the browser, such as deleting a task.
+        """
+        place = of.task if isinstance(of, Comment) else of
+        event = Event(
+            action=action,
+            type=_TYPES[type(of)],
+            id=of.id,
+            page=place.page,
+            project=place if isinstance(place, Project) else place.project,
+            task=place if isinstance(place, Task) else None,
+            date_added=self.now(),
+            user=user or self.owner,
+            new=new or {},
+            old=old or {},
+        )
+        self.events.append(event)
+        for listener in self.listeners:
+            listener(event)
+        return event

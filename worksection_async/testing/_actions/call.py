@@ -9,24 +9,10 @@ from .._facts import TEXT_CHARACTERS
 from .._params import Params
 from .._render import Extra
 from .._reply import Record, Refused, missing
-from ..records import (
-    ANYONE,
-    NO_EXECUTIVE,
-    Comment,
-    Event,
-    EventAction,
-    EventType,
-    Project,
-    StoredFile,
-    Task,
-    Upload,
-    User,
-)
+from ..records import ANYONE, NO_EXECUTIVE, Comment, EventAction, Project, StoredFile, Task, Upload, User
 from ..world import World
 
 HANDLERS: dict[str, "Handler"] = {}
-
-_TYPES: dict[type, EventType] = {Project: "project", Task: "task", Comment: "comment"}
 
 
 @attrs.frozen
@@ -44,6 +30,8 @@ class Call:
     caller: Caller
     world: World
     uploads: Sequence[Upload] = ()
+    url_answers: bool = True
+    """What came of calling the URL of a webhook to be added."""
 
     @property
     def extra(self) -> Extra:
@@ -94,21 +82,8 @@ class Call:
     def record_event(
         self, action: EventAction, of: Project | Task | Comment, new: Record | None = None, old: Record | None = None
     ) -> None:
-        """Remember what happened, for ``get_events``."""
-        place = of.task if isinstance(of, Comment) else of
-        self.world.events.append(
-            Event(
-                action=action,
-                type=_TYPES[type(of)],
-                id=of.id,
-                page=place.page,
-                project=place if isinstance(place, Project) else place.project,
-                date_added=self.world.now(),
-                user=self.author(),
-                new=new or {},
-                old=old or {},
-            )
-        )
+        """Remember what happened, for ``get_events``, and tell webhooks of it."""
+        self.world.tell(action, of, self.author(), new, old)
 
 
 Handler = Callable[[Call], Record | Download]

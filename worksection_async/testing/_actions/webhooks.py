@@ -1,4 +1,4 @@
-"""Webhooks: kept in a list here, not called."""
+"""Webhooks: kept in a list here, called elsewhere."""
 
 from .. import _render as render
 from .._reply import Record, Refused, ok
@@ -13,7 +13,7 @@ def get_webhooks(call: Call) -> Record:
 @action
 def add_webhook(call: Call) -> Record:
     url = call.params.text("url")
-    if not call.world.url_answers(url):
+    if not call.url_answers:
         raise Refused("Url should respond 200 HTTP_CODE and JSON {status:OK}", url)
     webhook = call.world.add_webhook(
         url,
