@@ -14,7 +14,8 @@
 # _retry.py        whether to try again: a pure decision    errors.py  everything that is raised
 # _streams.py      records beyond one answer                _watch.py    events and tags as they change
 # filters.py       conditions of a search                   trees.py, statuses.py, users.py  what replies leave open
-# login.py         how users log in                         testing/     the simulator of the service             __main__.py  demo, simulate, call
+# login.py         how users log in                         webhooks.py  events as the service tells them
+# testing/         the simulator of the service             __main__.py  demo, simulate, call, login
 
 from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash

@@ -7,9 +7,7 @@ back a little further than the last look, and what had come by then is counted o
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
-import re
 import time
 from abc import abstractmethod
 from collections import Counter
@@ -43,7 +41,7 @@ class Cursor:
     looked_at: float
     """When the service was asked last (Unix seconds)."""
     seen: Mapping[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
-    """Fingerprints of events that may come again: when each was, and how often it came."""
+    """Keys of events that may come again: when each was, and how often it came."""
 
     def to_json(self) -> str:
         """The cursor as text."""
@@ -59,12 +57,6 @@ class Cursor:
         except (AttributeError, KeyError, TypeError, ValueError):
             pass
         raise ValueError("that is no cursor as to_json writes it")
-
-
-def fingerprint(event: Event) -> str:
-    """What tells *event* from others; two that are alike in everything are counted."""
-    facts = [event.action, event.object.type, event.object.id, str(event.date_added), event.new, event.old]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 class EventWatch:
@@ -101,7 +93,7 @@ class EventWatch:
                 await anyio.sleep(max(0.0, self._looked_at + self._every - time.time()))
             await self._look()
         event = self._waiting.pop(0)
-        when, count = self._seen.get(key := fingerprint(event), ("", 0))
+        when, count = self._seen.get(key := event.key, ("", 0))
         self._seen[key] = str(event.date_added or when), count + 1
         return event
 
@@ -122,15 +114,14 @@ class EventWatch:
         """Those of *events* that have not come before, oldest first."""
         counts: Counter[str] = Counter()
         for event in events:
-            counts[key := fingerprint(event)] += 1
+            counts[key := event.key] += 1
             if counts[key] > self._seen.get(key, ("", 0))[1] and self._is_wanted(event):
                 yield event
 
     def _is_wanted(self, event: Event) -> bool:
         if self._projects is None or len(self._projects) == 1:
             return True
-        page = re.match(r"/project/(\d+)/", event.object.page)
-        return page is not None and int(page[1]) in self._projects
+        return event.id_project in self._projects
 
     def _forget(self) -> None:
         """What is older than the longest reach of the next look cannot come again."""
