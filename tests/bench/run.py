@@ -10,11 +10,13 @@ import files
 import imports
 import limiter
 import stalls
+import streams
 from measure import Figure
 
 BENCHES = {
     "decoding": decoding.figures,
     "stalls": stalls.figures,
+    "streams": streams.figures,
     "calls": calls.figures,
     "imports": imports.figures,
     "limiter": limiter.figures,

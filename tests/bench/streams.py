@@ -18,6 +18,9 @@ FIRST = dt.date(2026, 1, 1)
 SIZES = {1: 14_000} | dict.fromkeys(range(2, 80), 582) | {80: 604}
 """Tasks by project: 60 000 in all."""
 
+WHOLE = 999
+"""A project whose tasks just fit into an answer."""
+
 
 def figures() -> list[Figure]:
     found = anyio.run(counted)
@@ -33,7 +36,7 @@ async def counted() -> int:
 
 async def called() -> int:
     async with Session("acme", ApiKey("key"), transport=httpx.MockTransport(answer), limiter=TokenBucket(1e6)) as ws:
-        return len(await ws.with_options(coalesce=False).get_tasks(0))
+        return len(await ws.with_options(coalesce=False).get_tasks(WHOLE))
 
 
 def answer(request: httpx.Request) -> httpx.Response:
@@ -42,7 +45,7 @@ def answer(request: httpx.Request) -> httpx.Response:
     match params["action"]:
         case "get_projects":
             return reply([{"id": str(number), "date_added": f"{FIRST} 09:00"} for number in SIZES])
-        case "get_tasks" if project == 0:
+        case "get_tasks" if project == WHOLE:
             return reply([task(number) for number in range(COUNT - 1)])
         case "get_tasks" if SIZES[project] <= COUNT:
             return reply([task(project * 100_000 + number) for number in range(SIZES[project])])
@@ -62,7 +65,8 @@ def found(params: dict[str, str], project: int) -> httpx.Response:
         return reply([])
     if len(numbers) >= COUNT:
         return httpx.Response(200, json={"status": "error", "message": "Too many tasks (10000 max)"})
-    records = [{**task(project * 100_000 + number), "page": f"/project/{project}/{project * 100_000 + number + 1}/"} for number in numbers]
+    ids = [project * 100_000 + number for number in numbers]
+    records = [{**task(each), "page": f"/project/{project}/{each}/"} for each in ids]
     return reply(records)
 
 
