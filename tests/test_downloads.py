@@ -9,6 +9,7 @@ import json
 import random
 import re
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -454,6 +455,28 @@ async def test_a_full_disk_leaves_nothing(
         report = await ws.download_all([file.id], tmp_path)
     assert [type(error) for error in report.failed.values()] == [OSError]
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("slow", [0.0, 60.0])
+async def test_a_slow_disk_is_written_to_in_another_thread(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
+) -> None:
+    monkeypatch.setattr("worksection_async._spool.SLOW", slow)
+    threads: set[int] = set()
+
+    class Watched(io.FileIO):
+        def write(self, data: Any) -> int:
+            threads.add(threading.get_ident())
+            return super().write(data)
+
+    open_ = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r", **more: Watched(path, "x") if mode == "xb" else open_(path, mode, **more)
+    )
+    async with session_at(serve(Store([1_000_000, 2_500_000], obeys=False))) as ws:
+        await ws.download(5, tmp_path / "plan.pdf")
+    assert digest((tmp_path / "plan.pdf").read_bytes()) == digest(CONTENT)
+    assert (threads == {threading.get_ident()}) is (slow == 60)
 
 
 async def test_a_folder_that_takes_nothing_is_found_before_anything_is_sent(

@@ -21,6 +21,7 @@ from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash
 from ._bucket import TokenBucket
 from ._download import DownloadedFile
+from ._downloads import DownloadReport, OpenDownload
 from ._file_bucket import FileTokenBucket
 from ._files import Attachment
 from ._limiter import Limiter, Statistics
@@ -38,6 +39,7 @@ __all__ = [
     "ApiKey",
     "Attachment",
     "Cursor",
+    "DownloadReport",
     "DownloadedFile",
     "FileTokenBucket",
     "FileTokenStore",
@@ -46,6 +48,7 @@ __all__ = [
     "MemoryTokenStore",
     "OAuth2",
     "OAuthApp",
+    "OpenDownload",
     "Plan",
     "Session",
     "Statistics",

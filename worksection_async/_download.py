@@ -43,7 +43,7 @@ class Destination:
 
     to: str | os.PathLike[str] | BinaryIO
     overwrite: bool
-    _taken: set[str] | None = attrs.field(default=None, kw_only=True)
+    taken: set[str] | None = attrs.field(default=None, kw_only=True)
     """Names given by the run of downloads this is one of: others with such a name are numbered."""
 
     def __attrs_post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Destination:
 
     async def take(self, arrival: Arrival, file: BinaryIO, progress: Progress | None) -> DownloadedFile:
         """Save what arrives, by way of *file*, which is what `room` gave."""
-        if isinstance(self.to, str | os.PathLike) and self._taken is None:
+        if isinstance(self.to, str | os.PathLike) and self.taken is None:
             self._refuse(next(self._places(Path(self.to), arrival.version.name)), sent=True)
         size = await _save(arrival, file, progress)
         version = arrival.version
@@ -90,15 +90,16 @@ class Destination:
             return None
         file.close()
         temporary = Path(file.name)
-        taken = set() if self._taken is None else self._taken
-        for path in self._places(Path(self.to), name):
+        taken = set() if self.taken is None else self.taken
+        to = Path(self.to)
+        for path in self._places(to, name):
             if self._may_replace(path, taken):
                 temporary.replace(path)
             elif not _moved(temporary, path):
                 continue
             taken.add(path.name.casefold())
             return path
-        raise _there_already(path, sent=True)
+        raise _there_already(next(self._places(to, name)), sent=True)
 
     def _may_replace(self, path: Path, taken: Container[str]) -> bool:
         return self.overwrite and path.name.casefold() not in taken and not path.is_dir()
@@ -107,7 +108,7 @@ class Destination:
         """Where it could go, the best place first."""
         if not to.is_dir():
             yield to
-        elif self._taken is None:
+        elif self.taken is None:
             yield to / name
         else:
             yield from (to / each for each in numbered(name))

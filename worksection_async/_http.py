@@ -175,7 +175,13 @@ class _NoCookies(httpx.Cookies):
 class _Client(httpx.AsyncClient):
     """A client without a cookie jar."""
 
-    cookies = property(lambda _: _NoCookies())
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NoCookies()
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        """There is nowhere to put them."""
 
 
 class _Discreet(httpx.URL):

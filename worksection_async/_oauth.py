@@ -53,6 +53,20 @@ def _home(base_url: str) -> str:
         raise ValueError("base_url must be an https URL without a path; plain http is for loopback only") from None
 
 
+def _is_https(_: object, __: object, value: str) -> None:
+    url = urlsplit(value)
+    if url.scheme != "https" or not url.hostname or url.fragment:
+        raise ValueError(f"redirect_uri must be an https URL as it is registered, not {value!r}")
+
+
+def _known(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    given = tuple(scopes)
+    unknown = [scopes] if isinstance(scopes, str) else sorted(set(given) - set(SCOPES))
+    if unknown:
+        raise ValueError(f"scopes are some of {', '.join(SCOPES)}, not {unknown!r}")
+    return given
+
+
 @attrs.frozen
 class OAuthApp:
     """An application as it is registered with Worksection; users log in through it, each into an account of his own.
@@ -73,23 +87,13 @@ class OAuthApp:
 
     client_id: str
     client_secret: str = attrs.field(repr=False, validator=is_secret)
-    redirect_uri: str = attrs.field()
-    scopes: tuple[Scope, ...] = attrs.field(default=(), converter=tuple, kw_only=True)
+    redirect_uri: str = attrs.field(validator=_is_https)
+    scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_known, kw_only=True)
     base_url: str = attrs.field(default=OAUTH_HOME, converter=_home, kw_only=True)
     transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
 
     def __reduce__(self) -> Any:
         raise TypeError("OAuthApp is a secret and is not pickled")
-
-    @redirect_uri.validator
-    def _check_redirect_uri(self, _: object, value: str) -> None:
-        url = urlsplit(value)
-        if url.scheme != "https" or not url.hostname or url.fragment:
-            raise ValueError(f"redirect_uri must be an https URL as it is registered, not {value!r}")
-
-    @scopes.validator
-    def _check_scopes(self, _: object, value: tuple[str, ...]) -> None:
-        _check_known(value)
 
     def authorization_url(self, scopes: Iterable[Scope] | None = None, state: str | None = None) -> tuple[str, str]:
         """Where to send a user who is to log in, and the state he has to bring back.
@@ -99,8 +103,7 @@ class OAuthApp:
             state: Any text; by default 256 random bits. Keep it with the user's session, and compare it (in constant
                 time) to the one that comes back: only that shows that it was this user who began.
         """
-        asked = self.scopes if scopes is None else tuple(scopes)
-        _check_known(asked)
+        asked = self.scopes if scopes is None else _known(scopes)
         state = secrets.token_urlsafe(32) if state is None else state
         params = {
             "client_id": self.client_id,
@@ -167,11 +170,6 @@ class OAuthApp:
 def action_of(path: str) -> str:
     """What a request to *path* is called in errors: ``oauth2_refresh``."""
     return path.strip("/").replace("/", "_")
-
-
-def _check_known(scopes: Iterable[str]) -> None:
-    if isinstance(scopes, str) or (unknown := sorted(set(scopes) - set(SCOPES))):
-        raise ValueError(f"scopes are {', '.join(SCOPES)}, not {scopes if isinstance(scopes, str) else unknown!r}")
 
 
 def _token(body: Mapping[str, Any], before: Token | None) -> Token:

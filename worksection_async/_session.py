@@ -241,7 +241,7 @@ class Session(Watches, Downloads):
         action, time_left, in_doubt, is_signed_anew = call.action, self._options.timeout, False, False
         total = not call.parts and action is not DOWNLOAD  # files may take longer, as long as they move
         for attempt in (attempts := attempts or Attempts()):
-            started = math.inf
+            started, request = math.inf, None
             try:
                 granted_at = await place.turn()
                 request = attempts.dress(self._auth.sign(call, time.time()))
@@ -251,7 +251,7 @@ class Session(Watches, Downloads):
                     self.limiter.answered(anyio.current_time() - started)
                     return await receive(answer)
             except WorksectionError as error:
-                if not is_signed_anew and isinstance(error, AuthError):
+                if not is_signed_anew and isinstance(error, AuthError) and request is not None:
                     is_signed_anew = True
                     if await self._is_recovered(error, request, in_doubt=in_doubt):
                         continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from tempfile import TemporaryFile
 from typing import IO, TypeVar
@@ -16,32 +17,50 @@ from ._files import Once, Part, Rest
 T = TypeVar("T")
 
 BLOCK = 1 << 20
-"""Bytes written at a time: each block is a trip to a worker thread, and trips are what costs."""
+"""Bytes that are gathered for a trip to a worker thread."""
+
+SLOW = 0.02
+"""Seconds after which a write has held up the event loop for too long."""
 
 
-@attrs.define
 class Writer:
-    """Writes to a file by the block, without holding up the event loop."""
+    """Writes to a file without holding up the event loop for long.
 
-    _file: IO[bytes]
-    _waiting: list[bytes] = attrs.field(factory=list, init=False, repr=False)
-    _size: int = attrs.field(default=0, init=False)
+    What the system takes into its memory takes it some 30 µs a chunk, a fraction of a trip to a worker thread: with
+    such trips a download takes half as long again. So chunks are written at once, until a write is slow, as the disk
+    cannot follow; from then on they are gathered, and blocks of them written in a worker thread.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._is_slow = False
+        self._gathered: list[bytes] = []
+        self._size = 0
 
     async def write(self, chunk: bytes) -> None:
-        self._waiting.append(chunk)
+        """Write *chunk*, now or with those that follow."""
+        if not self._is_slow:
+            started = time.perf_counter()
+            self._file.write(chunk)
+            self._is_slow = time.perf_counter() - started > SLOW
+            return
+        self._gathered.append(chunk)
         self._size += len(chunk)
         if self._size >= BLOCK:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what has been put off."""
-        waiting, self._waiting, self._size = self._waiting, [], 0
-        if waiting:
-            await run_sync(self._file.writelines, waiting)
+        """Write what has been gathered, and leave nothing to the file's own buffer."""
+        gathered, self._gathered, self._size = self._gathered, [], 0
+        await run_sync(self._write_out, gathered)
+
+    def _write_out(self, gathered: list[bytes]) -> None:
+        self._file.writelines(gathered)
+        self._file.flush()
 
     async def start_over(self) -> None:
         """Forget all that was written."""
-        self._waiting, self._size = [], 0
+        self._gathered, self._size = [], 0
         await run_sync(self._file.seek, 0)
         await run_sync(self._file.truncate)
 
@@ -58,8 +77,8 @@ async def _kept(action: str, part: Part, files: contextlib.ExitStack) -> Part:
     if not isinstance(part.source, Once):
         return part
     file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it
-    writer = Writer(file)
-    async with contextlib.aclosing(part.source.chunks(action)) as chunks:
+    writer, chunks = Writer(file), part.source.chunks(action)
+    async with contextlib.aclosing(chunks):
         async for chunk in chunks:
             await writer.write(chunk)
     await writer.flush()

@@ -168,7 +168,7 @@ class TaskStream(Stream[Task]):
         extra: Sequence[AllTasksExtra],
     ) -> None:
         super().__init__(ws, limiter, progress)
-        self._filter = filter
+        self._filter: TaskFilter | None = filter
         self._extra = tuple(extra)
 
     def _includes(self, project: Project) -> bool:

@@ -28,7 +28,7 @@ SIZE = 1_000_000_000
 WARM_UP = 4_000_000
 """Bytes of a transfer before, so that what is measured is what a larger file costs."""
 
-RUNS = 3
+RUNS = 5
 PIECE = bytes(1 << 20)
 SAVED = b'{"status":"ok","data":[]}'
 MEMORY = 32
