@@ -200,7 +200,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
 
     def structure(record: Any, _: Any = None) -> Any:
         if type(record) is dict and known.issuperset(record) and not is_loose(record):
-            return build(record)
+            return build(record, cls)
         return carefully(record)
 
     def is_loose(record: dict[str, Any]) -> bool:
@@ -214,7 +214,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
             raise TypeError(f"an object expected, not {record!r:.40}")
         record = {also.get(key, key) if also.get(key) not in record else key: record[key] for key in record}
         looser, left = _looser(record, known, texts, by_page=by_page)
-        return attrs.evolve(build(looser), extra=left)
+        return attrs.evolve(build(looser, cls), extra=left)
 
     return _shared(structure, tuple(known)) if len(fields) <= SHARED_FIELDS else structure
 
