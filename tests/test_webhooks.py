@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import pickle
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -575,9 +576,9 @@ def in_litestar(receiver: WebhookReceiver) -> Any:
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
+async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
     """uvicorn on a socket, with lifespan, in this event loop; it can only be asyncio's."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="on", log_config=None, http="h11", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", log_config=None, http="h11", ws="none"))
     config = server.config
     config.load()
     server.lifespan = config.lifespan_class(config)
@@ -693,3 +694,39 @@ async def test_registering_what_does_not_answer(sink: Sink) -> None:
                 await receiver.register(ws, "https://hooks.test")
     assert (caught.value.code, caught.value.details) == (11, "https://hooks.test")
     assert sim.world.webhooks == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_thousand_events_with_a_restart_in_between_are_handled_once_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In a FastAPI application under uvicorn; the handler is slow at times, and fails at times."""
+    caplog.set_level(logging.CRITICAL)
+    handled: Counter[int] = Counter()
+
+    async def handler(event: Event) -> None:
+        handled[event.object.id] += 1
+        if event.object.id % 5 == 0:
+            await anyio.sleep(0.002)
+        if event.object.id % 7 == 0:
+            raise RuntimeError("the handler's own")
+
+    sim = Simulator(seed="empty")
+    project = sim.world.add_project("Moon")
+    posted, failed, port = [], 0, 0
+    async with sim.session() as ws:
+        for _ in range(2):
+            receiver = WebhookReceiver(handler, username="ws", password="secret", queue_size=1000)
+            async with served(in_fastapi(receiver), port) as url:
+                if not port:
+                    port = int(url.rpartition(":")[2])
+                    await receiver.register(ws, f"{url}/hooks/")
+                for _ in range(500):
+                    posted.append((await ws.post_task(project.id, "Launch")).id)
+                deliveries = await sim.webhooks.deliver()
+                assert len(deliveries) == 500
+                assert all(delivery.ok for delivery in deliveries)
+            failed += receiver.statistics().failed
+    assert handled == Counter(posted)
+    assert failed == sum(number % 7 == 0 for number in posted)
