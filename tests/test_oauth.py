@@ -83,7 +83,7 @@ def test_scopes_can_be_chosen_for_one_login() -> None:
         ({"redirect_uri": "http://localhost/callback"}, "redirect_uri must be an https URL"),
         ({"redirect_uri": "/callback"}, "redirect_uri"),
         ({"redirect_uri": "https://localhost/#x"}, "redirect_uri"),
-        ({"scopes": ("timers_read",)}, "scopes are some of projects_read"),
+        ({"scopes": ("timers_read",)}, "scopes are projects_read"),
         ({"base_url": "http://worksection.com"}, "base_url must be an https URL"),
         ({"base_url": "https://worksection.com/oauth2"}, "base_url"),
         ({"client_secret": "se cret"}, "client_secret"),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from worksection_async import Plan
 from worksection_async._streams import Span
-from worksection_async.errors import TooManyRecords
-from worksection_async.testing import Simulator
+from worksection_async.errors import TooManyRecords, UnexpectedReply
+from worksection_async.testing import Simulator, faults
 
 pytestmark = pytest.mark.anyio
 
@@ -128,6 +128,24 @@ async def test_costs_come_by_project_and_by_date_as_well(small: Simulator) -> No
             cost.date = dt.date(2026, 1, 1)
         with pytest.raises(TooManyRecords):
             [cost async for cost in ws.iter_costs()]
+
+
+async def test_after_an_error_it_goes_on_where_it_was(small: Simulator) -> None:
+    expected = sorted(task.id for task in small.world.tasks.values())
+    found: list[int] = []
+    for action in ("get_all_tasks", "get_projects", "get_tasks", "search_tasks"):
+        small.faults.add(action, faults.server_error(500))
+    async with small.session(retries=0) as ws:
+        stream, failures = ws.iter_tasks(), 0
+        for _ in range(10):
+            try:
+                async for task in stream:
+                    found.append(task.id)
+                break
+            except UnexpectedReply:
+                failures += 1
+    assert failures == 4
+    assert sorted(found) == expected
 
 
 async def test_one_who_has_enough_can_stop(small: Simulator) -> None:

@@ -63,7 +63,7 @@ def _known(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     given = tuple(scopes)
     unknown = [scopes] if isinstance(scopes, str) else sorted(set(given) - set(SCOPES))
     if unknown:
-        raise ValueError(f"scopes are some of {', '.join(SCOPES)}, not {unknown!r}")
+        raise ValueError(f"scopes are {', '.join(SCOPES)}, not {unknown!r}")
     return given
 
 

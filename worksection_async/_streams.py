@@ -71,7 +71,8 @@ class Stream(ABC, Generic[R]):
     """Records of one kind, each once: ``async for record in stream``. It can be gone through once.
 
     ``plan`` says how many calls it takes, as far as that is known; it is told to *progress* before the first call and
-    after each. Memory is bounded by the largest single answer and the numbers of all records.
+    after each. Memory is bounded by the largest single answer and the numbers of all records. After an error the next
+    step asks for the same part again.
     """
 
     def __init__(
@@ -108,10 +109,9 @@ class Stream(ABC, Generic[R]):
 
     async def _next(self) -> list[R]:
         """What the next part has that no part before it had."""
-        part = self._parts.pop(0)
+        part = self._parts[0]
         records = await self._complete(part)
-        if records is None:
-            self._parts[:0] = await self._divided(part)
+        self._parts[:1] = await self._divided(part) if records is None else []
         self._done += 1
         fresh = [record for record in records or () if record.id not in self._seen and self._is_wanted(record)]
         self._seen.update(record.id for record in fresh)
