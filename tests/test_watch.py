@@ -251,3 +251,61 @@ def test_tags_that_change_are_noticed_those_of_subtasks_too(monkeypatch: pytest.
             assert len(found) == 2
 
     on_virtual_time(main, monkeypatch)
+
+
+def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        for place in ("_streams.RECORDS", "testing._actions.tasks.RECORDS"):
+            monkeypatch.setattr(f"worksection_async.{place}", 10)
+        async with sim.session(retries=0) as ws:
+            names = [tag.title for tag in await ws.get_task_tags()][:1]
+            watch = ws.watch_tags(every=100)
+            found: list[int] = []
+            with anyio.move_on_after(50):
+                await anext(watch)
+            for task in sim.world.tasks.values():
+                await ws.update_task_tags(task.id, plus=names)
+            sim.faults.add("get_tasks", faults.delay(0))
+            sim.faults.add("get_tasks", faults.reset())
+            for _ in range(3):
+                with anyio.move_on_after(500):
+                    try:
+                        async for change in watch:
+                            found.append(change.task.id)
+                    except TransportError:
+                        continue
+        assert len(found) == len(set(found)) > 3
+
+    on_virtual_time(main, monkeypatch)
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_clock_that_is_set_loses_no_event(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    async def main(sim: Simulator) -> None:
+        off = [0.0]
+        monkeypatch.setattr("worksection_async._watch.time", SimpleNamespace(time=lambda: now() + off[0]))
+        sim.world.events.clear()
+        found = []
+        async with sim.session() as ws:
+            watch = ws.watch(every=10 * MINUTE)
+            await happen(sim, 1)
+            found += await taken(watch, MINUTE)
+            off[0] = step
+            for _ in range(10):
+                await happen(sim, 1)
+                found += await taken(watch, 9 * MINUTE)
+            saved, off[0] = watch.cursor, -step
+            await happen(sim, 2)
+            found += await taken(ws.watch(cursor=saved), 30 * MINUTE)
+        assert keys(found) == happened(sim)
+
+    on_virtual_time(main, monkeypatch)
+
+
+def test_a_watch_can_begin_as_far_back_as_the_service_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        async with sim.session() as ws:
+            await taken(ws.watch(period_start=dt.timedelta(days=30)), 30)
+        assert sim.requests[0].params["period"] == "30d"
+
+    on_virtual_time(main, monkeypatch)

@@ -92,7 +92,7 @@ class Stream(ABC, Generic[R]):
         left = len(self._parts)
         limiter = self._limiter() if self._done else None  # before the first call the account may not be known
         eta = limiter.eta() + (left - 1) / limiter.rate if limiter else left / REQUESTS_PER_SECOND
-        return Plan(calls=self._done + left, done=self._done, records=len(self._seen), eta=eta * (left > 0))
+        return Plan(calls=self._done + left, done=self._done, records=len(self._seen), eta=eta if left else 0.0)
 
     def __aiter__(self) -> Self:
         if not self._done:
@@ -105,18 +105,18 @@ class Stream(ABC, Generic[R]):
                 return record
             if not self._parts:
                 raise StopAsyncIteration
-            self._fresh = iter(await self._next())
+            await self._advance()
 
-    async def _next(self) -> list[R]:
-        """What the next part has that no part before it had."""
+    async def _advance(self) -> None:
+        """Have what the next part has that no part before it had."""
         part = self._parts[0]
         records = await self._complete(part)
         self._parts[:1] = await self._divided(part) if records is None else []
         self._done += 1
         fresh = [record for record in records or () if record.id not in self._seen and self._is_wanted(record)]
         self._seen.update(record.id for record in fresh)
+        self._fresh = iter(fresh)
         self._tell()
-        return fresh
 
     @abstractmethod
     async def _ask(self, part: Part) -> Sequence[R]:
@@ -164,12 +164,14 @@ class TaskStream(Stream[Task]):
         limiter: Callable[[], Limiter],
         progress: Callable[[Plan], object] | None,
         *,
-        filter: TaskFilter | None,
+        filter: TaskFilter | None = None,
         extra: Sequence[AllTasksExtra],
+        flat: bool = False,
     ) -> None:
         super().__init__(ws, limiter, progress)
         self._filter: TaskFilter | None = filter
         self._extra = tuple(extra)
+        self._flat = flat  # whether subtasks may come as tasks of their own, where they cannot come inside others
 
     def _includes(self, project: Project) -> bool:
         return project.status != "archive" or "archive" in self._extra
@@ -191,13 +193,13 @@ class TaskStream(Stream[Task]):
 
     def _is_wanted(self, record: Task) -> bool:
         """A search finds subtasks as well, which the lists have inside their parents."""
-        return re.fullmatch(r"/project/\d+/\d+/\d+/", record.page) is None
+        return self._flat or re.fullmatch(r"/project/\d+/\d+/\d+/", record.page) is None
 
     async def _divided(self, part: Part) -> list[Part]:
         parts = await super()._divided(part)
         if part.project is None or part.span is not None:
             return parts
-        known = (*get_args(SearchExtra), "archive")
+        known = (*get_args(SearchExtra), "archive", *(["subtasks"] if self._flat else []))
         if unknown := [name for name in self._extra if name not in known]:
             message = f"more than {RECORDS} tasks of project {part.project.id}; by date they come without {unknown[0]}"
             raise TooManyRecords(self._action, message)
@@ -300,4 +302,5 @@ def _conditions(span: Span) -> Iterator[str]:
     if span.first:
         yield f"dateadd>='{to_date(span.first)}'"
     if span.last:
-        yield f"dateadd<='{to_date(span.last)}'"
+        # Not <= the day itself: should the service compare moments, that would be its first.
+        yield f"dateadd<'{to_date(span.last + dt.timedelta(days=1))}'"

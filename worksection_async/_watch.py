@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import time
 from abc import abstractmethod
 from collections import Counter
@@ -20,7 +21,7 @@ import attrs
 from ._endpoints import Endpoints
 from ._queue import Lane
 from ._service import RECORDS
-from ._streams import Streams
+from ._streams import Streams, TaskStream
 from .errors import InvalidCall, TooManyRecords
 from .models import Event, Task
 
@@ -74,7 +75,8 @@ class EventWatch:
         self._every = every
         self._seen = dict(cursor.seen)
         self._looked_at = cursor.looked_at
-        self._looks_at = -1.0
+        self._looks_at: float | None = None
+        self._tried_at = float("-inf")
         self._waiting: list[Event] = []
 
     @property
@@ -87,10 +89,10 @@ class EventWatch:
 
     async def __anext__(self) -> Event:
         while not self._waiting:
-            if self._looks_at >= 0:
-                self._looked_at = self._looks_at
+            if self._looks_at is not None:
+                self._looked_at, self._looks_at = self._looks_at, None
                 self._forget()
-                await anyio.sleep(max(0.0, self._looked_at + self._every - time.time()))
+            await anyio.sleep(max(0.0, self._tried_at + self._every - anyio.current_time()))
             await self._look()
         event = self._waiting.pop(0)
         when, count = self._seen.get(key := event.key, ("", 0))
@@ -98,9 +100,14 @@ class EventWatch:
         return event
 
     async def _look(self) -> None:
-        now = time.time()
-        gap = dt.timedelta(seconds=max(0.0, now - self._looked_at))
-        if gap > LONGEST:
+        now, last_try = time.time(), self._tried_at
+        self._tried_at = anyio.current_time()
+        gap = dt.timedelta(seconds=now - self._looked_at)
+        if now < self._looked_at:  # a clock was set back, here or where the cursor comes from: by a day at most
+            gap = dt.timedelta(days=1)
+        if math.isfinite(last_try):
+            gap = max(gap, dt.timedelta(seconds=self._tried_at - last_try))
+        if gap > LONGEST + OVERLAP:
             raise InvalidCall("get_events", f"the service remembers 30 days, and it was asked {gap.days} days ago")
         period = min(LONGEST, gap + OVERLAP)
         only = next(iter(self._projects)) if self._projects and len(self._projects) == 1 else None
@@ -176,12 +183,13 @@ class TagWatch:
 
     async def _look(self) -> None:
         tags: dict[int, Mapping[int, str]] = {}
-        async for top in self._ws.iter_tasks(extra=["tags", "subtasks"]):
+        changes = []
+        async for top in TaskStream(self._ws, lambda: self._ws.limiter, None, extra=["tags", "subtasks"], flat=True):
             for task in _with_subtasks(top):
                 tags[task.id] = task.tags
-                if (before := self._tags.get(task.id)) is not None and before != task.tags:
-                    self._waiting.append(_change(task, before))
-        self._tags = tags
+                if (before := self._tags.get(task.id)) is not None and before.keys() != task.tags.keys():
+                    changes.append(_change(task, before))
+        self._tags, self._waiting = tags, changes
 
 
 class Watches(Streams):
@@ -202,7 +210,7 @@ class Watches(Streams):
         """Events as they happen, without a public URL: ``async for event in ws.watch()``, in the bulk lane.
 
         Args:
-            period_start: How far back to begin, 30 days at most; what happened up to three minutes before comes too.
+            period_start: How far back to begin, 30 days at most; what happened a little before comes too.
             projects: Only events of these projects. However many they are, it costs one call each time.
             every: Seconds between two calls.
             cursor: Where an earlier watch (its ``cursor``) had come to; *period_start* does not count then.

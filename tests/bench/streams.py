@@ -57,9 +57,10 @@ def answer(request: httpx.Request) -> httpx.Response:
 def found(params: dict[str, str], project: int) -> httpx.Response:
     """One task a minute was added from the first day on; all are active."""
     first, last = FIRST, FIRST + dt.timedelta(days=3650)
-    for sign, day in re.findall(r"dateadd([<>])='(\S+?)'", params.get("filter", "")):
+    for sign, day in re.findall(r"dateadd(<|>=)'(\S+?)'", params.get("filter", "")):
         date = dt.datetime.strptime(day, "%d.%m.%Y").date()
-        first, last = (max(first, date), last) if sign == ">" else (first, min(last, date))
+        day_before = date - dt.timedelta(days=1)
+        first, last = (max(first, date), last) if sign == ">=" else (first, min(last, day_before))
     numbers = range(max(0, (first - FIRST).days * 1440), min(SIZES[project], ((last - FIRST).days + 1) * 1440))
     if params["status"] != "active":
         return reply([])
