@@ -461,3 +461,14 @@ async def test_names_in_cyrillic_arrive_at_the_simulator() -> None:
         stored = await ws.upload_files([(name, b"y") for name in names])
     assert [file.name for file in sim.world.comments[comment.id].files] == names
     assert [file.name for file in stored] == names
+
+
+@pytest.mark.anyio
+async def test_projects_tasks_and_comments_take_files_along() -> None:
+    sim = Simulator(seed="empty")
+    async with sim.session() as ws:
+        project = await ws.post_project("Moon", email_user_from="owner@example.com", attach=[("план.txt", b"one")])
+        task = await ws.post_task(project.id, "Launch", attach=[("таск.txt", b"two")])
+        await ws.post_comment(task.id, text="See", email_user_from="owner@example.com", attach=[("їжак.txt", b"three")])
+    stored = {file.name: file.content for file in sim.world.files.values()}
+    assert stored == {"план.txt": b"one", "таск.txt": b"two", "їжак.txt": b"three"}

@@ -11,12 +11,14 @@ import imports
 import limiter
 import stalls
 import streams
+import webhooks
 from measure import Figure
 
 BENCHES = {
     "decoding": decoding.figures,
     "stalls": stalls.figures,
     "streams": streams.figures,
+    "webhooks": webhooks.figures,
     "calls": calls.figures,
     "imports": imports.figures,
     "limiter": limiter.figures,
