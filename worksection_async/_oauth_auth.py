@@ -16,15 +16,15 @@ import attrs
 
 from ._auth import AccessToken, Auth
 from ._call import Call
-from ._oauth import OAuthApp
+from ._oauth import OAuthApp, action_of
 from ._request import Request
-from ._service import OAUTH_EXPIRED, OAUTH_VOID, OAUTH_WRONG_APP
+from ._service import OAUTH_EXPIRED, OAUTH_REFRESH, OAUTH_VOID, OAUTH_WRONG_APP
 from ._spawn import once_more, spawn
 from ._stores import MemoryTokenStore, TokenStore
 from ._token import Token
 from .errors import ApiError, AuthError, ReauthorizationRequired, TransportError, UnexpectedReply, WorksectionError
 
-REFRESH = "oauth2_refresh"
+REFRESH = action_of(OAUTH_REFRESH)
 
 REST = 30.0
 """Seconds after a refresh that failed in which a token that is still good is used without another attempt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import redis
 from ._redis_client import Client, connect
 from ._service import OAUTH_REFRESH_SECONDS
 from ._spawn import in_thread
-from ._stores import LOCK_POLL, LOCK_TIMEOUT
+from ._stores import LOCK_TIMEOUT, acquired, token_in
 from ._token import Token
 from .errors import TokenStoreError
 
@@ -69,11 +70,7 @@ class RedisTokenStore:
         text = await _told(self._read)
         if self._holder:
             self._seen = text
-        if not text:
-            return None
-        with contextlib.suppress(ValueError):
-            return Token.from_json(text)
-        raise TokenStoreError(f"the key {self._key} holds no token")
+        return token_in(text, f"the key {self._key}") if text else None
 
     async def save(self, token: Token) -> None:
         """Keep *token*; the holder of the lock only replaces what he has loaded."""
@@ -89,11 +86,8 @@ class RedisTokenStore:
     async def lock(self) -> AsyncIterator[None]:
         """Keep all others out who use this key."""
         holder = secrets.token_hex(16)
-        until = anyio.current_time() + LOCK_TIMEOUT
-        while not await _told(lambda: self._client.set(self._lock_key, holder, nx=True, px=int(LOCK_SECONDS * 1000))):
-            if anyio.current_time() > until:
-                raise TokenStoreError(f"somebody has held its lock for {LOCK_TIMEOUT:g} s")
-            await anyio.sleep(LOCK_POLL)
+        lock = functools.partial(self._client.set, self._lock_key, holder, nx=True, px=int(LOCK_SECONDS * 1000))
+        await acquired(lambda: _told(lock))
         self._holder = holder
         try:
             yield

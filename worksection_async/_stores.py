@@ -8,7 +8,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -69,11 +69,14 @@ class MemoryTokenStore:
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
         """Keep the other threads and tasks out."""
-        await acquired(lambda: self._lock.acquire(blocking=False))
+        await acquired(self._try)
         try:
             yield
         finally:
             self._lock.release()
+
+    async def _try(self) -> bool:
+        return self._lock.acquire(blocking=False)
 
 
 class FileTokenStore:
@@ -99,11 +102,7 @@ class FileTokenStore:
     async def load(self) -> Token | None:
         """The pair, or None where there is no file."""
         text = await in_thread(self._read)
-        if text is None:
-            return None
-        with contextlib.suppress(ValueError):
-            return Token.from_json(text)
-        raise TokenStoreError(f"{self._path} holds no token")
+        return None if text is None else token_in(text, self._path)
 
     async def save(self, token: Token) -> None:
         """Replace the file, and see it to the disk."""
@@ -144,6 +143,13 @@ class FileTokenStore:
         _sync_folder(folder)
 
 
+def token_in(text: str | bytes, where: object) -> Token:
+    """The token that was kept as *text*; raises `TokenStoreError`, which names *where* and shows nothing."""
+    with contextlib.suppress(ValueError):
+        return Token.from_json(text)
+    raise TokenStoreError(f"{where} holds no token")
+
+
 def _remove_left(folder: Path, prefix: str) -> None:
     """What a process that was killed has left behind holds secrets."""
     for path in folder.glob(f"{prefix}*"):
@@ -167,7 +173,7 @@ async def file_lock(path: Path) -> AsyncIterator[None]:
     """Hold the lock of *path*: no other task, thread or process of this machine does."""
     from filelock import FileLock, Timeout  # noqa: PLC0415
 
-    def is_acquired() -> bool:
+    async def is_acquired() -> bool:
         with contextlib.suppress(Timeout):
             lock.acquire(timeout=0)
             return True
@@ -183,10 +189,10 @@ async def file_lock(path: Path) -> AsyncIterator[None]:
         lock.release()
 
 
-async def acquired(attempt: Callable[[], bool]) -> None:
+async def acquired(attempt: Callable[[], Awaitable[object]]) -> None:
     """Look every few milliseconds whether *attempt* gets a lock; raises `TokenStoreError` where it never does."""
     until = anyio.current_time() + LOCK_TIMEOUT
-    while not attempt():
+    while not await attempt():
         if anyio.current_time() > until:
             raise TokenStoreError(f"somebody has held its lock for {LOCK_TIMEOUT:g} s")
         await anyio.sleep(LOCK_POLL)

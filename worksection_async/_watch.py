@@ -68,11 +68,9 @@ class EventWatch:
     """
 
     def __init__(self, ws: Endpoints, cursor: Cursor, projects: Iterable[int] | None, every: float) -> None:
-        if not every > 0:
-            raise ValueError(f"every must be a positive number of seconds, not {every!r}")
         self._ws = ws
         self._projects = None if projects is None else frozenset(projects)
-        self._every = every
+        self._every = _rhythm(every)
         self._seen = dict(cursor.seen)
         self._looked_at = cursor.looked_at
         self._looks_at: float | None = None
@@ -138,6 +136,12 @@ class EventWatch:
             self._seen = {key: kept for key, kept in self._seen.items() if not kept[0] or kept[0] >= oldest}
 
 
+def _rhythm(every: float) -> float:
+    if not every > 0:
+        raise ValueError(f"every must be a positive number of seconds, not {every!r}")
+    return every
+
+
 def _when(event: Event) -> dt.datetime:
     moment = event.date_added or dt.datetime.min
     return moment.replace(tzinfo=None)
@@ -163,10 +167,8 @@ class TagWatch:
     """
 
     def __init__(self, ws: Streams, every: float) -> None:
-        if not every > 0:
-            raise ValueError(f"every must be a positive number of seconds, not {every!r}")
         self._ws = ws
-        self._every = every
+        self._every = _rhythm(every)
         self._tags: dict[int, Mapping[int, str]] = {}
         self._looked_at = float("-inf")
         self._waiting: list[TagChange] = []

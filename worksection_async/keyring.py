@@ -15,7 +15,7 @@ except ImportError as exc:
     raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from exc
 
 from ._spawn import in_thread
-from ._stores import file_lock
+from ._stores import file_lock, token_in
 from ._token import Token
 from .errors import TokenStoreError
 
@@ -48,11 +48,7 @@ class KeyringTokenStore:
     async def load(self) -> Token | None:
         """The pair, or None where the keyring has none."""
         text = await _told(lambda: keyring.get_password(self._service, self._username))
-        if text is None:
-            return None
-        with contextlib.suppress(ValueError):
-            return Token.from_json(text)
-        raise TokenStoreError(f"{self._username} of {self._service} holds no token")
+        return None if text is None else token_in(text, f"{self._username} of {self._service}")
 
     async def save(self, token: Token) -> None:
         """Keep *token*."""
