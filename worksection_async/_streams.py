@@ -75,11 +75,8 @@ class Stream(ABC, Generic[R]):
     step asks for the same part again.
     """
 
-    def __init__(
-        self, ws: Endpoints, limiter: Callable[[], Limiter], progress: Callable[[Plan], object] | None
-    ) -> None:
+    def __init__(self, ws: Streams, progress: Callable[[Plan], object] | None) -> None:
         self._ws = ws
-        self._limiter = limiter
         self._progress = progress
         self._seen: set[int] = set()
         self._parts: list[Part] = [Part()]
@@ -90,7 +87,7 @@ class Stream(ABC, Generic[R]):
     def plan(self) -> Plan:
         """How far it has come."""
         left = len(self._parts)
-        limiter = self._limiter() if self._done else None  # before the first call the account may not be known
+        limiter = self._ws.limiter if self._done else None  # before the first call the account may not be known
         eta = limiter.eta() + (left - 1) / limiter.rate if limiter else left / REQUESTS_PER_SECOND
         return Plan(calls=self._done + left, done=self._done, records=len(self._seen), eta=eta if left else 0.0)
 
@@ -160,15 +157,14 @@ class TaskStream(Stream[Task]):
 
     def __init__(
         self,
-        ws: Endpoints,
-        limiter: Callable[[], Limiter],
+        ws: Streams,
         progress: Callable[[Plan], object] | None,
         *,
         filter: TaskFilter | None = None,
         extra: Sequence[AllTasksExtra],
         flat: bool = False,
     ) -> None:
-        super().__init__(ws, limiter, progress)
+        super().__init__(ws, progress)
         self._filter: TaskFilter | None = filter
         self._extra = tuple(extra)
         self._flat = flat  # whether subtasks may come as tasks of their own, where they cannot come inside others
@@ -214,14 +210,13 @@ class CostStream(Stream[Cost]):
 
     def __init__(
         self,
-        ws: Endpoints,
-        limiter: Callable[[], Limiter],
+        ws: Streams,
         progress: Callable[[Plan], object] | None,
         *,
         span: Span,
         is_timer: bool | None,
     ) -> None:
-        super().__init__(ws, limiter, progress)
+        super().__init__(ws, progress)
         self._span = span
         self._is_timer = is_timer
 
@@ -266,7 +261,7 @@ class Streams(Endpoints):
 
         On the way it raises what `get_all_tasks` raises, and `TooManyRecords` where nothing narrower can be asked.
         """
-        return TaskStream(self, lambda: self.limiter, progress, filter=filter, extra=extra)
+        return TaskStream(self, progress, filter=filter, extra=extra)
 
     def iter_costs(
         self,
@@ -287,7 +282,7 @@ class Streams(Endpoints):
         On the way it raises what `get_costs` raises, and `TooManyRecords` where nothing narrower can be asked.
         """
         span = Span(datestart, dateend)
-        return CostStream(self, lambda: self.limiter, progress, span=span, is_timer=is_timer)
+        return CostStream(self, progress, span=span, is_timer=is_timer)
 
 
 def _middle_day(project: Project) -> dt.date:

@@ -186,7 +186,7 @@ class TagWatch:
     async def _look(self) -> None:
         tags: dict[int, Mapping[int, str]] = {}
         changes = []
-        async for top in TaskStream(self._ws, lambda: self._ws.limiter, None, extra=["tags", "subtasks"], flat=True):
+        async for top in TaskStream(self._ws, None, extra=["tags", "subtasks"], flat=True):
             for task in _with_subtasks(top):
                 tags[task.id] = task.tags
                 if (before := self._tags.get(task.id)) is not None and before.keys() != task.tags.keys():
