@@ -93,8 +93,8 @@ async def _logged_in(app: OAuthApp, path: Path, timeout: float, opens_browser: b
     url, state = app.authorization_url()
     _callback.say("Log in to Worksection at this address:", "", f"  {url}", "")
     waiting = _callback.Waiting(state)
-    async with _callback.listening(app.redirect_uri, waiting):
-        with _callback.reading(waiting):
+    with _callback.reading(waiting):  # before anybody is asked to paste something
+        async with _callback.listening(app.redirect_uri, waiting):
             if opens_browser:
                 Thread(target=_open_browser, args=(url,), daemon=True).start()
             code = await waiting.outcome(timeout)
