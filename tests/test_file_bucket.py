@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 import trio
-import trio.testing
+from virtual_time import on_virtual_time
 
 from worksection_async import FileTokenBucket
 from worksection_async._file_bucket import CHECKSUM, STATE, _packed
@@ -36,7 +36,7 @@ from worksection_async import FileTokenBucket
 limiter = FileTokenBucket(sys.argv[1], rate=float(sys.argv[2]))
 async def main():
     await limiter.acquire()
-    visit = await limiter._advance(None)
+    visit = await limiter._advance(None, 0.0)
     assert not visit.is_used
     print("held", flush=True)
     time.sleep(60)
@@ -104,7 +104,7 @@ def test_two_instances_share_a_file(path: Path) -> None:
         assert max(went) - min(went) <= 19 * (1 + LEAST_MARGIN) + 1
         assert first.statistics().granted == second.statistics().granted == 10
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    on_virtual_time(main)
 
 
 def test_processes_share_a_file_and_take_turns(path: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_margin_is_shared(path: Path) -> None:
         assert trio.current_time() - start == pytest.approx(5)
         assert second.statistics().margin == pytest.approx(LEAST_MARGIN * 2**4, rel=0.01)
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    on_virtual_time(main)
 
 
 def test_a_push_into_the_future_survives_the_next_visits(path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_push_into_the_future_survives_the_next_visits(path: Path) -> None:
                 tasks.start_soon(limiter.acquire)
         assert trio.current_time() - start == pytest.approx(32, abs=0.3)
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    on_virtual_time(main)
 
 
 def test_the_path_holds_when_the_process_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,15 +257,15 @@ def test_a_damaged_state_counts_as_just_used(damage: str, holding: bool, path: P
         await limiter.acquire()
         clock.seconds += 20
         await limiter.refused(retry_after=10)
-        held = (await other._advance(None)).slot if holding else None
+        held = (await other._advance(None, 0.0)).slot if holding else None
         clock.seconds += 10.5
         spoil(path, damage)
-        visit = await limiter._advance(None)
+        visit = await limiter._advance(None, 0.0)
         assert visit.wait == pytest.approx(1)
-        later = (await other._advance(held)).wait
+        later = (await other._advance(held, 0.0)).wait
         assert later == pytest.approx(2, abs=0.1)
         clock.seconds += 1.001
-        assert (await limiter._advance(visit.slot)).is_used
+        assert (await limiter._advance(visit.slot, 0.0)).is_used
 
     anyio.run(main)
     assert path.stat().st_size == STATE.size + CHECKSUM.size
@@ -279,11 +279,11 @@ def test_a_state_from_before_a_restart_of_the_machine_counts_as_just_used(path: 
         await FileTokenBucket(path, clock=clock).acquire()
         clock.seconds = 12.0
         limiter = FileTokenBucket(path, clock=clock)
-        visit = await limiter._advance(None)
+        visit = await limiter._advance(None, 0.0)
         assert visit.wait == pytest.approx(1)
         clock.seconds = 13.0
-        assert (await limiter._advance(visit.slot)).is_used
-        assert (await limiter._advance(None)).wait == pytest.approx(1 + FIRST_MARGIN, abs=0.02)
+        assert (await limiter._advance(visit.slot, 0.0)).is_used
+        assert (await limiter._advance(None, 0.0)).wait == pytest.approx(1 + FIRST_MARGIN, abs=0.02)
 
     anyio.run(main)
 

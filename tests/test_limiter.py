@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import math
 import threading
-from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
@@ -14,6 +13,7 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_time import on_virtual_time
 
 from worksection_async import ApiKey, Lane, Session, TokenBucket, Waiting
 from worksection_async._bucket import shared
@@ -22,31 +22,8 @@ from worksection_async._queue import LANES, PATIENCE, Waiter
 from worksection_async.errors import InvalidCall, WaitTooLong
 
 
-def on_virtual_time(main: Callable[[], Awaitable[None]]) -> None:
-    """Run *main* where sleeping takes no time."""
-
-    async def run() -> None:
-        await main()
-
-    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
-
-
 def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
     return TokenBucket(rate, burst, clock=trio.current_time)
-
-
-# Unevenness
-
-
-def test_one_answer_in_ten_may_be_slow_without_being_counted_as_uneven() -> None:
-    limiter = TokenBucket()
-    assert limiter._unevenness() == 0
-    for seconds in [0.1] * 9 + [5.0]:
-        limiter.answered(seconds)
-    assert limiter._unevenness() == 0
-    limiter.answered(0.3)
-    limiter.answered(7.0)
-    assert limiter._unevenness() == pytest.approx(4.9)
 
 
 # Waiting
@@ -226,49 +203,6 @@ def test_other_nonsense_is_refused() -> None:
     on_virtual_time(main)
 
 
-def test_a_turn_that_was_got_and_given_up_in_one_moment_goes_to_the_next() -> None:
-    """The head is cancelled when its turn has come, before it could run: who stands behind it goes instead, at once."""
-
-    async def main() -> None:
-        limiter, went = bucket(), []
-        await limiter.acquire()
-        granted = limiter.enter()
-        scope = anyio.CancelScope()
-
-        async def give_up() -> None:
-            with scope:
-                await limiter.wait(granted)
-
-        async def call() -> None:
-            await limiter.acquire()
-            went.append(trio.current_time())
-
-        start = trio.current_time()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(give_up)
-            await trio.testing.wait_all_tasks_blocked()
-            tasks.start_soon(call)
-            await trio.testing.wait_all_tasks_blocked()
-            limiter._grant(await come(limiter), trio.current_time())
-            assert granted.granted_at is not None
-            scope.cancel()
-        assert went == [pytest.approx(start + 1 + FIRST_MARGIN)]
-        assert limiter.statistics().granted == 2
-        assert len(limiter._grants) == 2
-
-    on_virtual_time(main)
-
-
-async def come(limiter: TokenBucket) -> Slot:
-    """Wait for the slot that *limiter* holds, and use it."""
-    await trio.sleep(limiter._due - trio.current_time() - 1e-6)
-    limiter._clock = lambda: limiter._due
-    visit = await limiter._advance(limiter._held)
-    assert visit.is_used
-    limiter._held, limiter._clock = None, trio.current_time
-    return visit.slot
-
-
 def test_a_turn_nobody_wants_any_more_is_given_back() -> None:
     async def main() -> None:
         limiter = bucket()
@@ -290,10 +224,24 @@ def test_a_turn_handed_on_late_is_as_old_as_it_is() -> None:
         limiter = bucket()
         first, second = limiter.enter(), limiter.enter()
         start = trio.current_time()
-        await trio.sleep(0.7)
+        await trio.sleep(0.4)
         await limiter.leave(first)
         assert limiter.statistics().waiting["normal"] == 0
         assert await limiter.wait(second) == start
+
+    on_virtual_time(main)
+
+
+def test_a_turn_of_old_is_not_handed_on() -> None:
+    """Others may be on their way by then."""
+
+    async def main() -> None:
+        limiter = bucket()
+        first, second = limiter.enter(), limiter.enter()
+        start = trio.current_time()
+        await trio.sleep(0.6)
+        await limiter.leave(first)
+        assert await limiter.wait(second) == pytest.approx(start + 1 + FIRST_MARGIN)
 
     on_virtual_time(main)
 

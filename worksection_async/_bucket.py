@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from ._limiter import Limiter
+from ._limiter import AHEAD, Limiter
 from ._pace import TICK, Pace, Slot, Visit
 from ._queue import Waiter
 from ._service import REQUESTS_PER_SECOND
@@ -23,8 +23,8 @@ class Paced(Limiter):
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         """What *change* makes of the pace at a moment, while nobody else can; it takes microseconds."""
 
-    async def _advance(self, held: Slot | None) -> Visit:
-        return self._with_pace(lambda pace, now: pace.visit(held, now, self._ahead))
+    async def _advance(self, held: Slot | None, trip: float) -> Visit:
+        return self._with_pace(lambda pace, now: pace.visit(held, now, self._ahead, trip))
 
     async def _give_back(self, held: Slot) -> None:
         self._with_pace(lambda pace, _: pace.give_back(held))
@@ -32,8 +32,8 @@ class Paced(Limiter):
     async def _push(self, pause: float) -> None:
         self._with_pace(lambda pace, now: pace.push(now + pause, now))
 
-    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
-        self._with_pace(lambda pace, now: pace.refused(retry_after, now, unevenness))
+    async def _refuse(self, retry_after: float | None, trip: float) -> None:
+        self._with_pace(lambda pace, now: pace.refused(retry_after, now, trip))
 
 
 class TokenBucket(Paced):
@@ -48,7 +48,7 @@ class TokenBucket(Paced):
     def __init__(
         self, rate: float = REQUESTS_PER_SECOND, burst: int = 1, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(rate, burst, clock)
+        super().__init__(rate, burst, clock, AHEAD)
         self._pace = Pace(self._interval, burst)
 
     def _take_free(self, waiter: Waiter) -> bool:
@@ -57,8 +57,8 @@ class TokenBucket(Paced):
             return False
         visit = self._pace.visit(None, now)
         waiter.slot, waiter.granted_at, self._margin = visit.slot, now, visit.margin
-        self._started = min(self._started, now)
-        self._count(now)
+        self._usage.start(now)
+        self._usage.count(now, is_busy=False)
         return True
 
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:

@@ -17,7 +17,7 @@ from ._attempts import Attempts
 from ._call import Action, Call
 from ._download import Destination, DownloadedFile, Progress, folder
 from ._http import Answer
-from ._reads import Place
+from ._place import Place
 from .errors import TransportError, UnexpectedReply, WorksectionError
 from .models import File
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STATE = struct.Struct("<7d")
+STATE = struct.Struct("<9d")
 CHECKSUM = struct.Struct("<I")
 SIZE = STATE.size + CHECKSUM.size
 
@@ -30,7 +30,7 @@ LOCK_TIMEOUT = 10.0
 
 LOCK_POLL = 0.0005
 
-AHEAD = 0.002
+AHEAD = 0.006
 """Seconds before its slot that a call looks at the file: that takes a while, and nobody has to be late for it."""
 
 LOST = b"lost"
@@ -113,7 +113,8 @@ class FileTokenBucket(Paced):
 
 
 def _packed(now: float, pace: Pace) -> bytes:
-    state = STATE.pack(now, pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor)
+    numbers = pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor, pace.quick, pace.slow
+    state = STATE.pack(now, *numbers)
     return state + CHECKSUM.pack(zlib.crc32(state))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import anyio
 import anyio.lowlevel
@@ -63,7 +63,23 @@ class Answer:
         await self._response.aclose()
 
 
-async def _nothing() -> None: ...
+class Departure(Protocol):
+    """When a request may leave, and who wants to know that it has."""
+
+    async def comes(self) -> None:
+        """All else is ready: wait for the moment."""
+
+    async def left(self) -> None:
+        """The head has left."""
+
+
+class _AtOnce:
+    async def comes(self) -> None: ...
+
+    async def left(self) -> None: ...
+
+
+AT_ONCE = _AtOnce()
 
 
 class Http:
@@ -82,21 +98,24 @@ class Http:
 
     @contextlib.asynccontextmanager
     async def exchange(
-        self, request: Request, timeout: float, *, total: bool = True, on_sent: Callable[[], Awaitable[None]] = _nothing
+        self, request: Request, timeout: float, *, total: bool = True, departure: Departure = AT_ONCE
     ) -> AsyncIterator[Answer]:
         """Send *request*; raises `TransportError` for whatever goes wrong on the way there or back.
 
         Args:
             request: What to send.
             timeout: Seconds for all of it, or, where not *total*, for each read and write.
-            on_sent: Called when the head has left, by transports that tell.
+            departure: When it may leave. Other transports than ours may not ask: for them it leaves when they get it.
         """
-        progress = _Progress(on_sent)
+        progress = _Progress(departure)
         translated = functools.partial(_translated, request.action, progress)
         failure: WorksectionError | None = None
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
             try:
                 httpx_request = self._httpx_request(request, timeout, progress, files)
+                if self._transport is not None:
+                    await departure.comes()
+                    await departure.left()
                 response = await self._client().send(httpx_request, stream=True)
                 answer = Answer(response, translated)
                 async with contextlib.AsyncExitStack() as closing:
@@ -196,17 +215,18 @@ class _Discreet(httpx.URL):
 class _Progress:
     """How far a request got, as the transport tells it."""
 
-    def __init__(self, on_sent: Callable[[], Awaitable[None]]) -> None:
-        self._on_sent = on_sent
+    def __init__(self, departure: Departure) -> None:
+        self._departure = departure
         self._connecting = False
         self._sent = False
 
     async def __call__(self, event: str, _: object) -> None:
         self._connecting = self._connecting or event.startswith("connection.")
         if event.endswith("send_request_headers.started"):
+            await self._departure.comes()
             self._sent = True
         if event.endswith("send_request_headers.complete"):
-            await self._on_sent()
+            await self._departure.left()
 
     @property
     def may_have_arrived(self) -> bool:

@@ -14,44 +14,27 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 import anyio
-import attrs
 
 from ._pace import FIRST_MARGIN, TICK, Slot, Visit
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
+from ._sleep import sleep_until
+from ._usage import Statistics, Usage
 from .errors import TransportError, WaitTooLong
 
-MINUTE = 60.0
+LAGS = 20
+"""Requests that tell how late requests usually leave."""
 
-TRIPS = 20
-"""Requests and answers whose unevenness counts."""
+AHEAD = 0.005
+"""Seconds before its slot that a call gets its turn, so that its request can be made ready meanwhile."""
 
-ODD = 0.1
-"""Part of the trips that may take much longer than the others without being counted."""
+MOST_AHEAD = 0.2
+"""Part of the interval that this can be at most."""
 
 LATE = 0.005
 """Part of the interval by which a request may leave late without a word about it."""
-
-
-@attrs.frozen(kw_only=True)
-class Statistics:
-    """A limiter at a moment."""
-
-    waiting: dict[Lane, int]
-    """Calls that wait, by lane."""
-    next_slot: float
-    """Seconds until a newcomer could go, were there no queue."""
-    granted: int
-    """Turns given since the start."""
-    refused: int
-    """Times the service said that a call came too soon."""
-    saved: int
-    """Requests that were not needed: identical reads that were merged, or answered from memory."""
-    utilisation: float
-    """Part of the slots of the last minute (or since the first call) that were used here, 0 to 1."""
-    margin: float
-    """Part of the interval that is kept back; it grows when the service refuses and decays when it does not."""
 
 
 class Limiter(ABC):
@@ -64,18 +47,15 @@ class Limiter(ABC):
             raise ValueError(f"burst must be at least 1, not {burst!r}")
         self._interval = 1 / rate
         self._clock = clock
-        self._ahead = ahead
+        self._ahead = min(ahead, MOST_AHEAD * self._interval)
         self._lock = threading.Lock()
         self._queue = Queue()
         self._leader: Waiter | None = None
         self._held: Slot | None = None
         self._due = -math.inf
-        self._pace_seen = self._interval
-        self._grants: deque[float] = deque()
-        self._started = math.inf
-        self._lags = deque([0.0], maxlen=TRIPS)
-        self._trips: deque[float] = deque(maxlen=TRIPS)
-        self._granted = self._refused = self._saved = 0
+        self._usage = Usage(self._interval)
+        self._lags = deque([0.0], maxlen=LAGS)
+        self._trip = 0.0
         self._margin = FIRST_MARGIN
 
     def __repr__(self) -> str:
@@ -84,8 +64,8 @@ class Limiter(ABC):
     # What a bucket does. Each call is one visit to it.
 
     @abstractmethod
-    async def _advance(self, held: Slot | None) -> Visit:
-        """Use *held*, or a new slot, if it has come or is about to."""
+    async def _advance(self, held: Slot | None, trip: float) -> Visit:
+        """Use *held*, or a new slot, if it has come or is about to; a request and its answer took *trip* seconds."""
 
     @abstractmethod
     async def _give_back(self, held: Slot) -> None:
@@ -96,7 +76,7 @@ class Limiter(ABC):
         """Let nobody go for *pause* seconds."""
 
     @abstractmethod
-    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+    async def _refuse(self, retry_after: float | None, trip: float) -> None:
         """Keep away for *retry_after* seconds, or an interval, and keep more distance from then on."""
 
     def bind(self, account: str) -> None:  # noqa: B027  # only some have to know
@@ -132,7 +112,12 @@ class Limiter(ABC):
         waiter = self.enter(lane, max_wait=max_wait, action=action, on_wait=on_wait)
         if waiter.granted_at is not None:
             return waiter.granted_at
-        return await self.wait(waiter, max_wait, action)
+        try:
+            await self.until(await self.wait(waiter, max_wait, action))
+        except BaseException:
+            await self.leave(waiter)
+            raise
+        return cast(float, waiter.granted_at)
 
     def enter(
         self,
@@ -142,7 +127,7 @@ class Limiter(ABC):
         action: str = "acquire",
         on_wait: Callable[[Waiting], object] | None = None,
     ) -> Waiter:
-        """Stand in the queue; `wait` has to follow."""
+        """Stand in the queue; `wait` has to follow, or `leave`."""
         if lane not in LANES:
             raise ValueError(f"lane must be one of {', '.join(LANES)}, not {lane!r}")
         if max_wait is not None and not max_wait >= 0:
@@ -157,23 +142,23 @@ class Limiter(ABC):
             waiter.stand()
             self._queue.add(waiter)
             self._leader = self._leader or waiter
-            self._started = min(self._started, self._clock())
+            self._usage.start(self._clock())
         return waiter
 
     async def wait(self, waiter: Waiter, max_wait: float | None = None, action: str = "acquire") -> float:
-        """Wait for the turn of *waiter*."""
+        """Wait for the turn of *waiter*, and return when it is: a moment ahead (see `until`); `leave` if this fails."""
         give_up = math.inf if max_wait is None else self._clock() + max_wait
-        try:
-            while waiter.granted_at is None:
-                pause = await self._lead() if self._leader is waiter else math.inf
-                if waiter.granted_at is None and pause > 0:
-                    self._report(waiter)
-                    self._check_patience(waiter, give_up, max_wait, action)
-                    await waiter.nap(min(pause, give_up - self._clock()))
-        except BaseException:
-            await self.leave(waiter)
-            raise
+        while waiter.granted_at is None:
+            pause = await self._lead() if self._leader is waiter else math.inf
+            if waiter.granted_at is None and pause > 0:
+                self._report(waiter)
+                self._check_patience(waiter, give_up, max_wait, action)
+                await waiter.nap(min(pause, give_up - self._clock()))
         return waiter.granted_at
+
+    async def until(self, granted_at: float) -> None:
+        """Wait for what is left until *granted_at*, exactly."""
+        await sleep_until(granted_at, self._clock)
 
     async def sent(self, granted_at: float) -> None:
         """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
@@ -187,16 +172,17 @@ class Limiter(ABC):
     async def refused(self, retry_after: float | None = None) -> None:
         """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
         with self._lock:
-            self._refused += 1
-        await self._refuse(retry_after, self._unevenness())
+            self._usage.refused += 1
+        await self._refuse(retry_after, self._last_trip())
 
     def answered(self, seconds: float) -> None:
-        """A request was answered so long after it had been sent; after a refusal, the unevenness of this counts."""
-        self._trips.append(seconds)
+        """A request was answered so long after it had left; after refusals, it counts how much this differs."""
+        self._trip = seconds
 
-    def _unevenness(self) -> float:
-        trips = sorted(self._trips)
-        return trips[-1 - int(len(trips) * ODD)] - trips[0] if trips else 0.0
+    def _last_trip(self) -> float:
+        """What the bucket does not know yet; zero: nothing."""
+        trip, self._trip = self._trip, 0.0
+        return trip
 
     def promote(self, waiter: Waiter, lane: Lane) -> None:
         """Let *waiter* stand in *lane*, if that is better than the one it stands in."""
@@ -206,7 +192,7 @@ class Limiter(ABC):
     def saved_one(self) -> None:
         """Count a request that was not needed."""
         with self._lock:
-            self._saved += 1
+            self._usage.saved += 1
 
     def eta(self, lane: Lane = "normal") -> float:
         """Seconds a newcomer in *lane* would wait, as things stand."""
@@ -222,15 +208,13 @@ class Limiter(ABC):
         """How things stand."""
         with self._lock:
             now = self._clock()
-            self._forget_grants(now)
-            span = min(MINUTE, now - self._started)
             return Statistics(
                 waiting=self._queue.waiting(),
                 next_slot=self._next_slot(now),
-                granted=self._granted,
-                refused=self._refused,
-                saved=self._saved,
-                utilisation=min(1.0, len(self._grants) * self._interval / span) if span > self._interval else 0.0,
+                granted=self._usage.granted,
+                refused=self._usage.refused,
+                saved=self._usage.saved,
+                utilisation=self._usage.utilisation(now),
                 margin=self._margin,
             )
 
@@ -238,11 +222,8 @@ class Limiter(ABC):
 
     async def _lead(self) -> float:
         """Visit the bucket: seconds until it should be visited again, or 0 when somebody got a turn."""
-        visit = await self._advance(self._held)
+        visit = await self._advance(self._held, self._last_trip())
         due = self._clock() + visit.wait
-        if visit.is_used and visit.wait:
-            with anyio.CancelScope(shield=True):  # the slot is taken, whoever will use it
-                await anyio.sleep(visit.wait)
         with self._lock:
             self._margin = visit.margin
             self._held = None if visit.is_used else visit.slot
@@ -261,7 +242,7 @@ class Limiter(ABC):
         if head is None:
             return
         head.granted_at, head.slot = now, slot
-        self._count(now)
+        self._usage.count(now, is_busy=bool(self._queue))
         if head is self._leader:
             self._pass_on_lead()
         if head is not leader:
@@ -289,10 +270,8 @@ class Limiter(ABC):
             back = None
             if self._leader is waiter:
                 self._pass_on_lead()
-            if waiter.slot is not None and waiter.granted_at is not None:
-                self._granted -= 1
-                with contextlib.suppress(ValueError):  # more than a minute ago
-                    self._grants.remove(waiter.granted_at)
+            if waiter.slot is not None and waiter.granted_at is not None and self._is_young(waiter.granted_at):
+                self._usage.take_back(waiter.granted_at)
                 if self._queue:
                     self._grant(waiter.slot, waiter.granted_at)  # it is as old as it is: `sent` will notice
                 else:
@@ -300,6 +279,10 @@ class Limiter(ABC):
             if self._leader is None and self._held is not None:
                 back, self._held = self._held, None
         return back
+
+    def _is_young(self, granted_at: float) -> bool:
+        """Whether nobody can have gone since."""
+        return self._clock() - granted_at < self._interval / 2
 
     def _drop_gone_leader(self) -> None:
         if self._leader is not None and self._leader.is_gone:
@@ -311,23 +294,12 @@ class Limiter(ABC):
         while (head := self._queue.head()) is not None and head.is_gone:
             self._queue.discard(head)
 
-    def _count(self, now: float) -> None:
-        self._granted += 1
-        if self._grants and self._queue:
-            self._pace_seen += 0.2 * (now - self._grants[-1] - self._pace_seen)
-        self._grants.append(now)
-        self._forget_grants(now)
-
-    def _forget_grants(self, now: float) -> None:
-        while self._grants and self._grants[0] < now - MINUTE:
-            self._grants.popleft()
-
     def _next_slot(self, now: float) -> float:
         """Seconds until the next slot, as far as this process knows."""
         return max(0.0, self._due - now)
 
     def _forecast(self, ahead: int) -> float:
-        return self._next_slot(self._clock()) + ahead * max(self._interval, self._pace_seen)
+        return self._next_slot(self._clock()) + ahead * max(self._interval, self._usage.pace)
 
     def _check_patience(self, waiter: Waiter, give_up: float, max_wait: float | None, action: str) -> None:
         if self._clock() >= give_up:

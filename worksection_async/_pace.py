@@ -14,20 +14,29 @@ import attrs
 FIRST_MARGIN = 0.08
 """Part of the interval that is kept back at the start: the first request takes longer to arrive than the next."""
 
-LEAST_MARGIN = 0.005
+LEAST_MARGIN = 0.015
 MOST_MARGIN = 0.75
 
 DECAY = 0.75
 """What is left of the margin after a call that went well, until it is at its floor."""
 
-FLOOR_DECAY = 0.997
+FLOOR_DECAY = 0.998
 """What is left of the floor, which refusals have raised."""
 
 GROWTH = 2.0
 """What a refusal makes of the floor, at least."""
 
-SAFETY = 1.5
-"""How much more than the recent unevenness of answers is kept back after a second refusal."""
+WARY = LEAST_MARGIN * GROWTH
+"""A floor above this tells of a second refusal: the first may have been an accident, but not both."""
+
+SAFETY = 2.0
+"""How much more than the unevenness of trips is kept back by who is wary."""
+
+SURPRISE = 0.5
+"""How far a trip that took longer than any lately moves what counts as slow."""
+
+OBLIVION = 0.02
+"""How far any other trip moves what counts as slow, or as quick."""
 
 TICK = 1e-9
 """Seconds that do not count: times are sums of floats."""
@@ -75,6 +84,10 @@ class Pace:
     """Part of the interval that is kept back: arrivals are not as even as sends."""
     floor: float = LEAST_MARGIN
     """What the margin decays to."""
+    quick: float = 0.0
+    """Seconds that the quickest trips there and back take, lately."""
+    slow: float = 0.0
+    """Seconds that the slowest take."""
 
     def reserve(self, now: float) -> Slot:
         """The next slot."""
@@ -83,11 +96,12 @@ class Pace:
         self.free = slot.end
         return slot
 
-    def visit(self, held: Slot | None, now: float, ahead: float = 0.0) -> Visit:
-        """Use *held*, or a new slot, if it has come, or comes within *ahead* seconds."""
+    def visit(self, held: Slot | None, now: float, ahead: float = 0.0, trip: float = 0.0) -> Visit:
+        """Use *held*, or a new slot, if it has come, or comes within *ahead* seconds; *trip* is for `learn`."""
+        self.learn(trip)
         slot = held if held is not None and self._knows(held) else self.reserve(now)
         wait = max(0.0, self.wait(slot, now))
-        if is_used := wait <= max(ahead, TICK):
+        if is_used := wait <= ahead + TICK:
             self.use(slot, now + wait)
         return Visit(slot, wait, is_used, self.margin)
 
@@ -104,7 +118,7 @@ class Pace:
         self.last = max(self.last, slot.at)
         self.shift = max(self.shift, now - slot.at)
         self.floor = max(LEAST_MARGIN, self.floor * FLOOR_DECAY)
-        self.margin = max(self.floor, self.margin * DECAY)
+        self.margin = max(self._needed(), self.margin * DECAY)
 
     def give_back(self, slot: Slot) -> None:
         """Let somebody else have *slot*, if nobody reserved one behind it."""
@@ -118,17 +132,30 @@ class Pace:
         self.free = max(self.free, until - self.shift)
         self.barrier = max(self.barrier, until)
 
-    def refused(self, retry_after: float | None, now: float, unevenness: float = 0.0) -> None:
-        """The service said that a call came too soon: keep away for a while, and keep more distance from then on.
-
-        *unevenness* is by how many seconds the way there and back has differed lately. It counts from a second refusal
-        on: the first may have been an accident, and answers differ for other reasons, too.
-        """
-        shown = unevenness * SAFETY / self.interval if self.floor > LEAST_MARGIN else 0.0
-        self.floor = min(MOST_MARGIN, max(self.floor * GROWTH, shown))
-        self.margin = max(self.margin, self.floor, FIRST_MARGIN)
+    def refused(self, retry_after: float | None, now: float, trip: float = 0.0) -> None:
+        """The service said that a call came too soon: keep away for a while, and keep more distance from then on."""
+        self.learn(trip)
+        self.floor = min(MOST_MARGIN, self.floor * GROWTH)
+        self.margin = max(self._needed(), self.margin, FIRST_MARGIN)
         pause = self.interval if retry_after is None else min(retry_after, LONGEST_PUSH)
         self.push(now + pause, now)
+
+    def learn(self, trip: float) -> None:
+        """A request and its answer took *trip* seconds; zero says nothing."""
+        if not trip:
+            return
+        if not self.slow:
+            self.quick = self.slow = trip
+        self.quick = min(trip, self.quick + (trip - self.quick) * OBLIVION)
+        self.slow += (trip - self.slow) * (SURPRISE if trip > self.slow else OBLIVION)
+
+    def _needed(self) -> float:
+        """The least margin there may be now.
+
+        By how much trips differ counts for the wary only: answers differ for other reasons than arrivals, too.
+        """
+        unevenness = (self.slow - self.quick) * SAFETY / self.interval if self.floor > WARY else 0.0
+        return min(MOST_MARGIN, max(self.floor, unevenness))
 
     def next_free(self, now: float) -> float:
         """Seconds until a slot that nobody holds."""

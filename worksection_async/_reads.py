@@ -13,10 +13,9 @@ from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
-import attrs
 
 from ._limiter import Limiter
-from ._queue import LANES, Lane, Waiter, Waiting
+from ._place import Place
 from ._spawn import once_more, spawn
 from .errors import WaitTooLong
 
@@ -24,47 +23,6 @@ T = TypeVar("T")
 
 MOST_KEPT = 256
 """Answers in memory at most."""
-
-
-@attrs.define(kw_only=True)
-class Place:
-    """Where a call stands in the queue, on behalf of all who wait for it."""
-
-    limiter: Limiter
-    action: str
-    lane: Lane
-    max_wait: float | None
-    on_wait: Callable[[Waiting], object] | None
-    waiter: Waiter | None = None
-
-    def enter(self) -> None:
-        """Join the queue, now: the order is that of the calls."""
-        self.waiter = self.limiter.enter(self.lane, max_wait=self.max_wait, action=self.action, on_wait=self.on_wait)
-
-    async def turn(self) -> float:
-        """Wait for a turn, joining the queue first where that has not been done; when it was."""
-        if self.waiter is None:
-            self.enter()
-        try:
-            return await self.limiter.wait(cast(Waiter, self.waiter), self.max_wait, self.action)
-        finally:
-            self.waiter = None
-
-    async def leave(self) -> None:
-        """Do not stand in the queue any more."""
-        if self.waiter is not None:
-            await self.limiter.leave(self.waiter)
-            self.waiter = None
-
-    def hurry(self, lane: Lane) -> None:
-        """A caller in a better lane wants the same."""
-        if LANES.index(lane) < LANES.index(self.lane):
-            self.lane = lane
-            if self.waiter is not None:
-                self.limiter.promote(self.waiter, lane)
-
-    def eta(self) -> float:
-        return self.limiter.eta_of(self.waiter) if self.waiter is not None else 0.0
 
 
 Fetch = Callable[[Place], Coroutine[Any, Any, T]]

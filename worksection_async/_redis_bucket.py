@@ -21,7 +21,10 @@ from ._pace import (
     LEAST_MARGIN,
     LONGEST_PUSH,
     MOST_MARGIN,
+    OBLIVION,
     SAFETY,
+    SURPRISE,
+    WARY,
     Slot,
     Visit,
 )
@@ -29,11 +32,24 @@ from ._redis_client import Client, connect
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
-AHEAD = 0.005
+AHEAD = 0.008
 """Seconds before its slot that a call asks the server: nobody has to be late for the round trip."""
 
 REST = 5.0
 """Seconds after an outage until the server is asked again."""
+
+CONSTANTS = (
+    FIRST_MARGIN,
+    LEAST_MARGIN,
+    MOST_MARGIN,
+    DECAY,
+    FLOOR_DECAY,
+    GROWTH,
+    WARY,
+    SAFETY,
+    SURPRISE,
+    OBLIVION,
+)
 
 KEPT = 3600
 """Seconds after the last call for which the server remembers a bucket."""
@@ -41,17 +57,20 @@ KEPT = 3600
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local op, interval = ARGV[1], tonumber(ARGV[2])
-local first, least, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local decay, floor_decay = tonumber(ARGV[6]), tonumber(ARGV[7])
-local growth, ahead = tonumber(ARGV[8]), tonumber(ARGV[9])
+local op, at, till, trip = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local interval, ahead, kept = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local first, least, most = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local decay, floor_decay, growth = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local wary, safety, surprise, oblivion = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 
 local never = -math.huge
-local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor', 'now')
+local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor', 'quick', 'slow',
+                         'now')
 local free, last = tonumber(state[1]) or never, tonumber(state[2]) or never
 local shift, barrier = tonumber(state[3]) or 0, tonumber(state[4]) or never
 local margin, floor = tonumber(state[5]) or first, tonumber(state[6]) or least
-if (tonumber(state[7]) or never) > now + 1 then -- the server's clock was set back
+local quick, slow = tonumber(state[7]) or 0, tonumber(state[8]) or 0
+if (tonumber(state[9]) or never) > now + 1 then -- the server's clock was set back
   free, last, shift, barrier = now + interval, now, 0, never
 end
 
@@ -62,7 +81,18 @@ local function push(pause)
   barrier = math.max(barrier, now + pause)
 end
 
-local at, till, wait, used = tonumber(ARGV[10]), tonumber(ARGV[11]), 0, 0
+local function needed()
+  if floor <= wary then return math.min(most, floor) end
+  return math.min(most, math.max(floor, (slow - quick) * safety / interval))
+end
+
+if trip > 0 then
+  if slow == 0 then quick, slow = trip, trip end
+  quick = math.min(trip, quick + (trip - quick) * oblivion)
+  slow = slow + (trip - slow) * (trip > slow and surprise or oblivion)
+end
+
+local wait, used = 0, 0
 if op == 'advance' then
   if not at or at <= last or till > free then
     at = math.max(free, now - shift)
@@ -70,21 +100,20 @@ if op == 'advance' then
     free = till
   end
   wait = math.max(0, math.max(barrier, at + shift) - now)
-  if wait <= ahead then
+  if wait <= ahead + 1e-9 then
     used = 1
     last = math.max(last, at)
     shift = math.max(shift, now + wait - at)
     floor = math.max(least, floor * floor_decay)
-    margin = math.max(floor, margin * decay)
+    margin = math.max(needed(), margin * decay)
   end
 elseif op == 'give_back' then
   if free == till then free = at end
 elseif op == 'push' then
   push(at)
 elseif op == 'refuse' then
-  local shown = floor > least and till / interval or 0
-  floor = math.min(most, math.max(floor * growth, shown))
-  margin = math.max(margin, floor, first)
+  floor = math.min(most, floor * growth)
+  margin = math.max(needed(), margin, first)
   push(at or interval)
 end
 
@@ -93,8 +122,9 @@ local function text(number)
   return string.format('%.17g', number)
 end
 redis.call('HSET', KEYS[1], 'free', text(free), 'last', text(last), 'shift', text(shift),
-           'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor), 'now', text(now))
-redis.call('EXPIRE', KEYS[1], ARGV[12])
+           'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor), 'quick', text(quick),
+           'slow', text(slow), 'now', text(now))
+redis.call('EXPIRE', KEYS[1], kept)
 return {text(at or 0), text(till or 0), text(wait), text(used), text(margin)}
 """
 """`Pace` as the server has to know it, with the server's clock: one key, one round trip."""
@@ -140,24 +170,25 @@ class RedisTokenBucket(Limiter):
         """The first account whose session uses this limiter names the bucket, if nobody else has."""
         self._key = self._key or f"worksection-async:{account}"
 
-    async def _advance(self, held: Slot | None) -> Visit:
+    async def _advance(self, held: Slot | None, trip: float) -> Visit:
         if self._substitute is None:
-            return await self._advance_there(held)
+            return await self._advance_there(held, trip)
         if self._clock() >= self._out_until:
             try:
-                return await self._advance_there(held)
+                return await self._advance_there(held, trip)
             except TransportError:
                 pass
         if not self._is_here:
             self._is_here, held = True, None
             await self._substitute._push(self._interval)  # somebody may have gone just now
-        return await self._substitute._advance(held)
+        return await self._substitute._advance(held, trip)
 
-    async def _advance_there(self, held: Slot | None) -> Visit:
+    async def _advance_there(self, held: Slot | None, trip: float) -> Visit:
         if self._is_here:
             await self._run("push", self._interval, "")  # this process may have gone just now
             self._is_here, held = False, None
-        at, till, wait, used, margin = await self._run("advance", *((held.at, held.end) if held else ("", "")))
+        begin, end = (held.at, held.end) if held else ("", "")
+        at, till, wait, used, margin = await self._run("advance", begin, end, trip)
         return Visit(Slot(at, till), wait, bool(used), margin)
 
     async def _give_back(self, held: Slot) -> None:
@@ -172,20 +203,24 @@ class RedisTokenBucket(Limiter):
         else:
             await self._told("push", pause, "")
 
-    async def _refuse(self, retry_after: float | None, unevenness: float) -> None:
+    async def _refuse(self, retry_after: float | None, trip: float) -> None:
         if self._is_here and self._substitute is not None:
-            await self._substitute._refuse(retry_after, unevenness)
+            await self._substitute._refuse(retry_after, trip)
         else:
             pause = "" if retry_after is None else min(retry_after, LONGEST_PUSH)
-            await self._told("refuse", pause, unevenness * SAFETY)
+            await self._told("refuse", pause, "", trip)
 
-    async def _told(self, op: str, at: float | str, till: float | str) -> None:
+    def _arguments(self, op: str, at: float | str, till: float | str, trip: float = 0.0) -> list[str]:
+        return [op, *map(_exact, [at, till, trip, self._interval, self._ahead, KEPT, *CONSTANTS])]
+
+    async def _told(self, op: str, at: float | str, till: float | str, trip: float = 0.0) -> None:
         with contextlib.suppress(TransportError):  # the next visit will say so
-            await self._run(op, at, till)
+            await self._run(op, at, till, trip)
 
-    async def _run(self, op: str, at: float | str, till: float | str) -> tuple[float, ...]:
-        arguments = self._arguments(op, at, till)
-        visit = functools.partial(self._script, keys=[self._key or "worksection-async"], args=arguments)
+    async def _run(self, op: str, at: float | str, till: float | str, trip: float = 0.0) -> tuple[float, ...]:
+        visit = functools.partial(
+            self._script, keys=[self._key or "worksection-async"], args=self._arguments(op, at, till, trip)
+        )
         try:
             answer: Any = await anyio.to_thread.run_sync(visit)
         except (redis.RedisError, OSError) as exc:
@@ -194,10 +229,6 @@ class RedisTokenBucket(Limiter):
             return tuple(float(number or "-inf") for number in answer)
         self._out_until = self._clock() + REST
         raise TransportError("limiter", what, sent=False)
-
-    def _arguments(self, op: str, at: float | str, till: float | str) -> list[str]:
-        constants = [FIRST_MARGIN, LEAST_MARGIN, MOST_MARGIN, DECAY, FLOOR_DECAY, GROWTH, AHEAD]
-        return [op, *map(_exact, [self._interval, *constants, at, till, KEPT])]
 
 
 def _exact(number: float | str) -> str:

@@ -27,8 +27,8 @@ from ._limiter import Limiter
 from ._link import Link
 from ._oauth_auth import OAuth2
 from ._options import SAME, Options, Same, checked
+from ._place import Place
 from ._queue import Lane, Waiting
-from ._reads import Place
 from ._request import Request, as_query
 from ._retry import is_settled, retry_delay
 from ._spool import repeatable
@@ -243,12 +243,11 @@ class Session(Watches, Downloads):
         for attempt in (attempts := attempts or Attempts()):
             started, request = math.inf, None
             try:
-                granted_at = await place.turn()
+                await place.turn()
                 request = attempts.dress(self._auth.sign(call, time.time()))
                 started = anyio.current_time()
-                on_sent = functools.partial(self.limiter.sent, granted_at)
-                async with self._link.http.exchange(request, time_left, total=total, on_sent=on_sent) as answer:
-                    self.limiter.answered(anyio.current_time() - started)
+                async with self._link.http.exchange(request, time_left, total=total, departure=place) as answer:
+                    place.answered()
                     return await receive(answer)
             except WorksectionError as error:
                 if not is_signed_anew and isinstance(error, AuthError) and request is not None:
@@ -265,6 +264,8 @@ class Session(Watches, Downloads):
                     raise
                 time_left -= pause
                 in_doubt = in_doubt or (error.sent and not isinstance(error, RateLimited))
+            finally:
+                await place.leave()
             await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
