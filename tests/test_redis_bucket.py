@@ -115,7 +115,7 @@ class Twins(RuleBasedStateMachine):
         names = ["free", "last", "shift", "barrier", "margin", "floor", "quick", "slow"]
         theirs = [float(number or "-inf") for number in self.client.hmget("twin", names)]
         assert theirs == pytest.approx([getattr(self.pace, name) for name in names], abs=1e-6, rel=0)
-        return [float(number or "-inf") for number in answer]
+        return [float(number or "-inf") for number in answer[1:]]
 
     @rule(share=st.floats(0, 3))
     def time_passes(self, share: float) -> None:
@@ -270,7 +270,7 @@ async def test_a_clock_set_back_holds_nobody_up(client: redis.Redis) -> None:
     ahead = {name: float(state[name]) + 3600 for name in (b"free", b"last", b"now")}
     client.hset("worksection-async", mapping=dict(ahead))  # type: ignore[arg-type]
     visit = await limiter._advance(Slot(held.at + 3600, held.end + 3600), 0.0)
-    assert visit.wait == pytest.approx(0.1, abs=0.01)
+    assert 0 < visit.wait <= 0.1 + 1e-6
     await anyio.sleep(0.11)
     assert (await limiter._advance(visit.slot, 0.0)).is_used
 

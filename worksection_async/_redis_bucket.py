@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import time
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import redis
 
 from ._bucket import TokenBucket
 from ._limiter import Limiter
+from ._offset import Offset
 from ._pace import (
     DECAY,
     FIRST_MARGIN,
@@ -125,7 +125,7 @@ redis.call('HSET', KEYS[1], 'free', text(free), 'last', text(last), 'shift', tex
            'barrier', text(barrier), 'margin', text(margin), 'floor', text(floor), 'quick', text(quick),
            'slow', text(slow), 'now', text(now))
 redis.call('EXPIRE', KEYS[1], kept)
-return {text(at or 0), text(till or 0), text(wait), text(used), text(margin)}
+return {text(now), text(at or 0), text(till or 0), text(wait), text(used), text(margin)}
 """
 """`Pace` as the server has to know it, with the server's clock: one key, one round trip."""
 
@@ -163,6 +163,7 @@ class RedisTokenBucket(Limiter):
         self._script = connect(url_or_client).register_script(SCRIPT)
         self._key = key
         self._substitute = TokenBucket(rate / peers) if on_outage == "local" else None
+        self._offset = Offset()
         self._out_until = -math.inf
         self._is_here = False
 
@@ -185,11 +186,11 @@ class RedisTokenBucket(Limiter):
 
     async def _advance_there(self, held: Slot | None, trip: float) -> Visit:
         if self._is_here:
-            await self._run("push", self._interval, "")  # this process may have gone just now
+            await self._run("push", self._clock() + self._interval, "")  # this process may have gone just now
             self._is_here, held = False, None
         begin, end = (held.at, held.end) if held else ("", "")
-        at, till, wait, used, margin = await self._run("advance", begin, end, trip)
-        return Visit(Slot(at, till), wait, bool(used), margin)
+        now, at, till, wait, used, margin = await self._run("advance", begin, end, trip)
+        return Visit(Slot(at, till), self._offset.ours(now + wait) - self._clock(), bool(used), margin)
 
     async def _give_back(self, held: Slot) -> None:
         if self._is_here and self._substitute is not None:
@@ -201,7 +202,7 @@ class RedisTokenBucket(Limiter):
         if self._is_here and self._substitute is not None:
             await self._substitute._push(pause)
         else:
-            await self._told("push", pause, "")
+            await self._told("push", self._clock() + pause, "")
 
     async def _refuse(self, retry_after: float | None, trip: float) -> None:
         if self._is_here and self._substitute is not None:
@@ -218,17 +219,23 @@ class RedisTokenBucket(Limiter):
             await self._run(op, at, till, trip)
 
     async def _run(self, op: str, at: float | str, till: float | str, trip: float = 0.0) -> tuple[float, ...]:
-        visit = functools.partial(
-            self._script, keys=[self._key or "worksection-async"], args=self._arguments(op, at, till, trip)
-        )
         try:
-            answer: Any = await anyio.to_thread.run_sync(visit)
+            return await anyio.to_thread.run_sync(self._ask, op, at, till, trip)
         except (redis.RedisError, OSError) as exc:
             what = f"the shared bucket cannot be reached ({type(exc).__name__})"
-        else:
-            return tuple(float(number or "-inf") for number in answer)
         self._out_until = self._clock() + REST
         raise TransportError("limiter", what, sent=False)
+
+    def _ask(self, op: str, at: float | str, till: float | str, trip: float) -> tuple[float, ...]:
+        """In a worker thread: getting there and back to the event loop takes a time that must not count."""
+        asked_at = self._clock()
+        if op == "push":
+            at = float(at) - asked_at
+        arguments = self._arguments(op, at, till, trip)
+        answer: Any = self._script(keys=[self._key or "worksection-async"], args=arguments)
+        numbers = tuple(float(number or "-inf") for number in answer)
+        self._offset.learn(asked_at, numbers[0], self._clock())
+        return numbers
 
 
 def _exact(number: float | str) -> str:
