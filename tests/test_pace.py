@@ -93,19 +93,44 @@ def test_with_steady_demand_no_slot_is_lost(holders: int, turns: int) -> None:
 
 
 def test_a_late_start_moves_all_who_hold_a_slot_and_keeps_their_order() -> None:
-    pace = Pace(1.0, margin=0.0)
+    pace = Pace(1.0, margin=LEAST_MARGIN)
     first, second, third = (pace.reserve(0.0) for _ in range(3))
     pace.use(first, 0.4)
-    assert [pace.wait(slot, 0.4) for slot in (second, third)] == [pytest.approx(1.0), pytest.approx(2.0)]
+    waits = [pace.wait(slot, 0.4) / (1 + LEAST_MARGIN) for slot in (second, third)]
+    assert waits == [pytest.approx(1.0), pytest.approx(2.0)]
 
 
 def test_a_request_that_leaves_late_moves_the_others() -> None:
     """The interval counts from when the request was sent, not from when its turn came."""
-    pace = Pace(1.0, margin=0.0)
+    pace = Pace(1.0, margin=LEAST_MARGIN)
     first, second = pace.reserve(0.0), pace.reserve(0.0)
     pace.use(first, 0.0)
     pace.push(0.3 + 1.0, now=0.3)
-    assert pace.wait(second, 0.3) == pytest.approx(1.0)
+    assert pace.wait(second, 0.3) == pytest.approx(1.0 + LEAST_MARGIN)
+
+
+def test_slots_that_were_reserved_before_a_refusal_keep_the_new_distance() -> None:
+    """Else three of four processes would go on at the old one, and be refused, too."""
+    pace, now = Pace(1.0), 0.0
+    slots = [pace.reserve(now) for _ in range(4)]
+    pace.visit(slots[0], now)
+    for trip in (0.1, 0.5):
+        pace.refused(None, now, trip)
+    margin, went = pace.margin, []
+    assert margin > 0.5
+    for slot in slots[1:]:
+        now += pace.wait(slot, now)
+        assert pace.visit(slot, now).is_used
+        went.append(now)
+    assert min(later - earlier for earlier, later in itertools.pairwise(went)) > 1.5
+
+
+def test_a_slot_that_was_used_in_vain_is_there_for_the_next() -> None:
+    pace = Pace(1.0)
+    slot = pace.visit(None, 0.0).slot
+    pace.give_back(slot)
+    assert pace.next_free(0.0) == 0
+    assert pace.visit(None, 0.0).is_used
 
 
 def test_a_refusal_holds_everybody_back_but_not_for_ever() -> None:

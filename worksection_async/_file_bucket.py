@@ -30,7 +30,7 @@ LOCK_TIMEOUT = 10.0
 
 LOCK_POLL = 0.0005
 
-AHEAD = 0.006
+AHEAD = 0.009
 """Seconds before its slot that a call looks at the file: that takes a while, and nobody has to be late for it."""
 
 LOST = b"lost"

@@ -27,7 +27,7 @@ from .errors import TransportError, WaitTooLong
 LAGS = 20
 """Requests that tell how late requests usually leave."""
 
-AHEAD = 0.005
+AHEAD = 0.008
 """Seconds before its slot that a call gets its turn, so that its request can be made ready meanwhile."""
 
 MOST_AHEAD = 0.2

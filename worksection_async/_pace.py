@@ -14,7 +14,7 @@ import attrs
 FIRST_MARGIN = 0.08
 """Part of the interval that is kept back at the start: the first request takes longer to arrive than the next."""
 
-LEAST_MARGIN = 0.015
+LEAST_MARGIN = 0.01
 MOST_MARGIN = 0.75
 
 DECAY = 0.75
@@ -32,11 +32,8 @@ WARY = LEAST_MARGIN * GROWTH
 SAFETY = 2.0
 """How much more than the unevenness of trips is kept back by who is wary."""
 
-SURPRISE = 0.5
-"""How far a trip that took longer than any lately moves what counts as slow."""
-
 OBLIVION = 0.02
-"""How far any other trip moves what counts as slow, or as quick."""
+"""How far a trip moves what counts as slow and as quick, unless it is slower or quicker than that."""
 
 TICK = 1e-9
 """Seconds that do not count: times are sums of floats."""
@@ -124,6 +121,7 @@ class Pace:
         """Let somebody else have *slot*, if nobody reserved one behind it."""
         if self.free == slot.end:
             self.free = slot.at
+            self.last = min(self.last, slot.at - (slot.end - slot.at))
 
     def push(self, until: float, now: float) -> None:
         """Let nobody go before *until*; the order stays as it is."""
@@ -147,7 +145,7 @@ class Pace:
         if not self.slow:
             self.quick = self.slow = trip
         self.quick = min(trip, self.quick + (trip - self.quick) * OBLIVION)
-        self.slow += (trip - self.slow) * (SURPRISE if trip > self.slow else OBLIVION)
+        self.slow = max(trip, self.slow + (trip - self.slow) * OBLIVION)
 
     def _needed(self) -> float:
         """The least margin there may be now.
@@ -162,5 +160,6 @@ class Pace:
         return max(0.0, self._comes(self.free) - now)
 
     def _comes(self, at: float) -> float:
-        """Real time of a slot."""
-        return max(self.barrier, at + self.shift - (self.burst - 1) * self.interval * (1 + self.margin))
+        """Real time of a slot. One that was reserved before the margin grew keeps the distance of today."""
+        distance = self.interval * (1 + self.margin)
+        return max(self.barrier, max(at, self.last + distance) + self.shift - (self.burst - 1) * distance)

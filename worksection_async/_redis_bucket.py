@@ -23,7 +23,6 @@ from ._pace import (
     MOST_MARGIN,
     OBLIVION,
     SAFETY,
-    SURPRISE,
     WARY,
     Slot,
     Visit,
@@ -32,7 +31,7 @@ from ._redis_client import Client, connect
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
-AHEAD = 0.008
+AHEAD = 0.010
 """Seconds before its slot that a call asks the server: nobody has to be late for the round trip."""
 
 REST = 5.0
@@ -47,7 +46,6 @@ CONSTANTS = (
     GROWTH,
     WARY,
     SAFETY,
-    SURPRISE,
     OBLIVION,
 )
 
@@ -61,7 +59,7 @@ local op, at, till, trip = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumb
 local interval, ahead, kept = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local first, least, most = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local decay, floor_decay, growth = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
-local wary, safety, surprise, oblivion = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local wary, safety, oblivion = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 
 local never = -math.huge
 local state = redis.call('HMGET', KEYS[1], 'free', 'last', 'shift', 'barrier', 'margin', 'floor', 'quick', 'slow',
@@ -89,7 +87,7 @@ end
 if trip > 0 then
   if slow == 0 then quick, slow = trip, trip end
   quick = math.min(trip, quick + (trip - quick) * oblivion)
-  slow = slow + (trip - slow) * (trip > slow and surprise or oblivion)
+  slow = math.max(trip, slow + (trip - slow) * oblivion)
 end
 
 local wait, used = 0, 0
@@ -99,7 +97,7 @@ if op == 'advance' then
     till = at + interval * (1 + margin)
     free = till
   end
-  wait = math.max(0, math.max(barrier, at + shift) - now)
+  wait = math.max(0, math.max(barrier, math.max(at, last + interval * (1 + margin)) + shift) - now)
   if wait <= ahead + 1e-9 then
     used = 1
     last = math.max(last, at)
@@ -108,7 +106,7 @@ if op == 'advance' then
     margin = math.max(needed(), margin * decay)
   end
 elseif op == 'give_back' then
-  if free == till then free = at end
+  if free == till then free, last = at, math.min(last, at - (till - at)) end
 elseif op == 'push' then
   push(at)
 elseif op == 'refuse' then

@@ -1,8 +1,8 @@
 """The promise about the budget, in real time, with a server that refuses whatever comes too soon.
 
 All callers at once want more than there is. Steadily, and with half of them giving up, nothing is refused and 97 % of
-the possible slots are used; with up to 30 ms of chance in every delivery, 1 % is refused at most (and one more, for so
-few calls), and every call succeeds. The best of three tries counts: a busy machine may spoil one.
+the possible slots are used; with up to 30 ms of chance in every delivery, 1 % is refused at most, and every call
+succeeds. The best of three tries counts: a busy machine may spoil one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Try:
         if self.failures or self.done != CALLS:
             return False
         if how == "with delays":
-            return self.refused <= 1 + self.came / 100
+            return self.refused <= self.came / 100
         return self.refused == 0 and self.utilisation >= 0.97
 
 
