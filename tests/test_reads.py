@@ -21,7 +21,7 @@ from worksection_async.testing.faults import server_error
 
 pytestmark = pytest.mark.anyio
 
-INTERVAL = 0.1
+INTERVAL = 0.2
 REFUSAL = b'{"status":"error","message":"Task is already closed"}'
 
 

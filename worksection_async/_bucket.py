@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ._limiter import AHEAD, Limiter
-from ._pace import TICK, Pace, Slot, Visit
-from ._queue import Waiter
+from ._pace import Pace, Slot, Visit
 from ._service import REQUESTS_PER_SECOND
 
 T = TypeVar("T")
@@ -22,6 +21,9 @@ class Paced(Limiter):
     @abstractmethod
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         """What *change* makes of the pace at a moment, while nobody else can; it takes microseconds."""
+
+    def _take_free(self) -> Visit | None:
+        return self._with_pace(Pace.take)
 
     async def _advance(self, held: Slot | None, trip: float) -> Visit:
         return self._with_pace(lambda pace, now: pace.visit(held, now, self._ahead, trip))
@@ -51,15 +53,8 @@ class TokenBucket(Paced):
         super().__init__(rate, burst, clock, AHEAD)
         self._pace = Pace(self._interval, burst)
 
-    def _take_free(self, waiter: Waiter) -> bool:
-        now = self._clock()
-        if self._pace.next_free(now) > TICK:
-            return False
-        visit = self._pace.visit(None, now)
-        waiter.slot, waiter.granted_at, self._margin = visit.slot, now, visit.margin
-        self._usage.start(now)
-        self._usage.count(now, is_busy=False)
-        return True
+    def _take_free(self) -> Visit | None:
+        return self._pace.take(self._clock())
 
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         with self._lock:

@@ -66,6 +66,7 @@ class FileTokenBucket(Paced):
         except ImportError as exc:
             raise ImportError("FileTokenBucket needs filelock: pip install worksection-async[file]") from exc
         self._path = Path(path).absolute()
+        self._name = str(self._path)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
@@ -95,10 +96,10 @@ class FileTokenBucket(Paced):
     def _open(self) -> FileIO:
         """Unbuffered: a process that is killed leaves the old state or the new one."""
         try:
-            return self._path.open("r+b", buffering=0)
+            return open(self._name, "r+b", buffering=0)  # noqa: PTH123  # pathlib takes as long as the system
         except FileNotFoundError:
             self._path.write_bytes(LOST)
-            return self._path.open("r+b", buffering=0)
+            return open(self._name, "r+b", buffering=0)  # noqa: PTH123
 
     def _pace(self, content: bytes, now: float) -> Pace:
         try:

@@ -48,7 +48,7 @@ class Limiter(ABC):
         self._interval = 1 / rate
         self._clock = clock
         self._ahead = min(ahead, MOST_AHEAD * self._interval)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._queue = Queue()
         self._leader: Waiter | None = None
         self._held: Slot | None = None
@@ -82,9 +82,9 @@ class Limiter(ABC):
     def bind(self, account: str) -> None:  # noqa: B027  # only some have to know
         """A session of *account* uses this limiter."""
 
-    def _take_free(self, waiter: Waiter) -> bool:  # noqa: ARG002
-        """Give *waiter* a turn at once, if that can be done without waiting for anything; under the lock."""
-        return False
+    def _take_free(self) -> Visit | None:
+        """Use a slot that is free now, if that can be done without waiting for anything; under the lock."""
+        return None
 
     # What callers do
 
@@ -134,7 +134,9 @@ class Limiter(ABC):
             raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
         waiter = Waiter(lane, on_wait)
         with self._lock:
-            if not self._queue and self._take_free(waiter):
+            if not self._queue and (visit := self._take_free()) is not None:
+                waiter.slot, waiter.granted_at, self._margin = visit.slot, self._clock(), visit.margin
+                self._usage.count(waiter.granted_at, is_busy=False)
                 return waiter
             self._drop_gone_leader()
             if max_wait is not None and (eta := self._forecast(self._queue.ahead_of(lane))) > max_wait:

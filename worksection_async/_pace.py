@@ -93,6 +93,14 @@ class Pace:
         self.free = slot.end
         return slot
 
+    def take(self, now: float) -> Visit | None:
+        """Use the next slot if it is free now."""
+        if self._comes(self.free) > now + TICK:
+            return None
+        slot = self.reserve(now)
+        self.use(slot, now)
+        return Visit(slot, 0.0, True, self.margin)
+
     def visit(self, held: Slot | None, now: float, ahead: float = 0.0, trip: float = 0.0) -> Visit:
         """Use *held*, or a new slot, if it has come, or comes within *ahead* seconds; *trip* is for `learn`."""
         self.learn(trip)

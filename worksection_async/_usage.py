@@ -56,6 +56,8 @@ class Usage:
 
     def count(self, at: float, *, is_busy: bool) -> None:
         """A turn was given, and others still wait if it *is_busy*."""
+        if not self.granted:
+            self.start(at)
         self.granted += 1
         if self._grants and is_busy:
             self.pace += NEWEST * (at - self._grants[-1] - self.pace)
