@@ -271,7 +271,7 @@ async def test_a_bucket_that_fails_after_a_write_has_left_does_not_fail_the_writ
             raise TransportError("limiter", f"unreachable for {pause:g} s", sent=False)
 
     limiter, server = Failing(1e6), serve(answer)
-    limiter._lags.append(-1.0)
+    limiter._lateness.pause(-1.0)
     async with session(server, limiter=limiter, retries=3) as ws:
         await ws.complete_task(1)
     assert len(server.received) == 1

@@ -6,8 +6,10 @@
 # _endpoints/      a coroutine per action (generated)       models/  what they return (generated)
 # _actions.py      the table of actions (generated)         _spec/   the TOML all that is made from
 # _call.py         parameters checked and written           _wire.py both directions of every format
-# _limiter.py      waiting for a turn                       _files.py, _download.py  files, out and in
+# _place.py        waiting for a turn, and to leave         _limiter.py, _pace.py  the queue, and when calls may go
+# _bucket.py       the budget of a process                  _file_bucket.py, redis.py  of a machine, of several
 # _auth.py         signing                                  _request.py  one request as a value
+# _files.py        files to send                            _download.py  files that come
 # _oauth_auth.py   signing for a user who logged in         _oauth.py, _token.py, _stores.py  what that takes
 # _http.py         sending: the only module that imports httpx
 # _envelope.py     opening the reply                        _reply.py, _structure.py  to models

@@ -12,29 +12,23 @@ import contextlib
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from typing import cast
 
 import anyio
 
+from ._lateness import Lateness
 from ._pace import FIRST_MARGIN, TICK, Slot, Visit
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
 from ._sleep import sleep_until
 from ._usage import Statistics, Usage
 from .errors import TransportError, WaitTooLong
 
-LAGS = 20
-"""Requests that tell how late requests usually leave."""
-
 AHEAD = 0.008
 """Seconds before its slot that a call gets its turn, so that its request can be made ready meanwhile."""
 
 MOST_AHEAD = 0.2
 """Part of the interval that this can be at most."""
-
-LATE = 0.005
-"""Part of the interval by which a request may leave late without a word about it."""
 
 
 class Limiter(ABC):
@@ -54,7 +48,7 @@ class Limiter(ABC):
         self._held: Slot | None = None
         self._due = -math.inf
         self._usage = Usage(self._interval)
-        self._lags = deque([0.0], maxlen=LAGS)
+        self._lateness = Lateness(self._interval)
         self._trip = 0.0
         self._margin = FIRST_MARGIN
 
@@ -164,12 +158,9 @@ class Limiter(ABC):
 
     async def sent(self, granted_at: float) -> None:
         """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
-        lag = self._clock() - granted_at
-        self._lags.append(lag)
-        usual = min(self._lags)  # what all have in common moves all of them; the first may have nothing in common
-        if lag - usual > LATE * self._interval:
+        if pause := self._lateness.pause(self._clock() - granted_at):
             with contextlib.suppress(TransportError):  # the request is on its way; the next visit will say so
-                await self._push(self._interval - usual)
+                await self._push(pause)
 
     async def refused(self, retry_after: float | None = None) -> None:
         """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""

@@ -2,7 +2,8 @@
 
 All callers at once want more than there is. Steadily, and with half of them giving up, nothing is refused and 97 % of
 the possible slots are used; with up to 30 ms of chance in every delivery, 1 % is refused at most, and every call
-succeeds. The best of three tries counts: a busy machine may spoil one.
+succeeds. The best of three tries counts: a busy machine may spoil one. How late plain sleeps were meanwhile is told
+along, for nobody can be more punctual than the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +28,7 @@ RATE = 20.0
 CALLS = 200
 DELAY = 0.03
 TRIES = 3
+MILLISECOND = 0.001
 FOLDER = Path(__file__).parent
 
 SCENARIOS = {
@@ -46,13 +50,20 @@ class Try:
     done: int
     given_up: int
     failures: list[str]
+    lateness: list[float]
+    """Seconds by which plain sleeps were too long meanwhile."""
 
     def __str__(self) -> str:
         failed = f", failures: {self.failures[:2]}" if self.failures else ""
         return (
             f"{self.came} came, {self.refused} refused, {self.utilisation:.1%} of the slots used, "
-            f"{self.done} done, {self.given_up} given up{failed}"
+            f"{self.done} done, {self.given_up} given up{failed}; {self.hiccups:.1%} of plain sleeps were late"
         )
+
+    @property
+    def hiccups(self) -> float:
+        """Part of the plain sleeps that were more than a millisecond too long."""
+        return sum(seconds > MILLISECOND for seconds in self.lateness) / len(self.lateness)
 
     def keeps(self, how: str) -> bool:
         if self.failures or self.done != CALLS:
@@ -89,20 +100,42 @@ def tried(who: str, how: str, limiter: str) -> Try:
         workers = [started(FOLDER / "worker.py", task) for _ in range(processes)]
         for worker in workers:
             assert line(worker) == "ready"
-        for worker in workers:
-            print(file=worker.stdin, flush=True)
-        outcomes = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+        with plain_sleeps() as lateness:
+            for worker in workers:
+                print(file=worker.stdin, flush=True)
+            outcomes = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
         with urllib.request.urlopen(f"{url}/report") as answer:
             report = json.load(answer)
-    return summed(outcomes, report)
+    return summed(outcomes, report, lateness)
 
 
-def summed(outcomes: list[dict[str, Any]], report: dict[str, Any]) -> Try:
+@contextlib.contextmanager
+def plain_sleeps() -> Iterator[list[float]]:
+    """How much too long they are, in a thread beside whatever goes on."""
+    lateness: list[float] = []
+    over = threading.Event()
+
+    def sleep() -> None:
+        while not over.is_set():
+            start = time.perf_counter()
+            time.sleep(5 * MILLISECOND)
+            lateness.append(time.perf_counter() - start - 5 * MILLISECOND)
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    try:
+        yield lateness
+    finally:
+        over.set()
+        sleeper.join()
+
+
+def summed(outcomes: list[dict[str, Any]], report: dict[str, Any], lateness: list[float]) -> Try:
     arrivals, refused = report["arrivals"], report["refused"]
     possible = (arrivals[-1] - arrivals[0]) * RATE + 1
     done, given_up = (sum(outcome[what] for outcome in outcomes) for what in ("done", "given_up"))
     failures = [failure for outcome in outcomes for failure in outcome["failures"]]
-    return Try(len(arrivals), refused, (len(arrivals) - refused) / possible, done, given_up, failures)
+    return Try(len(arrivals), refused, (len(arrivals) - refused) / possible, done, given_up, failures, lateness)
 
 
 @contextlib.contextmanager
