@@ -21,7 +21,7 @@ def exchange(offset: Offset, asked_at: float, there: float, back: float, ahead: 
 def test_the_quickest_ways_tell_what_the_others_leave_open(ways: list[tuple[float, float]], ahead: float) -> None:
     offset = Offset()
     for number, (there, back) in enumerate(ways):
-        exchange(offset, 10.0 * number, there, back, ahead)
+        exchange(offset, 2.0 * number, there, back, ahead)
     best = (min(there for there, _ in ways) + min(back for _, back in ways)) / 2
     assert offset.ours(1000.0 + ahead) == pytest.approx(1000.0, abs=best + 1e-8)
 
@@ -49,3 +49,11 @@ def test_clocks_that_drift_apart_are_followed() -> None:
     for second in range(10_000):
         exchange(offset, second, 0.001, 0.002, second * 1e-5)
     assert offset.ours(10_000 * (1 + 1e-5)) == pytest.approx(10_000, abs=0.002)
+
+
+def test_rare_exchanges_with_slow_ways_leave_no_old_opinion() -> None:
+    """One a minute, 0.2 s there and back, and a drift of 100 millionths."""
+    offset = Offset()
+    for minute in range(100):
+        exchange(offset, 60.0 * minute, 0.1, 0.1, 60.0 * minute * 1e-4)
+    assert offset.ours(5940 * (1 + 1e-4)) == pytest.approx(5940, abs=0.001)

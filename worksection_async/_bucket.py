@@ -8,7 +8,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from ._limiter import AHEAD, Limiter
+from ._budget import AHEAD
+from ._limiter import Limiter
 from ._pace import Pace, Slot, Visit
 from ._service import REQUESTS_PER_SECOND
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ._bucket import Paced
-from ._pace import Pace
+from ._pace import Pace, Visit
 from ._service import REQUESTS_PER_SECOND
 from .errors import TransportError
 
@@ -70,16 +71,21 @@ class FileTokenBucket(Paced):
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
-            self._file_lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
+            self._file_lock = FileLock(f"{self._path}.lock", thread_local=False)
             with self._file_lock:
                 pass
         except OSError as exc:
             raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
 
-    def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
+    def _take_free(self) -> Visit | None:
+        with contextlib.suppress(TransportError):  # the visit that follows says so, if it is still true
+            return self._with_pace(Pace.take, timeout=0)
+        return None
+
+    def _with_pace(self, change: Callable[[Pace, float], T], timeout: float = LOCK_TIMEOUT) -> T:
         """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""
         try:
-            with self._lock, self._file_lock.acquire(poll_interval=LOCK_POLL), self._open() as file:
+            with self._lock, self._file_lock.acquire(timeout, LOCK_POLL), self._open() as file:
                 now = self._clock()
                 content = file.read(SIZE + 1)
                 pace = self._pace(content, now)

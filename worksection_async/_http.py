@@ -217,21 +217,23 @@ class _Progress:
 
     def __init__(self, departure: Departure) -> None:
         self._departure = departure
-        self._connecting = False
+        self._tells = False
         self._sent = False
 
-    async def __call__(self, event: str, _: object) -> None:
-        self._connecting = self._connecting or event.startswith("connection.")
-        if event.endswith("send_request_headers.started"):
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        self._tells = True
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             await self._departure.comes()
             self._sent = True
-        if event.endswith("send_request_headers.complete"):
+        if self._sent and event.endswith("send_request_headers.complete"):
             await self._departure.left()
+        if self._sent and event.endswith("send_request_headers.failed") and isinstance(info["exception"], Exception):
+            await self._departure.left()  # in part; some services answer even so
 
     @property
     def may_have_arrived(self) -> bool:
         """With a transport that tells nothing, it may."""
-        return self._sent or not self._connecting
+        return self._sent or not self._tells
 
 
 def _opened(request: Request, files: contextlib.ExitStack) -> list[tuple[str, Any]]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
 import anyio
 
+from ._budget import Budget
 from ._lateness import Lateness
 from ._pace import FIRST_MARGIN, TICK, Slot, Visit
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
@@ -24,24 +24,15 @@ from ._sleep import sleep_until
 from ._usage import Statistics, Usage
 from .errors import TransportError, WaitTooLong
 
-AHEAD = 0.008
-"""Seconds before its slot that a call gets its turn, so that its request can be made ready meanwhile."""
-
-MOST_AHEAD = 0.2
-"""Part of the interval that this can be at most."""
+YOUTH = 0.025
+"""Seconds for which a turn is good at any rate; half an interval, if that is more."""
 
 
-class Limiter(ABC):
+class Limiter(Budget):
     """A queue in front of a bucket; the bucket itself is what the subclasses add."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float], ahead: float = 0.0) -> None:
-        if not 0 < rate < math.inf:
-            raise ValueError(f"rate must be a positive number of requests per second, not {rate!r}")
-        if burst < 1:
-            raise ValueError(f"burst must be at least 1, not {burst!r}")
-        self._interval = 1 / rate
-        self._clock = clock
-        self._ahead = min(ahead, MOST_AHEAD * self._interval)
+        super().__init__(rate, burst, clock, ahead)
         self._lock = threading.RLock()
         self._queue = Queue()
         self._leader: Waiter | None = None
@@ -50,42 +41,12 @@ class Limiter(ABC):
         self._usage = Usage(self._interval)
         self._lateness = Lateness(self._interval)
         self._trip = 0.0
+        self._pushes = 0
+        self._is_asking = False
         self._margin = FIRST_MARGIN
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {1 / self._interval:g}/s, {len(self._queue)} waiting>"
-
-    # What a bucket does. Each call is one visit to it.
-
-    @abstractmethod
-    async def _advance(self, held: Slot | None, trip: float) -> Visit:
-        """Use *held*, or a new slot, if it has come or is about to; a request and its answer took *trip* seconds."""
-
-    @abstractmethod
-    async def _give_back(self, held: Slot) -> None:
-        """Let somebody else have *held*."""
-
-    @abstractmethod
-    async def _push(self, pause: float) -> None:
-        """Let nobody go for *pause* seconds."""
-
-    @abstractmethod
-    async def _refuse(self, retry_after: float | None, trip: float) -> None:
-        """Keep away for *retry_after* seconds, or an interval, and keep more distance from then on."""
-
-    def bind(self, account: str) -> None:  # noqa: B027  # only some have to know
-        """A session of *account* uses this limiter."""
-
-    def _take_free(self) -> Visit | None:
-        """Use a slot that is free now, if that can be done without waiting for anything; under the lock."""
-        return None
-
-    # What callers do
-
-    @property
-    def rate(self) -> float:
-        """Requests per second."""
-        return 1 / self._interval
 
     async def acquire(
         self,
@@ -130,6 +91,7 @@ class Limiter(ABC):
         with self._lock:
             if not self._queue and (visit := self._take_free()) is not None:
                 waiter.slot, waiter.granted_at, self._margin = visit.slot, self._clock(), visit.margin
+                waiter.pushes = self._pushes
                 self._usage.count(waiter.granted_at, is_busy=False)
                 return waiter
             self._drop_gone_leader()
@@ -145,7 +107,7 @@ class Limiter(ABC):
         """Wait for the turn of *waiter*, and return when it is: a moment ahead (see `until`); `leave` if this fails."""
         give_up = math.inf if max_wait is None else self._clock() + max_wait
         while waiter.granted_at is None:
-            pause = await self._lead() if self._leader is waiter else math.inf
+            pause = await self._lead(waiter) if self._leader is waiter else math.inf
             if waiter.granted_at is None and pause > 0:
                 self._report(waiter)
                 self._check_patience(waiter, give_up, max_wait, action)
@@ -156,9 +118,15 @@ class Limiter(ABC):
         """Wait for what is left until *granted_at*, exactly."""
         await sleep_until(granted_at, self._clock)
 
+    def holds(self, waiter: Waiter) -> bool:
+        """Whether the turn of *waiter* is good: nobody can have gone since, nor has anybody been told to wait."""
+        age = self._clock() - (-math.inf if waiter.granted_at is None else waiter.granted_at)
+        return age < max(self._interval / 2, YOUTH) and waiter.pushes == self._pushes
+
     async def sent(self, granted_at: float) -> None:
         """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
         if pause := self._lateness.pause(self._clock() - granted_at):
+            self._pushes += 1
             with contextlib.suppress(TransportError):  # the request is on its way; the next visit will say so
                 await self._push(pause)
 
@@ -166,7 +134,9 @@ class Limiter(ABC):
         """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
         with self._lock:
             self._usage.refused += 1
-        await self._refuse(retry_after, self._last_trip())
+            self._pushes += 1
+        with contextlib.suppress(TransportError):
+            await self._refuse(retry_after, self._last_trip())
 
     def answered(self, seconds: float) -> None:
         """A request was answered so long after it had left; after refusals, it counts how much this differs."""
@@ -213,36 +183,56 @@ class Limiter(ABC):
 
     # The leader's work; what touches the queue happens under the lock.
 
-    async def _lead(self) -> float:
+    async def _lead(self, leader: Waiter) -> float:
         """Visit the bucket: seconds until it should be visited again, or 0 when somebody got a turn."""
-        visit = await self._advance(self._held, self._last_trip())
-        due = self._clock() + visit.wait
         with self._lock:
-            self._margin = visit.margin
-            self._held = None if visit.is_used else visit.slot
-            self._due = due + self._interval if visit.is_used else due
-            if visit.is_used:
-                self._grant(visit.slot, due, leader=self._leader)
+            if self._leader is not leader or leader.granted_at is not None:
+                return 0.0  # another thread was quicker
+            self._is_asking = True
+        try:
+            visit = await self._advance(self._held, self._last_trip())
+        finally:
+            self._is_asking = False
+        with self._lock:
+            back = self._visited(visit, leader)
+        if back is not None:
+            await self._return(back)
         return 0.0 if visit.is_used else max(visit.wait - self._ahead, TICK)
 
-    def _grant(self, slot: Slot, now: float, leader: Waiter | None = None) -> None:
-        """Give the turn to whoever is the head by now, and the lead to somebody who waits.
+    def _visited(self, visit: Visit, leader: Waiter) -> Slot | None:
+        """Make use of what a visit came to; returns a slot nobody needs."""
+        self._margin = visit.margin
+        due = self._clock() + visit.wait
+        self._held = None if visit.is_used else visit.slot
+        self._due = due + self._interval if visit.is_used else due
+        back = visit.slot if visit.is_used and not self._grant(visit.slot, due, leader) else None
+        if self._leader is leader and leader.granted_at is not None:  # it got somebody else's turn meanwhile
+            self._pass_on_lead()
+        return back or self._unneeded()
 
-        The *leader* who does this is awake.
-        """
+    def _unneeded(self) -> Slot | None:
+        """The slot that is held, if nobody waits any more."""
+        if self._leader is not None:
+            return None
+        slot, self._held = self._held, None
+        return slot
+
+    def _grant(self, slot: Slot, now: float, awake: Waiter | None = None) -> bool:
+        """Give the turn to whoever is the head by now, if anybody is, and the lead to somebody who waits."""
         self._drop_gone()
         head = self._queue.pop()
         if head is None:
-            return
-        head.granted_at, head.slot = now, slot
+            return False
+        head.granted_at, head.slot, head.pushes = now, slot, self._pushes
         self._usage.count(now, is_busy=bool(self._queue))
-        if head is self._leader:
+        if head is self._leader and not self._is_asking:
             self._pass_on_lead()
-        if head is not leader:
+        if head is not awake:
             head.wake()
         self._queue.count_off()
         for waiter in self._queue.watchers:
             waiter.wake()
+        return True
 
     def _pass_on_lead(self) -> None:
         self._drop_gone()
@@ -253,8 +243,11 @@ class Limiter(ABC):
     async def leave(self, waiter: Waiter) -> None:
         """Take *waiter* out; the turn it may just have got goes to the next, or back."""
         if (back := self._taken_out(waiter)) is not None:
-            with anyio.CancelScope(shield=True):
-                await self._give_back(back)
+            await self._return(back)
+
+    async def _return(self, slot: Slot) -> None:
+        with anyio.CancelScope(shield=True), contextlib.suppress(TransportError):  # else it is lost, no more
+            await self._give_back(slot)
 
     def _taken_out(self, waiter: Waiter) -> Slot | None:
         """A slot nobody needs now is returned."""
@@ -263,19 +256,12 @@ class Limiter(ABC):
             back = None
             if self._leader is waiter:
                 self._pass_on_lead()
-            if waiter.slot is not None and waiter.granted_at is not None and self._is_young(waiter.granted_at):
+            if waiter.granted_at is not None and self.holds(waiter):
                 self._usage.take_back(waiter.granted_at)
-                if self._queue:
-                    self._grant(waiter.slot, waiter.granted_at)  # it is as old as it is: `sent` will notice
-                else:
+                # It is as old as it is: `sent` will notice.
+                if waiter.slot is not None and not self._grant(waiter.slot, waiter.granted_at):
                     back = waiter.slot
-            if self._leader is None and self._held is not None:
-                back, self._held = self._held, None
-        return back
-
-    def _is_young(self, granted_at: float) -> bool:
-        """Whether nobody can have gone since."""
-        return self._clock() - granted_at < self._interval / 2
+            return back or self._unneeded()
 
     def _drop_gone_leader(self) -> None:
         if self._leader is not None and self._leader.is_gone:

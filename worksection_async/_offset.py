@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 EXCHANGES = 10
-"""Those that count; before them, a clock may have run at another pace."""
+"""How many count."""
+
+AGE = 30.0
+"""Seconds for which they do: clocks drift apart."""
 
 
 class Offset:
@@ -16,14 +19,16 @@ class Offset:
     """
 
     def __init__(self) -> None:
-        self._bounds: deque[tuple[float, float]] = deque(maxlen=EXCHANGES)
+        self._bounds: deque[tuple[float, float, float]] = deque(maxlen=EXCHANGES)
 
     def learn(self, asked_at: float, reading: float, answered_at: float) -> None:
         """The other clock showed *reading* between *asked_at* and *answered_at* of ours."""
-        self._bounds.append((asked_at - reading, answered_at - reading))
+        while self._bounds and self._bounds[0][0] < answered_at - AGE:
+            self._bounds.popleft()
+        newest = answered_at, asked_at - reading, answered_at - reading
+        self._bounds.append(newest)
         least, most = self._range()
         if least > most:  # one of the clocks was set
-            newest = self._bounds.pop()
             self._bounds.clear()
             self._bounds.append(newest)
 
@@ -32,4 +37,4 @@ class Offset:
         return theirs + sum(self._range()) / 2
 
     def _range(self) -> tuple[float, float]:
-        return max(least for least, _ in self._bounds), min(most for _, most in self._bounds)
+        return max(least for _, least, _ in self._bounds), min(most for _, _, most in self._bounds)

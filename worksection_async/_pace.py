@@ -147,9 +147,10 @@ class Pace:
         self.push(now + pause, now)
 
     def learn(self, trip: float) -> None:
-        """A request and its answer took *trip* seconds; zero says nothing."""
-        if not trip:
+        """A request and its answer took *trip* seconds; zero says nothing, more than an interval no more than that."""
+        if trip <= 0:
             return
+        trip = min(trip, self.interval)
         if not self.slow:
             self.quick = self.slow = trip
         self.quick = min(trip, self.quick + (trip - self.quick) * OBLIVION)

@@ -35,10 +35,18 @@ class Place:
 
         It comes a moment early, so that the request can be made ready meanwhile: see `comes`.
         """
+        self._left_at = math.inf
         self._granted_at = await self.limiter.wait(self._waiter or self.enter(), self.max_wait, self.action)
 
     async def comes(self) -> None:
-        """The request is ready: wait for the very moment it may leave."""
+        """The request is ready: wait for the very moment it may leave.
+
+        If that is long past (a connection took its time), or everybody was told to wait meanwhile, the turn is void.
+        """
+        while self._waiter is not None and not self.limiter.holds(self._waiter):
+            await self.leave()
+            self._waiter = self.limiter.enter("interactive", action=self.action)
+            self._granted_at = await self.limiter.wait(self._waiter, action=self.action)
         await self.limiter.until(self._granted_at)
 
     async def left(self) -> None:
@@ -49,7 +57,8 @@ class Place:
 
     def answered(self) -> None:
         """The request was answered."""
-        self.limiter.answered(anyio.current_time() - self._left_at)
+        if math.isfinite(self._left_at):
+            self.limiter.answered(anyio.current_time() - self._left_at)
 
     async def leave(self) -> None:
         """Do not stand in the queue any more; a turn that was not used goes to the next."""

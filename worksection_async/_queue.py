@@ -45,6 +45,8 @@ class Waiter:
         self.reported = -1
         self.granted_at: float | None = None
         self.slot: Slot | None = None
+        self.pushes = 0
+        """How often everybody had been told to wait when it got its turn."""
         self._event: anyio.Event | None = None
         self._loop: Any = None
         self._is_woken = False

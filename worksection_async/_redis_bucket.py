@@ -85,6 +85,7 @@ local function needed()
 end
 
 if trip > 0 then
+  trip = math.min(trip, interval)
   if slow == 0 then quick, slow = trip, trip end
   quick = math.min(trip, quick + (trip - quick) * oblivion)
   slow = math.max(trip, slow + (trip - slow) * oblivion)
@@ -161,6 +162,8 @@ class RedisTokenBucket(Limiter):
         self._script = connect(url_or_client).register_script(SCRIPT)
         self._key = key
         self._substitute = TokenBucket(rate / peers) if on_outage == "local" else None
+        if self._substitute is not None:
+            self._substitute._ahead = self._ahead
         self._offset = Offset()
         self._out_until = -math.inf
         self._is_here = False

@@ -247,7 +247,8 @@ class Session(Watches, Downloads):
                 request = attempts.dress(self._auth.sign(call, time.time()))
                 started = anyio.current_time()
                 async with self._link.http.exchange(request, time_left, total=total, departure=place) as answer:
-                    place.answered()
+                    if not call.parts:  # files take the time they take
+                        place.answered()
                     return await receive(answer)
             except WorksectionError as error:
                 if not is_signed_anew and isinstance(error, AuthError) and request is not None:
