@@ -222,12 +222,13 @@ class _Progress:
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         self._tells = True
-        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+        _, _, what = event.partition(".send_request_headers.")
+        if what == "started" and info["request"].method != b"CONNECT":
             await self._departure.comes()
             self._sent = True
-        if self._sent and event.endswith("send_request_headers.complete"):
+        elif self._sent and what == "complete":
             await self._departure.left()
-        if self._sent and event.endswith("send_request_headers.failed") and isinstance(info["exception"], Exception):
+        elif self._sent and what == "failed" and isinstance(info["exception"], Exception):
             await self._departure.left()  # in part; some services answer even so
 
     @property

@@ -14,7 +14,8 @@ GRAIN = 0.0015
 
 async def sleep_until(moment: float, clock: Callable[[], float]) -> None:
     """Return when *clock* shows *moment*, and not the millisecond later that event loops are by their nature."""
-    await anyio.sleep(max(0.0, moment - clock() - GRAIN))
+    if (left := moment - clock()) > GRAIN:
+        await anyio.sleep(left - GRAIN)
     before = math.inf
     while TICK < (left := moment - clock()) < before:  # awake, while others have their turns
         before = left
