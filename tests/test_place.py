@@ -320,44 +320,41 @@ async def test_a_write_that_ran_out_of_time_before_its_moment_was_not_sent(serve
     assert len(server.received) == 1
 
 
+class Told:
+    """A departure that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.what: list[str] = []
+
+    async def comes(self) -> None:
+        self.what.append("comes")
+
+    async def left(self) -> None:
+        self.what.append("left")
+
+
 @pytest.mark.anyio
 async def test_an_answer_to_a_request_that_could_not_be_written_uses_its_turn() -> None:
     """Some services say no before they have read everything, and hang up."""
-    told: list[str] = []
-
-    class Told:
-        async def comes(self) -> None:
-            told.append("comes")
-
-        async def left(self) -> None:
-            told.append("left")
-
-    progress = _Progress(Told())
+    told = Told()
+    progress = _Progress(told)
     request = httpx.Request("GET", "http://example.com")
     await progress("http11.send_request_headers.started", {"request": request_of(request)})
     await progress("http11.send_request_headers.failed", {"exception": OSError()})
-    assert told == ["comes", "left"]
+    assert told.what == ["comes", "left"]
     assert progress.may_have_arrived
 
 
 @pytest.mark.anyio
 async def test_asking_a_proxy_for_a_tunnel_is_not_the_request() -> None:
-    told: list[str] = []
-
-    class Told:
-        async def comes(self) -> None:
-            told.append("comes")
-
-        async def left(self) -> None:
-            told.append("left")
-
-    progress = _Progress(Told())
+    told = Told()
+    progress = _Progress(told)
     for method in ("CONNECT", "POST"):
         request = request_of(httpx.Request(method, "http://example.com"))
         await progress("http11.send_request_headers.started", {"request": request})
         await progress("http11.send_request_headers.complete", {"return_value": None})
-        told.append(method)
-    assert told == ["CONNECT", "comes", "left", "POST"]
+        told.what.append(method)
+    assert told.what == ["CONNECT", "comes", "left", "POST"]
 
 
 def request_of(request: httpx.Request) -> SimpleNamespace:

@@ -23,9 +23,6 @@ class Paced(Limiter):
     def _with_pace(self, change: Callable[[Pace, float], T]) -> T:
         """What *change* makes of the pace at a moment, while nobody else can; it takes microseconds."""
 
-    def _take_free(self) -> Visit | None:
-        return self._with_pace(Pace.take)
-
     async def _advance(self, held: Slot | None, trip: float) -> Visit:
         return self._with_pace(lambda pace, now: pace.visit(held, now, self._ahead, trip))
 
