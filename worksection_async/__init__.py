@@ -8,7 +8,8 @@
 # _call.py         parameters checked and written           _wire.py both directions of every format
 # _place.py        waiting for a turn, and to leave         _limiter.py, _pace.py  the queue, and when calls may go
 # _bucket.py       the budget of a process                  _file_bucket.py, redis.py  of a machine, of several
-# _auth.py         signing                                  _request.py  one request as a value
+# _encoding.py     parameters as a query, as JSON           _request.py  one request as a value
+# _auth.py         signing
 # _files.py        files to send                            _download.py  files that come
 # _oauth_auth.py   signing for a user who logged in         _oauth.py, _token.py, _stores.py  what that takes
 # _http.py         sending: the only module that imports httpx

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import attrs
 
 from ._call import Call
-from ._request import Request, as_json, as_query, fits_query
+from ._encoding import as_json, as_query
+from ._request import Request
 from ._service import ADMIN_URL, OAUTH_URL, REQUEST_LINE_BYTES
 from .errors import InvalidCall, WorksectionError
 
@@ -110,7 +111,7 @@ class ApiKey(Auth):
     is_token = False
 
     def sign(self, call: Call[object], now: float) -> Request:
-        if self.scheme == "hash" and fits_query(call) and not call.is_upload:
+        if self.scheme == "hash" and call.fits_query and not call.is_upload:
             request = self._hashed(call)
             if request.line_bytes <= REQUEST_LINE_BYTES:
                 return request
@@ -119,11 +120,10 @@ class ApiKey(Auth):
         return with_header(call, ADMIN_URL, token, method="POST")
 
     def _hashed(self, call: Call[object]) -> Request:
-        query = as_query(call)
         return Request(
             action=call.action.name,
             method="GET" if call.action.kind == "read" else "POST",
-            target=f"{ADMIN_URL}?{query}&hash={query_hash(query, self._key)}",
+            target=f"{ADMIN_URL}?{call.query}&hash={query_hash(call.query, self._key)}",
             headers={"Accept": "application/json"},
             parts=call.parts,
         )
@@ -141,7 +141,7 @@ class AccessToken(Auth):
     is_token = True
 
     def sign(self, call: Call[object], now: float) -> Request:  # noqa: ARG002  # a token carries no time
-        method: Literal["GET", "POST"] = "GET" if call.action.kind == "read" and fits_query(call) else "POST"
+        method: Literal["GET", "POST"] = "GET" if call.action.kind == "read" and call.fits_query else "POST"
         request = with_header(call, OAUTH_URL, f"Bearer {self._token}", method=method)
         if request.line_bytes > REQUEST_LINE_BYTES and not call.parts:
             return with_header(call, OAUTH_URL, f"Bearer {self._token}", method="POST")
@@ -155,12 +155,12 @@ def with_header(call: Call[object], path: str, authorization: str, *, method: Li
     request = Request(
         action=action,
         method=method,
-        target=f"{path}?{as_query(call if in_query else Call(call.action, {}))}",
+        target=f"{path}?{call.query if in_query else as_query(action, {})}",
         headers={**({} if in_query else JSON_HEADERS), "Authorization": authorization},
-        content=None if in_query else as_json(call),
+        content=b"" if in_query else as_json(call.params),
         parts=call.parts,
     )
-    if call.parts and not fits_query(call):
+    if call.parts and not call.fits_query:
         raise InvalidCall(action, "files stored before cannot be sent along with new ones: store all with upload_files")
     if call.parts and request.line_bytes > REQUEST_LINE_BYTES:
         raise InvalidCall(

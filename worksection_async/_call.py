@@ -11,6 +11,7 @@ import attrs
 from . import _compound as compound
 from . import _reply as reply
 from . import _wire as wire
+from ._encoding import as_query
 from ._files import Part, parts
 from ._service import TEXT_CHARACTERS
 from .errors import InvalidCall
@@ -59,6 +60,17 @@ class Call(Generic[T_co]):
     action: Action[T_co]
     params: Mapping[str, wire.WireValue] = attrs.field(repr=False)
     parts: tuple[Part, ...] = attrs.field(default=(), repr=False)
+    query: str = attrs.field(
+        default=attrs.Factory(lambda self: as_query(self.action.name, self.params), takes_self=True),
+        init=False,
+        repr=False,
+    )
+    """The action and the parameters, as a URL has them."""
+
+    @property
+    def fits_query(self) -> bool:
+        """Whether all parameters can be read from a query, its length aside."""
+        return all(value.in_query for value in self.params.values() if isinstance(value, wire.Structured))
 
     @property
     def is_upload(self) -> bool:

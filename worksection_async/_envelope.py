@@ -70,7 +70,7 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
 
 def _decoded(action: str, reply: Reply) -> object:
     try:
-        return json.loads(reply.body.decode(), object_hook=_untouched)
+        return _from_json(reply.body.decode())
     except (ValueError, RecursionError) as exc:
         reason = "no JSON" if reply.body.strip() else "an empty body"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
@@ -80,6 +80,9 @@ def _decoded(action: str, reply: Reply) -> object:
 def _untouched(members: dict[str, Any]) -> dict[str, Any]:
     """Nothing but a step in Python: without one, the C scanner keeps the interpreter for as long as the text lasts."""
     return members
+
+
+_from_json = json.JSONDecoder(object_hook=_untouched).decode
 
 
 def _wordless(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:

@@ -29,7 +29,7 @@ from ._oauth_auth import OAuth2
 from ._options import SAME, Options, Same, checked
 from ._place import Place
 from ._queue import Lane, Waiting
-from ._request import Request, as_query
+from ._request import Request
 from ._retry import is_settled, retry_delay
 from ._spool import repeatable
 from ._stores import TokenStore
@@ -192,7 +192,7 @@ class Session(Watches, Downloads):
         if not options.coalesce:
             return await self._request(call, self._place(action))
         fetch = functools.partial(self._request, call)
-        key = as_query(call), action.returns
+        key = call.query, action.returns
         return await self._link.reads(self._auth).get(key, fetch, self._place(action), max_age=options.max_age)
 
     async def _write(self, call: Call[T]) -> T:
