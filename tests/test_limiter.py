@@ -11,12 +11,13 @@ import anyio
 import pytest
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from virtual_time import on_virtual_time
 
 from worksection_async import ApiKey, Lane, Session, TokenBucket, Waiting
 from worksection_async._bucket import shared
+from worksection_async._budget import AHEAD
 from worksection_async._pace import FIRST_MARGIN, LEAST_MARGIN, LONGEST_PUSH, Pace, Slot
 from worksection_async._queue import LANES, PATIENCE, Waiter
 from worksection_async.errors import InvalidCall, WaitTooLong
@@ -449,6 +450,7 @@ STEP = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, min_size=5, max_size=60), st.lists(st.floats(0, 0.9), min_size=1, max_size=10))
+@example([("push", AHEAD), ("call", "interactive"), ("cancel", 0), ("push", None)], [0.0])
 def test_whatever_callers_do_the_promises_hold(steps: list[tuple[str, object]], lags: list[float]) -> None:
     """Calls come, are given up, are refused and leave late, in any order.
 

@@ -256,10 +256,10 @@ class Limiter(Budget):
             back = None
             if self._leader is waiter:
                 self._pass_on_lead()
-            if waiter.granted_at is not None and self.holds(waiter):
+            if waiter.granted_at is not None:
                 self._usage.take_back(waiter.granted_at)
-                # It is as old as it is: `sent` will notice.
-                if waiter.slot is not None and not self._grant(waiter.slot, waiter.granted_at):
+                # One that is passed on is as old as it is: `sent` will notice.
+                if waiter.slot is not None and self.holds(waiter) and not self._grant(waiter.slot, waiter.granted_at):
                     back = waiter.slot
             return back or self._unneeded()
 

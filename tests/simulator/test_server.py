@@ -25,6 +25,20 @@ async def test_session_over_a_socket() -> None:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("worksection-sim")] == []
 
 
+async def test_answers_come_compressed_to_those_who_ask_for_it() -> None:
+    sim = Simulator()
+    query = {"action": "get_all_tasks", "access_token": sim.issue_token()}
+    async with sim.serve() as url, httpx.AsyncClient(base_url=url) as http, session(url, sim) as ws:
+        plain = await http.get("/api/oauth2", params=query, headers={"Accept-Encoding": "identity"})
+        zipped = await http.get("/api/oauth2", params=query)
+        assert zipped.json() == plain.json()
+        assert "content-encoding" not in plain.headers
+        assert zipped.headers["content-encoding"] == "gzip"
+        assert int(zipped.headers["content-length"]) < len(plain.content)
+        assert len(await ws.get_all_tasks()) == len(plain.json()["data"])
+    assert "gzip" in sim.requests[-1].headers["accept-encoding"]
+
+
 @pytest.mark.parametrize("executed", [False, True])
 async def test_dropped_connection(executed: bool) -> None:
     sim = Simulator()

@@ -14,7 +14,7 @@ from ._incoming import Incoming, read
 from ._login import Login
 from ._rate import RateCheck
 from ._received import ReceivedRequest, settle
-from ._reply import Reply, html_reply
+from ._reply import Reply, html_reply, zipped
 from ._service import Service
 from ._webhooks import Webhooks
 from .faults import Disconnect, Faults
@@ -24,7 +24,15 @@ DISCONNECT = "worksection.disconnect"
 
 _TOO_LONG = html_reply(414, "414 Request-URI Too Large")
 _SERVICE_HEADERS = {"Server": "nginx", "Access-Control-Allow-Origin": "*", "Set-Cookie": "rsid=simulated; path=/"}
-_LOGGED_HEADERS = ("authorization", "content-type", "accept", "user-agent", "cookie", "content-length")
+_LOGGED_HEADERS = (
+    "authorization",
+    "content-type",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "cookie",
+    "content-length",
+)
 
 Desk = Callable[[Incoming], Awaitable[Reply]]
 
@@ -83,6 +91,8 @@ class Front:
 
     def _response(self, received: ReceivedRequest, reply: Reply) -> Response:
         settle(self.log, received, status=reply.status)
+        if "gzip" in received.headers.get("accept-encoding", ""):
+            reply = zipped(reply)
         return Response(reply.body, reply.status, {**_SERVICE_HEADERS, **reply.headers})
 
 

@@ -1,5 +1,6 @@
 """What leaves the simulator: replies as status, headers and bytes, and the two envelopes."""
 
+import gzip
 import json
 from collections.abc import Mapping
 
@@ -11,13 +12,16 @@ Record = dict[str, object]
 """A JSON object."""
 
 
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
 @attrs.frozen
 class Reply:
     """An HTTP answer before it meets a server."""
 
     body: bytes
     status: int = 200
-    headers: Mapping[str, str] = attrs.field(factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
+    headers: Mapping[str, str] = attrs.field(factory=lambda: _JSON)
     error: str | None = None
     """The message, when this is the service's refusal."""
 
@@ -81,3 +85,10 @@ def html_reply(status: int, title: str) -> Reply:
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     page += "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
     return Reply(page.encode(), status, {"Content-Type": "text/html"})
+
+
+def zipped(reply: Reply) -> Reply:
+    """*reply* as it leaves for a client that takes gzip; anything but JSON leaves as it is."""
+    if reply.headers != _JSON:
+        return reply
+    return attrs.evolve(reply, body=gzip.compress(reply.body, 1), headers={**_JSON, "Content-Encoding": "gzip"})

@@ -61,7 +61,7 @@ class Simulator:
     **Not imitated:** roles, visibility (``hidden``) and who may see what; the rules of a project (``options``) beyond
     being kept; which sets of tags are added to a project; planned publications; quotas; the 10 000 records for
     anything but tasks; webhooks that are called again after an error; passwords; applications beside the one;
-    localised names; gzip; actions of the older API.
+    localised names; actions of the older API.
 
     **Guessed,** because nobody has published it: the text for a scope not granted (``Access denied``); the body of a
     401; the refusal of malformed dates and numbers and of unknown costs (``Field is required``); the order of events;
