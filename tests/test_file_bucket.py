@@ -323,7 +323,7 @@ def test_a_killed_holder_does_not_hold_up_the_others(code: str, args: tuple[obje
     assert max(waits) <= 2 * 0.5 * (1 + FIRST_MARGIN) + 0.1
 
 
-def test_a_lock_nobody_gives_back_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_nobody_gives_back_is_an_error(path: Path) -> None:
     limiter = FileTokenBucket(path)
     limiter._file_lock.timeout = 0.1
     holder = process(HOLDS_THE_LOCK, path)
