@@ -460,7 +460,7 @@ Mood = Literal["fine", "bad"]
 """How it feels."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Chore(Model):
     """Something to do."""
 

@@ -81,6 +81,13 @@ def test_models_are_hashable_whatever_dicts_they_hold(value: Model) -> None:
     assert {value: 1}[copy.deepcopy(value)] == 1
 
 
+def test_a_repr_shows_what_there_is_of_a_record() -> None:
+    """Nothing that is absent, and all that is there: zero, False and no time at all are answers."""
+    task = Task(id=1, name="One", priority=0, user_to=User(id=2), max_time=dt.timedelta(0), tags={}, files=())
+    assert repr(task) == "Task(id=1, name='One', priority=0, user_to=User(id=2), max_time=datetime.timedelta(0))"
+    assert repr(User()) == "User()"
+
+
 def test_models_of_different_classes_are_different() -> None:
     refs: list[object] = [TaskRef(id=1), Task(id=1), ProjectRef(id=1), User(id=1), Member(id=1)]
     assert len({repr(ref) for ref in refs}) == len(refs)

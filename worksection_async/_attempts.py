@@ -8,7 +8,7 @@ import attrs
 from ._request import Request
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Attempts:
     """Counts from 1, and goes on where one call takes several requests: what arrives in part is asked for again."""
 

@@ -77,7 +77,7 @@ class DownloadReport:
             raise ExceptionGroup(f"{len(self.failed)} of {asked} files failed", list(self.failed.values()))
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Tally:
     """How far a run of downloads has come."""
 

@@ -27,7 +27,7 @@ KEEPALIVE_EXPIRY = 20.0
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Answer:
     """An HTTP answer; its body is still to be read."""
 

@@ -13,7 +13,7 @@ LATE = 0.005
 """Part of the interval by which a request may leave later than usual without a word about it."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Lateness:
     """Watches by how much requests miss the moment of their turn.
 

@@ -12,7 +12,6 @@ import time
 
 import anyio
 import anyio.lowlevel
-import attrs
 
 from ._auth import AccessToken, Auth
 from ._call import Call
@@ -30,12 +29,12 @@ REST = 30.0
 """Seconds after a refresh that failed in which a token that is still good is used without another attempt."""
 
 
-@attrs.define(eq=False)
 class _Renewal:
     """One that is under way in an event loop, and how it ended."""
 
-    done: anyio.Event = attrs.field(factory=anyio.Event)
-    error: Exception | None = None
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.error: Exception | None = None
 
 
 class OAuth2(Auth):

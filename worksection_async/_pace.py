@@ -64,7 +64,7 @@ class Visit:
     """Part of the interval that is kept back."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Pace:
     """State and rules of a bucket. All times are seconds of one clock, which the caller reads."""
 

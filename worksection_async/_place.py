@@ -12,7 +12,7 @@ from ._limiter import Limiter
 from ._queue import LANES, Lane, Waiter, Waiting
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class Place:
     """Where a call stands, on behalf of all who wait for it; and, once it has a turn, when its request may leave."""
 

@@ -33,7 +33,7 @@ class Statistics:
     """Part of the interval that is kept back; it grows when the service refuses and decays when it does not."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Usage:
     """Counts turns, and how quickly they came. All times are seconds of one clock, which the caller reads."""
 

@@ -78,7 +78,7 @@ def _model(spec: Spec, name: str, model: ModelSpec) -> str:
     )
     mixins = [model.mixin.rpartition(".")[2]] if model.mixin else []
     return lines(
-        "@attrs.frozen(kw_only=True)",
+        "@attrs.frozen(kw_only=True, repr=False)",
         f"class {name}({', '.join([model.base or 'Model', *mixins])}):",
         docstring(model.doc) + "\n",
         fields,

@@ -44,9 +44,18 @@ class _NoExtra(Mapping[str, object]):
 NO_EXTRA = _NoExtra()
 
 
-@attrs.frozen(kw_only=True)
+ABSENT: tuple[object, ...] = (None, "", (), {})
+
+
+@attrs.frozen(kw_only=True, repr=False)
 class Model:
     """A record the service answered with."""
 
     extra: Mapping[str, object] = attrs.field(default=NO_EXTRA, hash=False, repr=False)
     """Keys of the reply that this release has no field for, as the service sent them."""
+
+    def __repr__(self) -> str:
+        """What there is of it: most records leave most fields open."""
+        values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.repr}
+        shown = ", ".join(f"{name}={value!r}" for name, value in values.items() if value not in ABSENT)
+        return f"{type(self).__name__}({shown})"

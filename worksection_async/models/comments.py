@@ -21,7 +21,7 @@ CommentExtra = Literal["files"]
 """Parts a comment carries only when asked for."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Comment(Model):
     """A comment on a task."""
 

@@ -23,7 +23,7 @@ CostsExtra = Literal["projects", "tasks", "tasks_top_level"]
 """How finely get_costs_total splits; the two kinds of tasks work only together with projects."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class CostsSum(Model):
     """Time and money together."""
 
@@ -34,7 +34,7 @@ class CostsSum(Model):
     """Money in the account's currency."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Cost(Model):
     """Time or money entered for a task."""
 
@@ -66,7 +66,7 @@ class Cost(Model):
     """Project of the task; in replies of the older API."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Costs(Model):
     """Entries and their sum."""
 
@@ -77,7 +77,7 @@ class Costs(Model):
     """Their sum."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class TaskCosts(Model):
     """Sum of a task's costs."""
 
@@ -103,7 +103,7 @@ class TaskCosts(Model):
     """Money in the account's currency."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ProjectCosts(Model):
     """Sum of a project's costs."""
 
@@ -129,7 +129,7 @@ class ProjectCosts(Model):
     """Number of a task to its sum; only with extra tasks or tasks_top_level."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class CostsTotal(Model):
     """Sum of costs, split by project when asked for."""
 

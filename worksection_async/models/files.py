@@ -17,7 +17,7 @@ from .members import User
 __all__ = ["File", "UploadedFile"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class File(Model):
     """A stored file."""
 
@@ -40,7 +40,7 @@ class File(Model):
     """Who added it; only in get_files."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class UploadedFile(Model):
     """A file stored by upload_files, to be named in post_task(files=...)."""
 

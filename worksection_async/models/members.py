@@ -50,7 +50,7 @@ ScheduleChange = Literal["vacation", "sick-leave", "workday", "unset"]
 """What to make of a day; unset takes back what was set."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class User(Model):
     """A person as other records refer to one; also the sentinels ANY and NOONE."""
 
@@ -74,7 +74,7 @@ class User(Model):
         return self.email.upper() == "ANY" or self.id == 2
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Identity(Model):
     """Whom an access token stands for."""
 
@@ -94,7 +94,7 @@ class Identity(Model):
     """Address of the account."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Services(Model):
     """Messengers and social networks of a person."""
 
@@ -105,7 +105,7 @@ class Services(Model):
     """Network name to address."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Member(User):
     """A member of the account."""
 
@@ -177,7 +177,7 @@ class Member(User):
     """Second address."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class UserGroup(Model):
     """A team of members."""
 
@@ -194,7 +194,7 @@ class UserGroup(Model):
     """Whether it is a client's team."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Contact(Model):
     """A contact: a person without access to the account."""
 
@@ -250,7 +250,7 @@ class Contact(Model):
     """Second address."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ContactGroup(Model):
     """A folder of contacts."""
 
@@ -264,7 +264,7 @@ class ContactGroup(Model):
     """Preset or made by a member."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class UserSchedule(Model):
     """Days on which a member's week differs."""
 

@@ -52,7 +52,7 @@ EventObjectType = Literal["project", "task", "comment"]
 """What it happened to."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ProjectOptions(Model):
     """Rules of a project; at most one of time_require, time_today and timer_only can be on."""
 
@@ -99,7 +99,7 @@ class ProjectOptions(Model):
     """Costs come from timers only."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class CustomField(Model):
     """A custom field as the account defines it."""
 
@@ -119,7 +119,7 @@ class CustomField(Model):
     """Values to choose from, as the service sends them."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class CustomValue(Model):
     """The value of a custom field in a project or task."""
 
@@ -136,7 +136,7 @@ class CustomValue(Model):
     """The value, as the service sends it."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ProjectRef(Model):
     """A project as other records refer to one."""
 
@@ -150,7 +150,7 @@ class ProjectRef(Model):
     """Path of its page in the account."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Project(ProjectRef):
     """A project."""
 
@@ -200,7 +200,7 @@ class Project(ProjectRef):
     """Values of custom fields; only with extra custom_fields."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ProjectGroup(Model):
     """A folder of projects."""
 
@@ -217,7 +217,7 @@ class ProjectGroup(Model):
     """Whether its team is a client's; only for company."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class EventObject(Model):
     """What an event happened to."""
 
@@ -231,7 +231,7 @@ class EventObject(Model):
     """Path of its page in the account."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Event(Model, EventFacts):
     """Something a member did."""
 

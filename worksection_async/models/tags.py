@@ -21,7 +21,7 @@ TagAccess = Literal["public", "private"]
 """Who sees the tags of a set: all teams, or those of the company only."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class TagGroup(Model):
     """A set of tags."""
 
@@ -41,7 +41,7 @@ class TagGroup(Model):
     """An undocumented second number."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Tag(Model):
     """A status or label."""
 

@@ -58,7 +58,7 @@ RelationType = Literal["finish-to-start", "start-to-start"]
 """How two tasks depend on each other."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class TaskRef(Model):
     """A task as other records refer to one."""
 
@@ -81,7 +81,7 @@ class TaskRef(Model):
     """Task it is a part of; only in answers about one subtask."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Relation(Model):
     """A dependency on another task."""
 
@@ -92,7 +92,7 @@ class Relation(Model):
     """The other task."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Relations(Model):
     """Dependencies of a task."""
 
@@ -103,7 +103,7 @@ class Relations(Model):
     """Tasks that wait for this one."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Task(TaskRef):
     """A task or a subtask."""
 

@@ -18,7 +18,7 @@ from .tasks import Task
 __all__ = ["MyTimer", "Timer"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Timer(Model):
     """A running timer."""
 
@@ -38,7 +38,7 @@ class Timer(Model):
     """Task it counts for."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class MyTimer(Model):
     """The running timer of the user the access token belongs to."""
 

@@ -32,7 +32,7 @@ WebhookStatus = Literal["active", "paused"]
 """Whether a webhook is called."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Webhook(Model):
     """A registered webhook."""
 
