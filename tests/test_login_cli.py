@@ -21,7 +21,8 @@ import pytest
 from desk import Desk, desk, when_printed, whose
 
 from worksection_async import FileTokenStore
-from worksection_async._cli import _certificate
+from worksection_async.__main__ import main
+from worksection_async._cli import _certificate, simulate
 from worksection_async._oauth import SCOPES
 from worksection_async.testing import faults
 
@@ -61,6 +62,19 @@ def test_the_token_goes_where_it_is_told(desk: Desk, tmp_path: Path) -> None:
     assert desk.login("--store", str(tmp_path / "a" / "b.json")) == 0
     assert anyio.run(FileTokenStore(tmp_path / "a" / "b.json").load) is not None
     assert not desk.token_file.exists()
+
+
+def test_what_a_simulator_prints_logs_in_to_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = simulate.greeting(desk.sim, desk.url, 0)
+    for name, value in re.findall(r"^  export (\S+)=(\S+)$", told, re.MULTILINE):
+        monkeypatch.setenv(name, value)
+    (options,) = re.findall(r"^  python -m worksection_async login (.+)$", told, re.MULTILINE)
+    assert main(["login", *options.split(), "--redirect-uri", desk.redirect_uri]) == 0
+    assert f"at {desk.url}.\n" in capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

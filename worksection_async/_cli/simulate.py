@@ -45,6 +45,12 @@ def greeting(simulator: Simulator, url: str, rate: float) -> str:
         f"  export WORKSECTION_ACCOUNT={nearby}\n"
         f"  export WORKSECTION_API_KEY={simulator.api_key}\n"
         "  python -m worksection_async call get_projects\n"
+        "\n"
+        "Its application, for users to log in through:\n"
+        "\n"
+        f"  export WORKSECTION_CLIENT_ID={simulator.oauth.client_id}\n"
+        f"  export WORKSECTION_CLIENT_SECRET={simulator.oauth.client_secret}\n"
+        f"  python -m worksection_async login --base-url {nearby} --store sim\n"
     )
 
 
