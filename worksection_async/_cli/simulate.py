@@ -39,7 +39,7 @@ def greeting(simulator: Simulator, url: str, rate: float) -> str:
     warning = "" if is_private else "Other machines can reach it, and everybody knows its key.\n"
     nearby = url.replace("//0.0.0.0:", "//127.0.0.1:")
     return (
-        f"A simulated account is at {url} (limit: {limit}; Ctrl-C ends it).\n"
+        f"A simulated account: {url} (limit: {limit}; Ctrl-C ends it).\n"
         f"Its API key is {simulator.api_key}.\n{warning}"
         "\n"
         f"  export WORKSECTION_ACCOUNT={nearby}\n"
