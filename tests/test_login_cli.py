@@ -71,8 +71,8 @@ def test_what_a_simulator_prints_logs_in_to_it(
     told = simulate.greeting(desk.sim, desk.url, 0)
     for name, value in re.findall(r"^  export (\S+)=(\S+)$", told, re.MULTILINE):
         monkeypatch.setenv(name, value)
-    (options,) = re.findall(r"^  python -m worksection_async login (.+)$", told, re.MULTILINE)
-    assert main(["login", *options.split(), "--redirect-uri", desk.redirect_uri]) == 0
+    command = told.partition("through:")[2].replace("\\\n", "").split()
+    assert main([*command[command.index("login") :], "--redirect-uri", desk.redirect_uri]) == 0
     assert f"at {desk.url}.\n" in capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80
 

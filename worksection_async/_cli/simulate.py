@@ -50,7 +50,7 @@ def greeting(simulator: Simulator, url: str, rate: float) -> str:
         "\n"
         f"  export WORKSECTION_CLIENT_ID={simulator.oauth.client_id}\n"
         f"  export WORKSECTION_CLIENT_SECRET={simulator.oauth.client_secret}\n"
-        f"  python -m worksection_async login --base-url {nearby} --store sim\n"
+        f"  python -m worksection_async login --store simulated.json \\\n    --base-url {nearby}\n"
     )
 
 
