@@ -51,6 +51,12 @@ def _is_loopback(host: str) -> bool:
 
 
 @pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another attempt comes at once."""
+    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
+
+
+@pytest.fixture
 def fast() -> TokenBucket:
     """A limiter nobody waits for."""
     return TokenBucket(rate=1_000_000)

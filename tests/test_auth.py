@@ -264,9 +264,7 @@ async def test_with_files_and_the_header_scheme_parameters_stay_in_the_query(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("auth", [ApiKey(KEY), AccessToken(TOKEN)], ids=["key", "token"])
-async def test_upload_files_is_header_signed_and_multipart(
-    session_with: SessionWith, auth: Auth, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_upload_files_is_header_signed_and_multipart(session_with: SessionWith, auth: Auth) -> None:
     seen = []
 
     def handler(request: httpx.Request) -> httpx.Response:

@@ -205,7 +205,7 @@ def test_extra_that_is_not_installed(command: str, absent: str, extra: str) -> N
 # demo
 
 
-def walked(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+def walked(simulator: Simulator) -> tuple[int, str]:
     """The demo on *simulator*, as fast as it goes: its exit code, and what it printed."""
     printed = StringIO()
     screen = Screen(printed)
@@ -260,10 +260,10 @@ def ignored() -> faults.Fault:
         ("get_projects", faults.too_many_requests(), None),
     ],
 )
-def test_failed_check(monkeypatch: pytest.MonkeyPatch, action: str, fault: faults.Fault, complaint: str | None) -> None:
+def test_failed_check(action: str, fault: faults.Fault, complaint: str | None) -> None:
     simulator = Simulator()
     simulator.faults.add(action, fault, times=1 if complaint is None else None)
-    code, printed = walked(simulator, monkeypatch)
+    code, printed = walked(simulator)
     assert code == (0 if complaint is None else 1)
     assert [line.strip() for line in printed.splitlines() if line.startswith("   ✗")][:1] == [
         f"✗ {complaint}" for _ in [complaint] if complaint
@@ -280,7 +280,7 @@ def test_wrong_total_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         return cost
 
     monkeypatch.setattr(simulator.world, "add_cost", generous)
-    code, printed = walked(simulator, monkeypatch)
+    code, printed = walked(simulator)
     assert code == 1
     assert "✗ the total is what was entered" in printed
 

@@ -228,10 +228,8 @@ async def test_a_cut_file_leaves_nothing(session_with: Make, tmp_path: Path) -> 
     assert target.getvalue() == b""
 
 
-async def test_a_cut_file_is_fetched_again_from_its_beginning(
-    session_with: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_cut_file_is_fetched_again_from_its_beginning(session_with: Make, tmp_path: Path) -> None:
     for target in (tmp_path, open_file := io.BytesIO()):
         answers = iter([cut_file(), cut_file(5000), file()])
         async with session_with(always(lambda answers=answers: next(answers))) as ws:  # type: ignore[misc]

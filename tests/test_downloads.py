@@ -32,6 +32,7 @@ from worksection_async.testing.records import StoredFile
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.usefixtures("no_pauses"),
     pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator"),  # httpx leaves its own to trio
 ]
 
@@ -41,11 +42,6 @@ Make = Callable[..., Session]
 Serve = Callable[..., Server]
 
 CONTENT = random.Random(5).randbytes(3_000_000)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
 
 
 def session_at(server: Server, **options: Any) -> Session:

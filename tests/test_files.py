@@ -325,10 +325,10 @@ def failures() -> list[Any]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", failures())
+@pytest.mark.usefixtures("no_pauses")
 async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
     session_with: SessionWith, path: Path, failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
     kept = Kept(monkeypatch)
     service = Service(failure)
     await session_with(service).upload_files([path])
@@ -339,14 +339,13 @@ async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", failures())
 @pytest.mark.parametrize("position", [0, 100])
+@pytest.mark.usefixtures("no_pauses")
 async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
     session_with: SessionWith,
     path: Path,
     position: int,
     failure: httpx.Response | Exception,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
     service = Service(failure)
     memory = io.BytesIO(CONTENT)
     memory.seek(position)

@@ -42,14 +42,9 @@ from worksection_async._structure import Structure
 from worksection_async.errors import CallTimeout, TransportError, UnexpectedReply, WorksectionError
 from worksection_async.models import Task
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses")]
 
 __all__ = ["one_ssl_context", "serve"]
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
 
 
 Make = Callable[..., Session]

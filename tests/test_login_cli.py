@@ -190,9 +190,7 @@ def test_the_address_is_pasted(desk: Desk, capsys: pytest.CaptureFixture[str], m
 
 
 @pytest.mark.parametrize("last", ["", "\n"])
-def test_a_taken_port_leaves_the_keyboard(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, last: str
-) -> None:
+def test_a_taken_port_leaves_the_keyboard(desk: Desk, capsys: pytest.CaptureFixture[str], last: str) -> None:
     keyboard = desk.has_keyboard()
 
     def behave(url: str) -> None:

@@ -377,6 +377,7 @@ async def test_who_gives_up_is_told_nothing_of_a_bucket_that_failed(tmp_path: Pa
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.usefixtures("no_pauses")
 async def test_a_file_that_is_busy_for_a_moment_fails_nothing(
     coalesce: bool, tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,7 +390,6 @@ async def test_a_file_that_is_busy_for_a_moment_fails_nothing(
         return open_(self)
 
     monkeypatch.setattr(FileTokenBucket, "_open", fail_at_first)
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
     limiter = FileTokenBucket(tmp_path / "bucket")
     async with Session(serve(answer).url, ApiKey("key"), limiter=limiter, coalesce=coalesce) as ws:
         assert await ws.get_tasks(1)

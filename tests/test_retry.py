@@ -20,18 +20,13 @@ from worksection_async._actions import ACTIONS, GET_TASKS, POST_TASK
 from worksection_async._retry import LONGEST_DELAY, retry_delay
 from worksection_async.errors import RateLimited, WorksectionError
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses")]
 
 Make = Callable[..., Session]
 Answer = Callable[[], httpx.Response]
 Ask = Callable[[Session], Coroutine[Any, Any, Any]]
 
 OK = {"status": "ok", "data": [{"id": 1, "name": "a"}]}
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
 
 
 def replying(body: object, status: int = 200, **headers: str) -> Answer:

@@ -40,14 +40,9 @@ from worksection_async._auth import Auth
 from worksection_async._call import prepare
 from worksection_async.errors import WorksectionError
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses")]
 
 __all__ = ["one_ssl_context", "serve"]
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
 
 
 PACKAGE = str(Path(worksection_async.__file__).parent)
