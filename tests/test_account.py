@@ -84,6 +84,12 @@ def test_what_is_no_account_is_refused(account: str, complaint: str) -> None:
         Session(account, KEY)
 
 
+@pytest.mark.parametrize("account", ["https://999.1.1.1", "https://\ufb01.com"])
+def test_where_httpx_knows_no_host_there_is_no_account(account: str) -> None:
+    with pytest.raises(InvalidCall, match="there can be nothing at https://"):
+        Session(account, KEY)
+
+
 @pytest.mark.parametrize("account", ["https://ann:hunter2@acme.worksection.com", "https://ann:hunter2"])
 def test_a_password_in_the_url_is_not_shown_in_the_complaint(account: str) -> None:
     with pytest.raises(InvalidCall) as caught:

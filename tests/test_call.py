@@ -128,6 +128,12 @@ INVALID = [
     case("days as a list", lambda ws: ws.update_users_schedule({"a@b.c": [DAY]}), "data: a mapping of days expected"),
     case("failed upload", lambda ws: ws.post_task(1, "T", files=[UploadedFile(error="no")]), "files: what upload_fil"),
     case("half a character", lambda ws: ws.post_task(26, "\ud83d"), "title: 'utf-8' codec can't encode"),
+    case(
+        "half a character in a name",
+        lambda ws: ws.call("newest", {"\ud83d": 1}),
+        "the name '\\ud83d': 'utf-8'",
+    ),
+    case("half a character for an action", lambda ws: ws.call("new\ud83d"), "new\\ud83d: the name 'new"),
     case("no JSON", lambda ws: ws.call("newest", {"map": MappingProxyType({})}), "map: it cannot be written as JSON"),
     # a user is needed
     *(

@@ -323,15 +323,17 @@ def test_a_killed_holder_does_not_hold_up_the_others(code: str, args: tuple[obje
     assert max(waits) <= 2 * 0.5 * (1 + FIRST_MARGIN) + 0.1
 
 
-def test_a_lock_nobody_gives_back_is_an_error(path: Path) -> None:
+def test_a_lock_nobody_gives_back_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worksection_async._file_bucket.LOCK_TIMEOUT", 0.1)
     limiter = FileTokenBucket(path)
-    limiter._file_lock.timeout = 0.1
     holder = process(HOLDS_THE_LOCK, path)
     assert holder.stdout is not None
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(TransportError, match="cannot be used"):
             anyio.run(limiter.acquire)
+        with pytest.raises(ValueError, match="somebody has held its lock"):
+            FileTokenBucket(path)
     finally:
         holder.kill()
         holder.communicate()

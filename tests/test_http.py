@@ -512,6 +512,50 @@ async def test_an_admin_key_stands_for_no_user(session_with: Make) -> None:
     assert len(asked) == 1
 
 
+class Counted(httpx.AsyncByteStream):
+    """A body that counts how often it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def __aiter__(self) -> Any:
+        yield BODY
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Plain(httpx.AsyncBaseTransport):
+    """A transport that takes a request as it comes, and answers with *status*."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.contents: list[bytes] = []
+        self.body = Counted()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.contents.append(request.content)
+        return httpx.Response(self.status, stream=self.body)
+
+
+async def test_any_transport_finds_the_content_of_a_request() -> None:
+    plain = Plain()
+    auth = ApiKey(KEY, scheme="signature")
+    async with Session("acme", auth, limiter=TokenBucket(rate=1e6), transport=plain) as ws:
+        assert len(await ws.get_tasks(26)) == 1
+    assert plain.contents == [b'{"id_project": 26}']
+
+
+@pytest.mark.parametrize("status", [200, 206])
+async def test_an_answer_nobody_reads_to_its_end_is_closed_once(status: int) -> None:
+    plain = Plain(status)
+    async with Session("acme", ApiKey(KEY), limiter=TokenBucket(rate=1e6), transport=plain, retries=0) as ws:
+        with pytest.raises(WorksectionError):
+            async with ws.open_download(5):
+                pass
+    assert plain.body.closed == 1
+
+
 async def test_a_big_reply_is_read_beside_the_event_loop(session_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     read = __import__("worksection_async._envelope", fromlist=["read_reply"]).read_reply

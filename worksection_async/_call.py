@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar, cast
@@ -60,12 +61,11 @@ class Call(Generic[T_co]):
     action: Action[T_co]
     params: Mapping[str, wire.WireValue] = attrs.field(repr=False)
     parts: tuple[Part, ...] = attrs.field(default=(), repr=False)
-    query: str = attrs.field(
-        default=attrs.Factory(lambda self: as_query(self.action.name, self.params), takes_self=True),
-        init=False,
-        repr=False,
-    )
-    """The action and the parameters, as a URL has them."""
+
+    @functools.cached_property
+    def query(self) -> str:
+        """The action and the parameters, as a URL has them."""
+        return as_query(self.action.name, self.params)
 
     @property
     def fits_query(self) -> bool:
@@ -156,6 +156,11 @@ def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
         raise InvalidCall(name, "an action has a name")
     for taken in sorted(RESERVED & params.keys()):
         raise InvalidCall(name, f"{taken} is no parameter")
+    for text in (name, *params):
+        try:
+            wire.to_name(text)
+        except ValueError as exc:
+            raise InvalidCall(name.encode(errors="backslashreplace").decode(), f"the name {text!a}: {exc}") from None
     return Action(name, kind="write", returns=reply.nothing, params=dict.fromkeys(params, Param(compound.by_type)))
 
 

@@ -51,7 +51,7 @@ class FileTokenBucket(Paced):
         clock: A clock all processes share, in seconds; by default the machine's monotonic one.
 
     Raises:
-        ValueError: The file cannot be written.
+        ValueError: The file cannot be written, or somebody does not give its lock back.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class FileTokenBucket(Paced):
             self._file_lock = FileLock(f"{self._path}.lock", LOCK_TIMEOUT, thread_local=False)
             with self._file_lock:
                 pass
+        except TimeoutError:
+            raise ValueError(f"{path} cannot be shared: somebody has held its lock for {LOCK_TIMEOUT:g} s") from None
         except OSError as exc:
             raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
 

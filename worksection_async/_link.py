@@ -99,10 +99,11 @@ class Link:
     def _lead_to(self, origin: str) -> None:
         with self._lock:
             if self._http is None:
+                http = Http(origin, self._transport)
                 self.origin = origin
                 self._limiter = self._limiter or shared(origin)
                 self._limiter.bind(origin)
-                self._http = Http(origin, self._transport)
+                self._http = http
 
     def _account_of(self, auth: Auth) -> str:
         if not auth.account_url:

@@ -68,6 +68,9 @@ class Writer:
 @contextlib.asynccontextmanager
 async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
     """*call* with content that can be measured, and sent again: what comes only once is kept in temporary files."""
+    if not call.parts:
+        yield call
+        return
     with contextlib.ExitStack() as files:
         parts = [await _kept(call.action.name, part, files) for part in call.parts]
         yield attrs.evolve(call, parts=tuple(parts))

@@ -22,7 +22,7 @@ class Statistics:
     next_slot: float
     """Seconds until a newcomer could go, were there no queue."""
     granted: int
-    """Turns given since the start."""
+    """Turns given since the start; one that was handed back does not count."""
     refused: int
     """Times the service said that a call came too soon."""
     saved: int

@@ -31,6 +31,12 @@ async def test_answers_come_compressed_to_those_who_ask_for_it() -> None:
     async with sim.serve() as url, httpx.AsyncClient(base_url=url) as http, session(url, sim) as ws:
         plain = await http.get("/api/oauth2", params=query, headers={"Accept-Encoding": "identity"})
         zipped = await http.get("/api/oauth2", params=query)
+        for accepted in ("gzip;q=0, deflate", "gzip; q=0.0", "br"):
+            refused = await http.get("/api/oauth2", params=query, headers={"Accept-Encoding": accepted})
+            assert "content-encoding" not in refused.headers
+        sim.faults.add("get_users", faults.empty_body())
+        empty = await http.get("/api/oauth2", params={**query, "action": "get_users"})
+        assert (empty.headers["content-length"], "content-encoding" in empty.headers) == ("0", False)
         assert zipped.json() == plain.json()
         assert "content-encoding" not in plain.headers
         assert zipped.headers["content-encoding"] == "gzip"

@@ -14,7 +14,7 @@ from ._incoming import Incoming, read
 from ._login import Login
 from ._rate import RateCheck
 from ._received import ReceivedRequest, settle
-from ._reply import Reply, html_reply, zipped
+from ._reply import Reply, html_reply, takes_gzip, zipped
 from ._service import Service
 from ._webhooks import Webhooks
 from .faults import Disconnect, Faults
@@ -91,7 +91,7 @@ class Front:
 
     def _response(self, received: ReceivedRequest, reply: Reply) -> Response:
         settle(self.log, received, status=reply.status)
-        if "gzip" in received.headers.get("accept-encoding", ""):
+        if takes_gzip(received.headers.get("accept-encoding", "")):
             reply = zipped(reply)
         return Response(reply.body, reply.status, {**_SERVICE_HEADERS, **reply.headers})
 

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -12,7 +14,7 @@ Record = dict[str, object]
 """A JSON object."""
 
 
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
+_JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json; charset=utf-8"})
 
 
 @attrs.frozen
@@ -21,7 +23,7 @@ class Reply:
 
     body: bytes
     status: int = 200
-    headers: Mapping[str, str] = attrs.field(factory=lambda: _JSON)
+    headers: Mapping[str, str] = _JSON
     error: str | None = None
     """The message, when this is the service's refusal."""
 
@@ -88,7 +90,12 @@ def html_reply(status: int, title: str) -> Reply:
 
 
 def zipped(reply: Reply) -> Reply:
-    """*reply* as it leaves for a client that takes gzip; anything but JSON leaves as it is."""
-    if reply.headers != _JSON:
+    """*reply* as it leaves for a client that takes gzip; what has headers of its own, or no body, leaves as it is."""
+    if reply.headers != _JSON or not reply.body:
         return reply
     return attrs.evolve(reply, body=gzip.compress(reply.body, 1), headers={**_JSON, "Content-Encoding": "gzip"})
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an ``Accept-Encoding`` names it, and does not refuse it (``gzip;q=0``)."""
+    return re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", accepted, re.IGNORECASE) is not None
