@@ -71,7 +71,7 @@ class FileTokenBucket(Paced):
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
-            self._file_lock = FileLock(f"{self._path}.lock", LOCK_TIMEOUT, thread_local=False)
+            self._file_lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
             with self._file_lock:
                 pass
         except TimeoutError:
@@ -87,7 +87,7 @@ class FileTokenBucket(Paced):
     def _with_pace(self, change: Callable[[Pace, float], T], timeout: float | None = None) -> T:
         """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""
         try:
-            with self._lock, self._file_lock.acquire(timeout, LOCK_POLL), self._open() as file:
+            with self._lock, self._file_lock.acquire(timeout, poll_interval=LOCK_POLL), self._open() as file:
                 now = self._clock()
                 content = file.read(SIZE + 1)
                 pace = self._pace(content, now)

@@ -184,7 +184,8 @@ class Http:
         headers, stream = {**self._headers, **request.headers}, None
         if not request.parts:  # where nothing is left for it to work out, httpx takes a third less
             stream = httpx.ByteStream(request.content)
-            headers |= {"Content-Length": str(len(request.content))} if request.method == "POST" else {}
+            if request.method == "POST":
+                headers["Content-Length"] = str(len(request.content))
         httpx_request = httpx.Request(
             request.method,
             self._origin + request.target,
