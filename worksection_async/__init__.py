@@ -22,7 +22,6 @@
 
 from . import errors, models
 from ._auth import AccessToken, ApiKey, legacy_page_hash
-from ._bucket import TokenBucket
 from ._download import DownloadedFile
 from ._downloads import DownloadReport, OpenDownload
 from ._file_bucket import FileTokenBucket
@@ -32,10 +31,11 @@ from ._oauth import OAuthApp
 from ._oauth_auth import OAuth2
 from ._queue import Lane, Waiting
 from ._session import Session
+from ._statistics import Statistics
 from ._stores import FileTokenStore, MemoryTokenStore, TokenStore
 from ._streams import Plan
 from ._token import Token
-from ._usage import Statistics
+from ._token_bucket import TokenBucket
 from ._watch import Cursor, TagChange
 
 __all__ = [

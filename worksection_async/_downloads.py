@@ -17,7 +17,7 @@ from ._attempts import Attempts
 from ._call import Action, Call
 from ._download import Destination, DownloadedFile, Progress, folder
 from ._http import Answer
-from ._place import Place
+from ._queue import Waiter
 from .errors import TransportError, UnexpectedReply, WorksectionError
 from .models import File
 
@@ -124,11 +124,15 @@ class Downloads(ABC):
     async def _begin(self, action: Action[T], params: Mapping[str, object]) -> Call[T]: ...
 
     @abstractmethod
-    def _place(self, action: Action[Any]) -> Place: ...
+    def _waiter(self, action: Action[Any]) -> Waiter: ...
 
     @abstractmethod
     async def _perform(
-        self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], place: Place, attempts: Attempts | None = None
+        self,
+        call: Call[Any],
+        receive: Callable[[Answer], Awaitable[T]],
+        waiter: Waiter,
+        attempts: Attempts | None = None,
     ) -> T: ...
 
     @abstractmethod
@@ -236,7 +240,7 @@ class Downloads(ABC):
         call = await self._begin(DOWNLOAD, {"id_file": id_file})
 
         async def fetch(receive: Callable[[Answer], Awaitable[Answer]], attempts: Attempts) -> Answer:
-            return await self._perform(call, receive, self._place(DOWNLOAD), attempts)
+            return await self._perform(call, receive, self._waiter(DOWNLOAD), attempts)
 
         async def pause(error: TransportError, attempt: int) -> float | None:
             return await self._pause_after(error, DOWNLOAD, attempt)

@@ -5,9 +5,12 @@ The body decides, not the HTTP status: errors come with 200. Codes are overloade
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import attrs
@@ -28,6 +31,8 @@ class Reply:
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    received_at: float = attrs.field(factory=time.time, repr=False)
+    """Unix time in seconds."""
 
 
 def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
@@ -93,7 +98,9 @@ def _wordless(action: str, reply: Reply, path: str, reason: str) -> WorksectionE
         return AuthError(action, f"HTTP {reply.status} without a message", http_status=reply.status)
     if 300 <= reply.status < 400:
         reason = "a redirect, which is not followed: is the account's address right?"
-    return UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
+    error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
+    error.retry_after = _retry_after(reply)
+    return error
 
 
 def _message(body: Mapping[str, Any]) -> str:
@@ -107,6 +114,12 @@ def _message(body: Mapping[str, Any]) -> str:
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     """The exception for an error the service reports."""
+    error = _classified(action, message, body, reply)
+    error.retry_after = _retry_after(reply)
+    return error
+
+
+def _classified(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     code, words = body.get("status_code"), masked(message)
     code = int(code) if isinstance(code, int | str) and re.fullmatch(r"\d{1,9}", str(code)) else None
     known = _known(message, code)
@@ -117,7 +130,7 @@ def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) ->
         "hint": known.hint if known else None,
     }
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
-        return RateLimited(action, words, retry_after=_retry_after(reply), **facts)
+        return RateLimited(action, words, **facts)
     if reply.status in (401, 403) or OAUTH_EXPIRED in message.lower():
         return AuthError(action, words, **facts)
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
@@ -132,8 +145,18 @@ def _known(message: str, code: int | None) -> Known | None:
 
 
 def _retry_after(reply: Reply) -> float | None:
+    """Seconds the service asks to wait, given as such or as a date (by the service's clock, if it tells its time)."""
     value = reply.headers.get("retry-after", "")
-    return float(value) if re.fullmatch(r"\d{1,6}(\.\d+)?", value) else None
+    if re.fullmatch(r"\d{1,6}(\.\d+)?", value):
+        return float(value)
+    until, now = _unix_time(value), _unix_time(reply.headers.get("date", ""))
+    return None if until is None else max(0.0, until - (reply.received_at if now is None else now))
+
+
+def _unix_time(http_date: str) -> float | None:
+    with contextlib.suppress(ValueError, OverflowError):
+        return parsedate_to_datetime(http_date).timestamp()
+    return None
 
 
 def _excerpt(reply: Reply) -> str:

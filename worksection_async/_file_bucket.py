@@ -1,57 +1,48 @@
-"""A bucket in a file: all processes of one machine share it."""
+"""A bucket in a file, shared by all processes of one machine."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import struct
 import time
-import zlib
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from ._bucket import Paced
-from ._pace import Pace, Visit
+from ._bucket_state import BucketState
+from ._limiter import T
 from ._service import REQUESTS_PER_SECOND
+from ._shared_bucket import SharedTokenBucket, packed, unpacked
 from .errors import TransportError
 
 if TYPE_CHECKING:
     import os
 
-T = TypeVar("T")
+SIZE_BYTES = 512
+"""The state is padded to this size: a single write replaces it, so a killed process leaves the old or the new one."""
 
-STATE = struct.Struct("<9d")
-CHECKSUM = struct.Struct("<I")
-SIZE = STATE.size + CHECKSUM.size
+LOCK_TIMEOUT_SECONDS = 10.0
+"""Time after which a lock that is not released is an error; a visit holds it for microseconds."""
 
-LOCK_TIMEOUT = 10.0
-"""Seconds after which a lock that nobody gives back is an error; it is held for microseconds."""
-
-LOCK_POLL = 0.0005
-
-AHEAD = 0.009
-"""Seconds before its slot that a call looks at the file: that takes a while, and nobody has to be late for it."""
-
-LOST = b"lost"
-"""What stands in for a file that somebody removed."""
+LOCK_POLL_SECONDS = 0.005
 
 
-class FileTokenBucket(Paced):
-    """Turns for all processes of one machine.
+class FileTokenBucket(SharedTokenBucket):
+    """A limiter for all processes of one machine; in containers and on several machines use `RedisTokenBucket`.
 
-    Locking is `filelock`'s (extra ``file``); a process that is killed leaves no lock behind. A file that was removed
-    or damaged, or is older than the last start of the machine, counts as that of a bucket just used. Network file
-    systems are no place for it: their locks and their clocks belong to different machines.
+    The lock is `filelock`'s; a process that is killed leaves none behind. A file that was removed or damaged, or is
+    older than the last start of the machine, counts as the state of a bucket that was just used. Network file systems
+    do not work: their locks and clocks belong to different machines.
 
     Args:
-        path: The file; its folder is made if there is none. Beside it a ``.lock`` appears.
+        path: The file; its folder is created if needed. A ``.lock`` file appears beside it.
         rate: Requests per second, the same in all processes.
-        clock: A clock all processes share, in seconds; by default the machine's monotonic one.
+        clock: A clock that all processes share, in seconds; by default the monotonic clock of the machine.
+        on_outage: What happens when the file cannot be used any more: ``"error"`` raises `TransportError` (nothing
+            was sent), ``"local"`` goes on with *rate* / *peers* in this process and soon tries again.
+        peers: Number of processes that share the file, for ``"local"``.
 
     Raises:
-        ValueError: The file cannot be written, or somebody does not give its lock back.
+        ValueError: The file cannot be written, or an argument makes no sense.
     """
 
     def __init__(
@@ -60,81 +51,36 @@ class FileTokenBucket(Paced):
         rate: float = REQUESTS_PER_SECOND,
         *,
         clock: Callable[[], float] = time.monotonic,
+        on_outage: Literal["error", "local"] = "error",
+        peers: int = 2,
     ) -> None:
-        super().__init__(rate, 1, clock, AHEAD)
-        try:
-            from filelock import FileLock  # noqa: PLC0415
-        except ImportError as exc:
-            raise ImportError("FileTokenBucket needs filelock: pip install worksection-async[file]") from exc
+        super().__init__(rate, clock=clock, on_outage=on_outage, peers=peers)
         self._path = Path(path).absolute()
-        self._name = str(self._path)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.open("ab").close()
-            self._file_lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT, thread_local=False)
-            with self._file_lock:
-                pass
-        except TimeoutError:
-            raise ValueError(f"{path} cannot be shared: somebody has held its lock for {LOCK_TIMEOUT:g} s") from None
         except OSError as exc:
             raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
 
-    def _take_free(self) -> Visit | None:
-        with contextlib.suppress(TransportError):  # the visit that follows says so, if it is still true
-            return self._with_pace(Pace.take, timeout=0)
-        return None
+    def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
+        from filelock import FileLock  # noqa: PLC0415
 
-    def _with_pace(self, change: Callable[[Pace, float], T], timeout: float | None = None) -> T:
-        """Read the state, change it and write it, while nobody else can; microseconds, so the event loop may wait."""
+        # A lock object for each visit: a forked child must not inherit one that is held.
+        lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_POLL_SECONDS)
         try:
-            with self._lock, self._file_lock.acquire(timeout, poll_interval=LOCK_POLL), self._open() as file:
+            with lock, self._open() as file:
                 now = self._clock()
-                content = file.read(SIZE + 1)
-                pace = self._pace(content, now)
-                outcome = change(pace, now)
+                state = unpacked(file.read(SIZE_BYTES), self._interval, now)
+                outcome = change(state, now)
                 file.seek(0)
-                file.write(_packed(now, pace))
-                if len(content) > SIZE:
-                    file.truncate()
+                file.write(packed(state).ljust(SIZE_BYTES))
                 return outcome
         except OSError as exc:
             what = f"the shared bucket {self._path} cannot be used ({exc.strerror or type(exc).__name__})"
         raise TransportError("limiter", what, sent=False)
 
     def _open(self) -> FileIO:
-        """Unbuffered: a process that is killed leaves the old state or the new one."""
-        try:
-            return open(self._name, "r+b", buffering=0)  # noqa: PTH123  # pathlib takes as long as the system
-        except FileNotFoundError:
-            self._path.write_bytes(LOST)
-            return open(self._name, "r+b", buffering=0)  # noqa: PTH123
-
-    def _pace(self, content: bytes, now: float) -> Pace:
-        try:
-            written_at, pace = _unpacked(content)
-        except ValueError:
-            written_at, pace = math.inf, Pace(self._interval)
-        if written_at > now:
-            # Damaged, or from before the machine was started anew: somebody may have gone just now.
-            pace = Pace(self._interval, free=now + self._interval, last=now)
-        pace.interval = self._interval
-        return pace
-
-
-def _packed(now: float, pace: Pace) -> bytes:
-    numbers = pace.free, pace.last, pace.shift, pace.barrier, pace.margin, pace.floor, pace.quick, pace.slow
-    state = STATE.pack(now, *numbers)
-    return state + CHECKSUM.pack(zlib.crc32(state))
-
-
-def _unpacked(content: bytes) -> tuple[float, Pace]:
-    """When the state in *content* was written, and the state; an empty file is that of a bucket never used."""
-    if not content:
-        return -math.inf, Pace(1.0)
-    state, checksum = content[: STATE.size], content[STATE.size :]
-    if len(content) != SIZE or CHECKSUM.unpack(checksum)[0] != zlib.crc32(state):
-        raise ValueError("damaged")
-    written_at, *numbers = STATE.unpack(state)
-    if any(map(math.isnan, (written_at, *numbers))):
-        raise ValueError("damaged")
-    return written_at, Pace(1.0, 1, *numbers)
+        """Open the file unbuffered; one that was removed counts as damaged."""
+        if not self._path.exists():
+            self._path.write_bytes(b"removed")
+        return self._path.open("r+b", buffering=0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import anyio
 import anyio.lowlevel
@@ -15,8 +15,8 @@ import attrs
 import httpx
 
 from ._request import Request
-from ._spawn import in_thread
-from .errors import CallTimeout, InvalidCall, TransportError, WorksectionError, masked
+from ._spawn import in_thread, is_closed
+from .errors import CallTimeout, InvalidCall, SessionClosed, TransportError, WorksectionError, masked
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to reach the service: less than a call's whole time, so that another attempt can be made."""
@@ -63,23 +63,8 @@ class Answer:
         await self._response.aclose()
 
 
-class Departure(Protocol):
-    """When a request may leave, and who wants to know that it has."""
-
-    async def comes(self) -> None:
-        """All else is ready: wait for the moment."""
-
-    async def left(self) -> None:
-        """The head has left."""
-
-
-class _AtOnce:
-    async def comes(self) -> None: ...
-
-    async def left(self) -> None: ...
-
-
-AT_ONCE = _AtOnce()
+async def _ignore() -> None:
+    """Nothing wants to know."""
 
 
 class Http:
@@ -101,31 +86,36 @@ class Http:
             "User-Agent": "worksection-async",
         }
         self._transport = transport
-        self._clients: dict[object, httpx.AsyncClient] = {}
-        self._opening: dict[object, anyio.Lock] = {}
+        self._clients: dict[anyio.lowlevel.EventLoopToken, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = {}
+        self._opening: dict[anyio.lowlevel.EventLoopToken, anyio.Lock] = {}
         self._closed = False
 
     @contextlib.asynccontextmanager
     async def exchange(
-        self, request: Request, timeout: float, *, total: bool = True, departure: Departure = AT_ONCE
+        self,
+        request: Request,
+        timeout: float,
+        *,
+        total: bool = True,
+        on_sent: Callable[[], Awaitable[None]] = _ignore,
     ) -> AsyncIterator[Answer]:
         """Send *request*; raises `TransportError` for whatever goes wrong on the way there or back.
 
         Args:
             request: What to send.
             timeout: Seconds for all of it, or, where not *total*, for each read and write.
-            departure: When it may leave. Other transports than ours may not ask: for them it leaves when they get it.
+            on_sent: Called when the headers have been written; with a transport of the user, which may not tell that,
+                before the transport gets the request.
         """
-        progress = _Progress(departure)
+        progress = _Progress(on_sent)
         translated = functools.partial(_translated, request.action, progress)
         failure: WorksectionError | None = None
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
             try:
                 httpx_request = self._httpx_request(request, timeout, progress, files)
                 if self._transport is not None:
-                    await departure.comes()
-                    await departure.left()
-                response = await self._client().send(httpx_request, stream=True)
+                    await on_sent()
+                response = await self._client(request.action).send(httpx_request, stream=True)
                 answer = Answer(response, translated)
                 try:
                     yield answer
@@ -144,30 +134,46 @@ class Http:
                 failure.__context__ = None
 
     async def open(self) -> None:
-        """Make ready to send in this event loop: a turn must not age meanwhile.
+        """Get ready to send in this event loop, before a turn is waited for.
 
-        The first time certificates are loaded, which would hold up the loop for tens of milliseconds.
+        The first time certificates are loaded, which would block the loop for tens of milliseconds.
         """
         if self._closed:
-            raise RuntimeError("the session is closed")
-        token = anyio.lowlevel.current_token()
-        if token in self._clients:
+            raise SessionClosed("Session")
+        loop = anyio.lowlevel.current_token()
+        if loop in self._clients:
             return
-        async with self._opening.setdefault(token, anyio.Lock()):
-            if token not in self._clients:
-                self._clients[token] = await in_thread(self._new_client)
+        for other in list(self._clients):
+            if is_closed(other.native_token):
+                self._clients.pop(other, None)  # closed without being shut down, so nothing closed its connections
+        async with self._opening.setdefault(loop, anyio.Lock()):
+            if loop not in self._clients:
+                client = await in_thread(self._new_client)
+                keeper = self._kept(client, loop)
+                await anext(keeper)
+                self._clients[loop] = client, keeper
+
+    async def _kept(self, client: httpx.AsyncClient, loop: anyio.lowlevel.EventLoopToken) -> AsyncGenerator[None]:
+        """Keep *client* until the generator is closed: by `aclose`, or by the event loop when it shuts down."""
+        try:
+            yield
+        finally:
+            self._clients.pop(loop, None)
+            self._opening.pop(loop, None)
+            with anyio.CancelScope(shield=True):
+                await client.aclose()
 
     async def aclose(self) -> None:
+        """Close the connections of this event loop; those of other loops are closed when these end."""
         self._closed = True
-        clients, self._clients = self._clients, {}
-        if client := clients.get(anyio.lowlevel.current_token()):
-            await client.aclose()
+        if (kept := self._clients.get(anyio.lowlevel.current_token())) is not None:
+            await kept[1].aclose()
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self, action: str) -> httpx.AsyncClient:
         """The client of the running event loop: connections do not outlive theirs."""
         if self._closed:
-            raise RuntimeError("the session is closed")
-        return self._clients[anyio.lowlevel.current_token()]
+            raise SessionClosed(action)
+        return self._clients[anyio.lowlevel.current_token()][0]
 
     def _new_client(self) -> httpx.AsyncClient:
         return _Client(
@@ -234,8 +240,8 @@ class _Discreet(httpx.URL):
 class _Progress:
     """How far a request got, as the transport tells it."""
 
-    def __init__(self, departure: Departure) -> None:
-        self._departure = departure
+    def __init__(self, on_sent: Callable[[], Awaitable[None]]) -> None:
+        self._on_sent = on_sent
         self._tells = False
         self._sent = False
 
@@ -243,12 +249,10 @@ class _Progress:
         self._tells = True
         _, _, what = event.partition(".send_request_headers.")
         if what == "started" and info["request"].method != b"CONNECT":
-            await self._departure.comes()
             self._sent = True
-        elif self._sent and what == "complete":
-            await self._departure.left()
-        elif self._sent and what == "failed" and isinstance(info["exception"], Exception):
-            await self._departure.left()  # in part; some services answer even so
+        # Some services answer even if the headers were written only in part.
+        elif self._sent and (what == "complete" or (what == "failed" and isinstance(info["exception"], Exception))):
+            await self._on_sent()
 
     @property
     def may_have_arrived(self) -> bool:

@@ -1,52 +1,97 @@
-"""Waiting for a turn: one queue per bucket, for all sessions that share it, in whatever loop or thread they live.
+"""The limiter: one queue in front of a bucket, shared by all sessions of an account in this process.
 
-Nobody polls. One of those who wait, the leader, holds the only reservation of this queue and sleeps until it comes;
-who gets the turn is decided then, not before (late binding): a newcomer in a better lane goes first, and a cancelled
-call costs nothing. All others sleep until they are woken. A process holds one reservation at most, however many calls
-wait in it, so several that share a bucket take turns.
+Waiters are woken by events; there is no polling. One of them, the leader, holds the only reservation of this process
+and sleeps until it is due. Which call gets the turn is decided then (late binding), so a new call in a higher lane
+goes first, and a cancelled call costs nothing. Processes that share a bucket hold one reservation each and take turns.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import math
+import os
+import random
 import threading
+import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar
 
 import anyio
 
-from ._budget import Budget
-from ._lateness import Lateness
-from ._pace import FIRST_MARGIN, TICK, Slot, Visit
+from ._bucket_state import LONGEST_HOLD_SECONDS, BucketState, Visit
 from ._queue import LANES, Lane, Queue, Waiter, Waiting
-from ._sleep import sleep_until
-from ._usage import Statistics, Usage
-from .errors import TransportError, WaitTooLong
+from ._spawn import in_thread
+from ._statistics import Statistics, Usage
+from .errors import SessionClosed, TransportError, WaitTooLong
 
-YOUTH = 0.025
-"""Seconds for which a turn is good at any rate; half an interval, if that is more."""
+T = TypeVar("T")
+
+logger = logging.getLogger("worksection_async")
+
+SEND_TOLERANCE = 0.005
+"""Part of the interval by which a request may be sent after its turn without delaying the next one."""
 
 
-class Limiter(Budget):
-    """A queue in front of a bucket; the bucket itself is what the subclasses add."""
+class Limiter(ABC):
+    """A queue in front of a bucket, which the subclasses keep in memory, in a file or in Redis.
 
-    def __init__(self, rate: float, burst: int, clock: Callable[[], float], ahead: float = 0.0) -> None:
-        super().__init__(rate, burst, clock, ahead)
-        self._lock = threading.RLock()
+    Args:
+        rate: Requests per second.
+        burst: Requests that may be sent at once after a pause.
+        clock: Returns the time in seconds.
+    """
+
+    _is_remote = False
+    """Whether a visit to the bucket may take long: it happens in a worker thread then."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        if not 0 < rate < math.inf:
+            raise ValueError(f"rate must be a positive number of requests per second, not {rate!r}")
+        if burst < 1:
+            raise ValueError(f"burst must be at least 1, not {burst!r}")
+        self._interval = 1 / rate
+        self._clock = clock
+        self._begin()
+        _limiters.add(self)
+
+    def _begin(self) -> None:
+        """Start without waiters: after construction, and in a forked child, whose parent keeps its own."""
+        self._lock = threading.Lock()
+        self._visit_lock = threading.RLock()
         self._queue = Queue()
         self._leader: Waiter | None = None
-        self._held: Slot | None = None
-        self._due = -math.inf
+        self._held: Visit | None = None
+        self._due_at = -math.inf
         self._usage = Usage(self._interval)
-        self._lateness = Lateness(self._interval)
-        self._trip = 0.0
-        self._pushes = 0
-        self._is_asking = False
-        self._margin = FIRST_MARGIN
+        self._margin = 0.0
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {1 / self._interval:g}/s, {len(self._queue)} waiting>"
+        return f"<{type(self).__name__} {self.rate:g}/s, {len(self._queue)} waiting>"
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return 1 / self._interval
+
+    @abstractmethod
+    def _change(self, change: Callable[[BucketState, float], T]) -> T:
+        """Return what *change* makes of the bucket and the time; no other change happens meanwhile (thread-safe)."""
+
+    def bind(self, account: str) -> None:  # noqa: B027  # most buckets need no name
+        """A session of *account* uses this limiter."""
+
+    async def _visit(self, work: Callable[..., T], *args: object) -> T:
+        return await in_thread(work, *args) if self._is_remote else work(*args)
+
+    async def _tell(self, change: Callable[[BucketState, float], None]) -> None:
+        """Change the bucket; if it cannot be reached, the next turn fails, not the present call."""
+        with contextlib.suppress(TransportError):
+            await self._visit(self._change, change)
+
+    # Waiting
 
     async def acquire(
         self,
@@ -56,101 +101,131 @@ class Limiter(Budget):
         action: str = "acquire",
         on_wait: Callable[[Waiting], object] | None = None,
     ) -> float:
-        """Wait for a turn, take it, and return when that was. Cancelled, a call leaves as if it had never been there.
+        """Wait for a turn, take it, and return its time. A cancelled call leaves no trace.
 
         Args:
-            lane: How urgent it is.
-            max_wait: Seconds to wait at most; where the forecast is longer, `WaitTooLong` is raised at once.
-            action: Whose turn it is, for the error.
-            on_wait: Called with a `Waiting` when the wait begins and whenever its position has changed.
+            lane: Priority of the call.
+            max_wait: Seconds to wait at most; if the forecast is longer, `WaitTooLong` is raised at once.
+            action: Name for the error.
+            on_wait: Called with a `Waiting` when the wait begins and whenever the position has changed.
         """
-        waiter = self.enter(lane, max_wait=max_wait, action=action, on_wait=on_wait)
-        if waiter.granted_at is not None:
-            return waiter.granted_at
+        waiter = Waiter(lane=lane, action=action, max_wait=max_wait, on_wait=on_wait)
         try:
-            await self.until(await self.wait(waiter, max_wait, action))
+            await self.wait(waiter)
         except BaseException:
             await self.leave(waiter)
             raise
-        return cast(float, waiter.granted_at)
-
-    def enter(
-        self,
-        lane: Lane = "normal",
-        *,
-        max_wait: float | None = None,
-        action: str = "acquire",
-        on_wait: Callable[[Waiting], object] | None = None,
-    ) -> Waiter:
-        """Stand in the queue; `wait` has to follow, or `leave`."""
-        if lane not in LANES:
-            raise ValueError(f"lane must be one of {', '.join(LANES)}, not {lane!r}")
-        if max_wait is not None and not max_wait >= 0:
-            raise ValueError(f"max_wait must not be negative, not {max_wait!r}")
-        waiter = Waiter(lane, on_wait)
-        with self._lock:
-            if not self._queue and (visit := self._take_free()) is not None:
-                waiter.slot, waiter.granted_at, self._margin = visit.slot, self._clock(), visit.margin
-                waiter.pushes = self._pushes
-                self._usage.count(waiter.granted_at, is_busy=False)
-                return waiter
-            self._drop_gone_leader()
-            if max_wait is not None and (eta := self._forecast(self._queue.ahead_of(lane))) > max_wait:
-                raise WaitTooLong(action, eta, max_wait)
-            waiter.stand()
-            self._queue.add(waiter)
-            self._leader = self._leader or waiter
-            self._usage.start(self._clock())
-        return waiter
-
-    async def wait(self, waiter: Waiter, max_wait: float | None = None, action: str = "acquire") -> float:
-        """Wait for the turn of *waiter*, and return when it is: a moment ahead (see `until`); `leave` if this fails."""
-        give_up = math.inf if max_wait is None else self._clock() + max_wait
-        while waiter.granted_at is None:
-            pause = await self._lead(waiter) if self._leader is waiter else math.inf
-            if waiter.granted_at is None and pause > 0:
-                self._report(waiter)
-                self._check_patience(waiter, give_up, max_wait, action)
-                await waiter.nap(min(pause, give_up - self._clock()))
         return waiter.granted_at
 
-    async def until(self, granted_at: float) -> None:
-        """Wait for what is left until *granted_at*, exactly."""
-        await sleep_until(granted_at, self._clock)
-
-    def holds(self, waiter: Waiter) -> bool:
-        """Whether the turn of *waiter* is good: nobody can have gone since, nor has anybody been told to wait."""
-        age = self._clock() - (-math.inf if waiter.granted_at is None else waiter.granted_at)
-        return age < max(self._interval / 2, YOUTH) and waiter.pushes == self._pushes
-
-    async def sent(self, granted_at: float) -> None:
-        """The request whose turn was at *granted_at* leaves only now: the interval counts from here."""
-        if pause := self._lateness.pause(self._clock() - granted_at):
-            self._pushes += 1
-            with contextlib.suppress(TransportError):  # the request is on its way; the next visit will say so
-                await self._push(pause)
-
-    async def refused(self, retry_after: float | None = None) -> None:
-        """The service said that a call came too soon: hold everybody back, *retry_after* seconds or one interval."""
+    def enter(self, waiter: Waiter) -> None:
+        """Join the queue now, so that the order is that of the calls; `wait` has to follow, or `leave`."""
+        if waiter.lane not in LANES:
+            raise ValueError(f"lane must be one of {', '.join(LANES)}, not {waiter.lane!r}")
+        if waiter.max_wait is not None and not waiter.max_wait >= 0:
+            raise ValueError(f"max_wait must not be negative, not {waiter.max_wait!r}")
+        waiter.granted_at = waiter.sent_at = math.nan
         with self._lock:
-            self._usage.refused += 1
-            self._pushes += 1
-        with contextlib.suppress(TransportError):
-            await self._refuse(retry_after, self._last_trip())
+            self._queue.add(waiter)
+            if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.max_wait:
+                self._queue.discard(waiter)
+                raise WaitTooLong(waiter.action, eta, waiter.max_wait)
+            self._usage.start(self._clock())
+            self._elect()
 
-    def answered(self, seconds: float) -> None:
-        """A request was answered so long after it had left; after refusals, it counts how much this differs."""
-        self._trip = seconds
+    async def wait(self, waiter: Waiter) -> None:
+        """Wait for the turn of *waiter*, which joins the queue first if needed; `sent` has to follow, or `leave`."""
+        if waiter not in self._queue and not waiter.has_turn:
+            self.enter(waiter)
+        began = self._clock()
+        give_up = began + (math.inf if waiter.max_wait is None else waiter.max_wait)
+        while not waiter.has_turn:
+            if waiter.is_dismissed:
+                raise SessionClosed(waiter.action)
+            pause = await self._visit(self._serve) if self._leader is waiter else math.inf
+            if not waiter.has_turn and pause > 0:
+                self._report(waiter)
+                if self._clock() >= give_up:
+                    raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait or 0.0)
+                await waiter.nap(min(pause, give_up - self._clock()))
+        if waiter.max_wait is not None:
+            waiter.max_wait = max(0.0, give_up - self._clock())
 
-    def _last_trip(self) -> float:
-        """What the bucket does not know yet; zero: nothing."""
-        trip, self._trip = self._trip, 0.0
-        return trip
+    async def sent(self, waiter: Waiter) -> None:
+        """The request of *waiter* has just been sent: its turn is used, and the interval counts from here."""
+        if waiter.visit is not None:
+            waiter.ticket, waiter.visit = waiter.visit.ticket, None
+        waiter.sent_at = self._clock()
+        if waiter.sent_at - waiter.granted_at > SEND_TOLERANCE * self._interval:
+            await self._tell(BucketState.sent)
+
+    async def leave(self, waiter: Waiter) -> None:
+        """Remove *waiter*; a turn whose request was not sent goes to the next call."""
+        with self._lock:
+            self._queue.discard(waiter)
+            unused, waiter.visit = waiter.visit, None
+            waiter.granted_at = math.nan
+            if self._leader is waiter:
+                self._leader = None
+            self._elect()
+            unneeded = self._unneeded()
+            if unused is not None:
+                self._usage.take_back()
+                self._due_at -= self._interval * (1 + self._margin)
+        for visit in (unneeded, unused):
+            if visit is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._tell(functools.partial(_give_back, visit))
+        if unused is not None and (leader := self._leader) is not None:
+            leader.wake()
+
+    def dismiss(self, owner: object) -> None:
+        """End the waits of a session that is closed; they raise `SessionClosed`."""
+        with self._lock:
+            for waiter in self._queue.of(owner):
+                waiter.is_dismissed = True
+                waiter.wake()
 
     def promote(self, waiter: Waiter, lane: Lane) -> None:
-        """Let *waiter* stand in *lane*, if that is better than the one it stands in."""
+        """Move *waiter* to *lane* if that is higher than its own."""
         with self._lock:
             self._queue.promote(waiter, lane)
+
+    # What the service says
+
+    async def answered(self, waiter: Waiter) -> None:
+        """The headers of the response have come."""
+        ticket, response_time = waiter.ticket, self._clock() - waiter.sent_at
+        await self._tell(lambda state, _: state.answered(ticket, response_time))
+
+    def accepted(self) -> None:
+        """The service did not refuse a request as too early."""
+        with self._lock:
+            has_ended = self._usage.accept(self._clock())
+        if has_ended:
+            logger.warning("no request was refused as too early for a minute: the budget of the account is free again")
+
+    async def refused(self, retry_after: float | None = None) -> None:
+        """The service refused a request as too early: slow down, and send nothing for *retry_after* seconds."""
+        with self._lock:
+            has_begun = self._usage.refuse(self._clock())
+        if has_begun:
+            logger.warning(
+                "another client uses the budget of this account: %.0f %% of the requests of the last minute were "
+                "refused as too early. Let all clients of the account share one limiter.",
+                self.statistics().refused_share * 100,
+            )
+        chance = random.random()  # noqa: S311
+        await self._tell(lambda state, _: state.refused(chance))
+        await self.hold(retry_after or 0.0)
+
+    async def hold(self, seconds: float) -> None:
+        """Send nothing for so many *seconds*: the service has asked for that."""
+        if seconds:
+            with self._lock:
+                self._due_at = max(self._due_at, self._clock() + min(seconds, LONGEST_HOLD_SECONDS))
+            await self._tell(lambda state, now: state.hold(seconds, now))
+
+    # Forecasts and figures
 
     def saved_one(self) -> None:
         """Count a request that was not needed."""
@@ -158,7 +233,7 @@ class Limiter(Budget):
             self._usage.saved += 1
 
     def eta(self, lane: Lane = "normal") -> float:
-        """Seconds a newcomer in *lane* would wait, as things stand."""
+        """Seconds a new call in *lane* would wait, as things stand."""
         with self._lock:
             return self._forecast(self._queue.ahead_of(lane))
 
@@ -168,124 +243,89 @@ class Limiter(Budget):
             return self._forecast(self._queue.position(waiter)) if waiter in self._queue else 0.0
 
     def statistics(self) -> Statistics:
-        """How things stand."""
+        """The state of this limiter now."""
         with self._lock:
-            now = self._clock()
-            return Statistics(
-                waiting=self._queue.waiting(),
-                next_slot=self._next_slot(now),
-                granted=self._usage.granted,
-                refused=self._usage.refused,
-                saved=self._usage.saved,
-                utilisation=self._usage.utilisation(now),
-                margin=self._margin,
+            return self._usage.statistics(
+                self._clock(), waiting=self._queue.waiting(), next_slot=self._forecast(0), margin=self._margin
             )
 
-    # The leader's work; what touches the queue happens under the lock.
-
-    async def _lead(self, leader: Waiter) -> float:
-        """Visit the bucket: seconds until it should be visited again, or 0 when somebody got a turn."""
-        with self._lock:
-            if self._leader is not leader or leader.granted_at is not None:
-                return 0.0  # another thread was quicker
-            self._is_asking = True
-        try:
-            visit = await self._advance(self._held, self._last_trip())
-        finally:
-            self._is_asking = False
-        with self._lock:
-            back = self._visited(visit, leader)
-        if back is not None:
-            await self._return(back)
-        return 0.0 if visit.is_used else max(visit.wait - self._ahead, TICK)
-
-    def _visited(self, visit: Visit, leader: Waiter) -> Slot | None:
-        """Make use of what a visit came to; returns a slot nobody needs."""
-        self._margin = visit.margin
-        due = self._clock() + visit.wait
-        self._held = None if visit.is_used else visit.slot
-        self._due = due + self._interval if visit.is_used else due
-        back = visit.slot if visit.is_used and not self._grant(visit.slot, due, leader) else None
-        if self._leader is leader and leader.granted_at is not None:  # it got somebody else's turn meanwhile
-            self._pass_on_lead()
-        return back or self._unneeded()
-
-    def _unneeded(self) -> Slot | None:
-        """The slot that is held, if nobody waits any more."""
-        if self._leader is not None:
-            return None
-        slot, self._held = self._held, None
-        return slot
-
-    def _grant(self, slot: Slot, now: float, awake: Waiter | None = None) -> bool:
-        """Give the turn to whoever is the head by now, if anybody is, and the lead to somebody who waits."""
-        self._drop_gone()
-        head = self._queue.pop()
-        if head is None:
-            return False
-        head.granted_at, head.slot, head.pushes = now, slot, self._pushes
-        self._usage.count(now, is_busy=bool(self._queue))
-        if head is self._leader and not self._is_asking:
-            self._pass_on_lead()
-        if head is not awake:
-            head.wake()
-        self._queue.count_off()
-        for waiter in self._queue.watchers:
-            waiter.wake()
-        return True
-
-    def _pass_on_lead(self) -> None:
-        self._drop_gone()
-        self._leader = self._queue.head()
-        if self._leader is not None:
-            self._leader.wake()
-
-    async def leave(self, waiter: Waiter) -> None:
-        """Take *waiter* out; the turn it may just have got goes to the next, or back."""
-        if (back := self._taken_out(waiter)) is not None:
-            await self._return(back)
-
-    async def _return(self, slot: Slot) -> None:
-        with anyio.CancelScope(shield=True), contextlib.suppress(TransportError):  # else it is lost, no more
-            await self._give_back(slot)
-
-    def _taken_out(self, waiter: Waiter) -> Slot | None:
-        """A slot nobody needs now is returned."""
-        with self._lock:
-            self._queue.discard(waiter)
-            back = None
-            if self._leader is waiter:
-                self._pass_on_lead()
-            if waiter.granted_at is not None:
-                self._usage.take_back(waiter.granted_at)
-                # One that is passed on is as old as it is: `sent` will notice.
-                if waiter.slot is not None and self.holds(waiter) and not self._grant(waiter.slot, waiter.granted_at):
-                    back = waiter.slot
-            return back or self._unneeded()
-
-    def _drop_gone_leader(self) -> None:
-        if self._leader is not None and self._leader.is_gone:
-            self._queue.discard(self._leader)
-            self._pass_on_lead()
-
-    def _drop_gone(self) -> None:
-        """Nobody whose event loop was closed under it is the head."""
-        while (head := self._queue.head()) is not None and head.is_gone:
-            self._queue.discard(head)
-
-    def _next_slot(self, now: float) -> float:
-        """Seconds until the next slot, as far as this process knows."""
-        return max(0.0, self._due - now)
-
-    def _forecast(self, ahead: int) -> float:
-        return self._next_slot(self._clock()) + ahead * max(self._interval, self._usage.pace)
-
-    def _check_patience(self, waiter: Waiter, give_up: float, max_wait: float | None, action: str) -> None:
-        if self._clock() >= give_up:
-            raise WaitTooLong(action, self.eta_of(waiter), max_wait or 0.0)
+    def _forecast(self, position: int) -> float:
+        return max(0.0, self._due_at - self._clock()) + position * max(self._interval, self._usage.pace)
 
     def _report(self, waiter: Waiter) -> None:
-        """Tell the caller where *waiter* stands, if that has changed."""
+        """Tell the caller the position of *waiter* if it has changed."""
         if waiter.on_wait is not None and waiter.position != waiter.reported:
             waiter.reported = waiter.position
-            waiter.on_wait(Waiting(waiter.lane, waiter.position, self._forecast(waiter.position)))
+            waiter.on_wait(Waiting(waiter.lane, waiter.position, self.eta_of(waiter)))
+
+    # The work of the leader. Whatever touches the queue happens under the lock.
+
+    def _serve(self) -> float:
+        """Give the turn to the head of the queue if it is due; return the seconds until the next visit.
+
+        This runs to its end even if the leader is cancelled meanwhile, so no turn gets lost.
+        """
+        with self._visit_lock:
+            held = self._held.ticket if self._held is not None else None
+            visit = self._change(lambda state, now: state.advance(held, now))
+            with self._lock:
+                unneeded = self._settle(visit)
+            if unneeded is not None:
+                self._change(functools.partial(_give_back, unneeded))
+        return 0.0 if visit.is_used else visit.wait
+
+    def _settle(self, visit: Visit) -> Visit | None:
+        """Give a used ticket to the head, keep an unused one; return a ticket that no call needs."""
+        now = self._clock()
+        self._margin = visit.margin
+        self._due_at = now + (visit.free_in if visit.is_used else visit.wait)
+        self._held = None if visit.is_used else visit
+        if not visit.is_used:
+            return self._unneeded()
+        if (head := self._queue.pop()) is None:
+            return visit
+        head.granted_at, head.visit = now, visit
+        self._usage.grant(now, is_busy=bool(self._queue))
+        for waiter in (head, *self._queue.watchers()):
+            waiter.wake()
+        if self._leader is head:
+            self._leader = None
+            self._elect()
+        return None
+
+    def _elect(self) -> None:
+        """Let the head of the queue lead if no call does."""
+        if self._leader is not None and self._leader.is_gone:
+            self._queue.discard(self._leader)
+            self._leader = None
+        if self._leader is None and (head := self._queue.head()) is not None:
+            self._leader = head
+            head.wake()
+
+    def _unneeded(self) -> Visit | None:
+        """The reservation, if no call waits any more."""
+        if self._queue:
+            return None
+        held, self._held = self._held, None
+        return held
+
+
+def _give_back(visit: Visit, state: BucketState, _: float) -> None:
+    state.give_back(visit)
+
+
+def after_fork(work: Callable[[], None]) -> None:
+    """Call *work* in every forked child: threads of the parent that hold locks do not exist there."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=work)
+
+
+_limiters: weakref.WeakSet[Limiter] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    for limiter in list(_limiters):
+        limiter._begin()
+
+
+after_fork(_begin_in_child)

@@ -10,11 +10,11 @@ import anyio
 
 from ._account import origin_of
 from ._auth import Auth
-from ._bucket import shared
+from ._default_limiter import default_limiter
 from ._http import Http
 from ._limiter import Limiter
 from ._reads import Reads
-from .errors import InvalidCall
+from .errors import InvalidCall, SessionClosed
 
 if TYPE_CHECKING:
     import httpx
@@ -42,7 +42,7 @@ class Link:
     async def open(self, auth: Auth) -> None:
         """Make ready to send with *auth*: a turn must not age meanwhile."""
         if self._closed:
-            raise RuntimeError("the session is closed")
+            raise SessionClosed("Session")
         if self._http is None:
             await self._owner.ready()
             self._lead_to(self._account_of(self._owner))
@@ -58,6 +58,8 @@ class Link:
     async def aclose(self) -> None:
         """Close the connections; a pair of tokens that is on its way is waited for."""
         self._closed = True
+        if self._limiter is not None:
+            self._limiter.dismiss(self)
         with anyio.CancelScope(shield=True):
             for auth in {self._owner, *self._identities()}:
                 await auth.settle()
@@ -101,7 +103,7 @@ class Link:
             if self._http is None:
                 http = Http(origin, self._transport)
                 self.origin = origin
-                self._limiter = self._limiter or shared(origin)
+                self._limiter = self._limiter or default_limiter(origin)
                 self._limiter.bind(origin)
                 self._http = http
 

@@ -28,6 +28,7 @@ class Options:
     retries: int = 3
     lane: Lane = "normal"
     max_wait: float | None = None
+    patience: float = 60.0
     max_age: float = 0.0
     coalesce: bool = True
     repeat_writes: bool = False
@@ -41,6 +42,7 @@ def checked(options: Options) -> Options:
         "retries must not be negative": options.retries < 0,
         f"lane must be one of {', '.join(LANES)}": options.lane not in LANES,
         "max_wait must not be negative": options.max_wait is not None and not options.max_wait >= 0,
+        "patience must not be negative": not options.patience >= 0,
         "max_age must not be negative": not options.max_age >= 0,
     }
     for complaint, applies in complaints.items():

@@ -1,10 +1,10 @@
-"""Who goes next: calls stand in lanes, and can be woken from any thread."""
+"""The waiting calls: in which order they get their turns. A waiter can be woken from any thread."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections import OrderedDict
+import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -12,57 +12,74 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from ._pace import Slot
+from ._bucket_state import Visit
+from ._spawn import is_closed
 
 Lane = Literal["interactive", "normal", "bulk"]
-"""How urgent a call is, most urgent first."""
+"""Priority of a call, highest first."""
 
 LANES: tuple[Lane, ...] = get_args(Lane)
 
-PATIENCE = 8
-"""One turn in so many goes to whoever has waited longest, whatever the lane."""
+AGEING_PERIOD = 8
+"""One turn in so many goes to the call that has waited longest, whatever its lane."""
 
 
 @attrs.frozen
 class Waiting:
-    """How a call stands in the queue."""
+    """The position of a waiting call."""
 
     lane: Lane
     position: int
-    """Calls that go before it, if nobody comes after it."""
+    """Number of calls before it, if no other call joins."""
     eta: float
     """Seconds until its turn, as things stand."""
 
 
+@attrs.define(eq=False, kw_only=True)
 class Waiter:
-    """A call in the queue. What happens to it is decided under the queue's lock; `wake` says that something did."""
+    """A call in the queue, for all its attempts. The limiter changes it under its lock; `wake` tells the call.
 
-    def __init__(self, lane: Lane, on_wait: Callable[[Waiting], object] | None = None) -> None:
-        self.lane: Lane = lane
-        self.on_wait = on_wait
-        self.number = -1
-        self.position = 0
-        self.reported = -1
-        self.granted_at: float | None = None
-        self.slot: Slot | None = None
-        self.pushes = 0
-        """How often everybody had been told to wait when it got its turn."""
-        self._event: anyio.Event | None = None
-        self._loop: Any = None
-        self._is_woken = False
+    Args:
+        lane: Priority of the call.
+        action: Name for errors.
+        max_wait: Seconds it may still wait, all attempts together.
+        on_wait: Called with a `Waiting` when a wait begins and whenever the position has changed.
+        owner: The connection of its session: closing that dismisses the waiter.
+    """
 
-    def stand(self) -> None:
-        """It has to wait: in this event loop."""
-        self._loop = anyio.lowlevel.current_token().native_token
+    lane: Lane = "normal"
+    action: str = "acquire"
+    max_wait: float | None = None
+    on_wait: Callable[[Waiting], object] | None = None
+    owner: object = None
+    number: int = attrs.field(default=-1, init=False)
+    """Order of arrival; it stays for all attempts."""
+    position: int = attrs.field(default=0, init=False)
+    reported: int = attrs.field(default=-1, init=False)
+    """The position that `on_wait` was last called with."""
+    granted_at: float = attrs.field(default=math.nan, init=False)
+    sent_at: float = attrs.field(default=math.nan, init=False)
+    visit: Visit | None = attrs.field(default=None, init=False)
+    """The slot of a call that has its turn and has not sent its request."""
+    ticket: int = attrs.field(default=0, init=False)
+    """The slot of a call that has sent its request."""
+    is_dismissed: bool = attrs.field(default=False, init=False)
+    _event: anyio.Event | None = attrs.field(default=None, init=False)
+    _loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token, init=False)
+    _is_woken: bool = attrs.field(default=False, init=False)
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it got its turn, used or not."""
+        return not math.isnan(self.granted_at)
 
     @property
     def is_gone(self) -> bool:
-        """Whether its event loop was closed under it; trio does not allow that."""
-        is_closed = getattr(self._loop, "is_closed", None)
-        return is_closed is not None and is_closed()
+        """Whether its event loop was closed while it waited."""
+        return is_closed(self._loop)
 
     def wake(self) -> None:
-        """Let it look again; from any thread."""
+        """Let it look again (thread-safe)."""
         soon = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon  # asyncio or trio
         with contextlib.suppress(RuntimeError):  # its event loop has ended
             soon(self._look)
@@ -83,13 +100,13 @@ class Waiter:
 
 
 class Queue:
-    """Better lanes first, first come first served inside a lane, and no lane waits forever."""
+    """Higher lanes first, first come, first served inside a lane; ageing keeps every lane moving."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, OrderedDict[Waiter, None]] = {lane: OrderedDict() for lane in LANES}
+        self._lanes: dict[Lane, dict[Waiter, None]] = {lane: {} for lane in LANES}
         self._numbers = itertools.count()
-        self.watchers: set[Waiter] = set()
-        """Those who want to know how far they have come."""
+        self._watchers: set[Waiter] = set()
+        """Waiters with an `on_wait` callback."""
         self._turn = 0
 
     def __len__(self) -> int:
@@ -101,57 +118,72 @@ class Queue:
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._lanes[waiter.lane]
 
+    def of(self, owner: object) -> list[Waiter]:
+        """The waiters of one session."""
+        return [waiter for lane in self._lanes.values() for waiter in lane if waiter.owner is owner]
+
     def add(self, waiter: Waiter) -> None:
-        waiter.number, waiter.position = next(self._numbers), self.ahead_of(waiter.lane)
-        self._lanes[waiter.lane][waiter] = None
+        """Add *waiter* at the end of its lane, or, if it has been here before, in its old place."""
+        lane = self._lanes[waiter.lane]
+        later = [other for other in lane if other.number > waiter.number] if waiter.number >= 0 else []
+        waiter.number = waiter.number if waiter.number >= 0 else next(self._numbers)
+        lane[waiter] = None
+        for other in later:
+            lane[other] = lane.pop(other)
         if waiter.on_wait is not None:
-            self.watchers.add(waiter)
+            self._watchers.add(waiter)
 
     def discard(self, waiter: Waiter) -> None:
+        """Remove *waiter* if it is here."""
         self._lanes[waiter.lane].pop(waiter, None)
-        self.watchers.discard(waiter)
+        self._watchers.discard(waiter)
 
     def promote(self, waiter: Waiter, lane: Lane) -> None:
-        """Let *waiter* stand in *lane* if that is the better one, behind those who stand there."""
-        if waiter in self and LANES.index(lane) < LANES.index(waiter.lane):
-            del self._lanes[waiter.lane][waiter]
+        """Move *waiter* to the end of *lane* if that is higher than its own."""
+        if LANES.index(lane) < LANES.index(waiter.lane):
+            if self._lanes[waiter.lane].pop(waiter, self) is None:
+                self._lanes[lane][waiter] = None
             waiter.lane = lane
-            self._lanes[lane][waiter] = None
 
     def head(self) -> Waiter | None:
+        """The waiter whose turn is next; those whose event loop was closed are removed."""
+        while (head := self._first()) is not None and head.is_gone:
+            self.discard(head)
+        return head
+
+    def _first(self) -> Waiter | None:
         firsts = [next(iter(waiters)) for waiters in self._lanes.values() if waiters]
-        if self._turn == PATIENCE - 1:
+        if self._turn == AGEING_PERIOD - 1:
             return min(firsts, key=lambda waiter: waiter.number, default=None)
         return firsts[0] if firsts else None
 
     def pop(self) -> Waiter | None:
-        """Take the head out: it goes."""
+        """Remove and return the head."""
         if (head := self.head()) is not None:
-            del self._lanes[head.lane][head]
-            self.watchers.discard(head)
-            self._turn = (self._turn + 1) % PATIENCE
+            self.discard(head)
+            self._turn = (self._turn + 1) % AGEING_PERIOD
         return head
 
     def ahead_of(self, lane: Lane) -> int:
-        """How many go before a newcomer in *lane*, if nobody comes after it."""
+        """Number of calls before a new one in *lane*, if no other call joins."""
         return self._passed_by(sum(len(self._lanes[other]) for other in LANES[: LANES.index(lane) + 1]), len(self))
 
     def position(self, waiter: Waiter) -> int:
-        """How many go before *waiter*, if nobody comes after it."""
+        """Number of calls before *waiter*, if no other call joins."""
         better = sum(len(self._lanes[other]) for other in LANES[: LANES.index(waiter.lane)])
         return self._passed_by(better + list(self._lanes[waiter.lane]).index(waiter), len(self) - 1)
 
-    def count_off(self) -> None:
-        """Let all watchers know their position: once through, for there may be many."""
-        better = 0
-        for waiters in self._lanes.values() if self.watchers else ():
-            for number, waiter in enumerate(waiters, better):
-                waiter.position = self._passed_by(number, len(self) - 1)
-            better += len(waiters)
+    def watchers(self) -> set[Waiter]:
+        """The waiters with an `on_wait` callback, with their positions brought up to date."""
+        numbered = enumerate(waiter for lane in self._lanes.values() for waiter in lane) if self._watchers else ()
+        for better, waiter in numbered:
+            waiter.position = self._passed_by(better, len(self) - 1)
+        return self._watchers
 
     def _passed_by(self, better: int, others: int) -> int:
-        """*better*, and those from worse lanes whose turn may come meanwhile."""
-        return min(others, better + (self._turn + better) // (PATIENCE - 1))
+        """*better*, and the calls of lower lanes that ageing lets pass meanwhile."""
+        return min(others, better + (self._turn + better) // (AGEING_PERIOD - 1))
 
     def waiting(self) -> dict[Lane, int]:
+        """Number of waiters by lane."""
         return {lane: len(waiters) for lane, waiters in self._lanes.items()}

@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 
 from ._limiter import Limiter
-from ._place import Place
+from ._queue import Waiter
 from ._spawn import once_more, spawn
 from .errors import WaitTooLong
 
@@ -25,14 +25,15 @@ MOST_KEPT = 256
 """Answers in memory at most."""
 
 
-Fetch = Callable[[Place], Coroutine[Any, Any, T]]
+Fetch = Callable[[Waiter], Coroutine[Any, Any, T]]
 
 
 class _Read:
     """A request that several callers wait for."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, limiter: Limiter, waiter: Waiter) -> None:
+        self._limiter = limiter
+        self.waiter = waiter
         self.callers = 0
         self.is_shared = False
         self.is_kept = False
@@ -44,11 +45,11 @@ class _Read:
     async def run(self, fetch: Fetch[Any]) -> None:
         with self.scope:
             try:
-                self._answer = await fetch(self.place)
+                self._answer = await fetch(self.waiter)
             except Exception as exc:  # noqa: BLE001
                 self._error = exc  # each caller is told; the task itself has nobody to tell
             finally:
-                await self.place.leave()
+                await self._limiter.leave(self.waiter)
         if self.scope.cancelled_caught and self._error is None:
             self._error = RuntimeError("the read was given up")
         self._done.set()
@@ -82,13 +83,13 @@ class Reads:
         self._kept: dict[object, tuple[float, object]] = {}
         self._epoch = 0
 
-    async def get(self, key: object, fetch: Fetch[T], place: Place, *, max_age: float) -> T:
+    async def get(self, key: object, fetch: Fetch[T], waiter: Waiter, *, max_age: float) -> T:
         """The answer to the read *key*: from memory, from one that is under way, or from *fetch*.
 
         Args:
             key: What makes reads identical.
-            fetch: Make the request from a place in the queue.
-            place: Where this caller would stand.
+            fetch: Makes the request when a waiter has its turn.
+            waiter: The call in the queue, if a request has to be made.
             max_age: Seconds for which an answer may be repeated.
         """
         if (kept := self._kept.get(key)) is not None and self._clock() - kept[0] < max_age:
@@ -97,9 +98,9 @@ class Reads:
         loop_key = (anyio.lowlevel.current_token(), key)
         read = self._running.get(loop_key)
         if read is None or read.is_given_up:
-            read = self._start(loop_key, key, fetch, place)
+            read = self._start(loop_key, key, fetch, waiter)
         else:
-            self._join(read, place)
+            self._join(read, waiter)
         read.is_kept = read.is_kept or max_age > 0
         answer: T = await read.answer()
         return answer
@@ -110,15 +111,15 @@ class Reads:
         self._running.clear()
         self._kept.clear()
 
-    def _join(self, read: _Read, place: Place) -> None:
-        read.place.hurry(place.lane)
-        if place.max_wait is not None and (eta := read.place.eta()) > place.max_wait:
-            raise WaitTooLong(place.action, eta, place.max_wait)
+    def _join(self, read: _Read, waiter: Waiter) -> None:
+        self._limiter.promote(read.waiter, waiter.lane)
+        if waiter.max_wait is not None and (eta := self._limiter.eta_of(read.waiter)) > waiter.max_wait:
+            raise WaitTooLong(waiter.action, eta, waiter.max_wait)
         self._limiter.saved_one()
 
-    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], place: Place) -> _Read:
-        place.enter()
-        read = self._running[loop_key] = _Read(place)
+    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], waiter: Waiter) -> _Read:
+        self._limiter.enter(waiter)
+        read = self._running[loop_key] = _Read(self._limiter, waiter)
         epoch = self._epoch
 
         async def run() -> None:
@@ -128,8 +129,8 @@ class Reads:
                 if self._running.get(loop_key) is read:
                     del self._running[loop_key]
 
-        async def fetch_and_keep(place: Place) -> Any:
-            answer = await fetch(place)
+        async def fetch_and_keep(waiter: Waiter) -> Any:
+            answer = await fetch(waiter)
             if read.is_kept and epoch == self._epoch:
                 self._keep(key, answer)
             return answer

@@ -16,6 +16,14 @@ Client = redis.Redis | redis.RedisCluster
 ANSWER_TIMEOUT = 2.0
 """Seconds the server has to answer; it needs microseconds."""
 
+SWAP = """
+local stored = redis.call('GET', KEYS[1]) or ''
+if stored ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+"""Compare and swap, with an expiry in seconds."""
+
 SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 
 

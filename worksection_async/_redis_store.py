@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 import redis
 
-from ._redis_client import Client, connect
+from ._redis_client import SWAP, Client, connect
 from ._service import OAUTH_REFRESH_SECONDS
 from ._spawn import in_thread
 from ._stores import LOCK_TIMEOUT, acquired, token_in
@@ -22,13 +22,6 @@ T = TypeVar("T")
 
 LOCK_SECONDS = LOCK_TIMEOUT
 """Seconds after which the lock of a holder that died is free again; a refresh takes less."""
-
-SWAP = """
-local stored = redis.call('GET', KEYS[1]) or ''
-if stored ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
-"""
 
 UNLOCK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -59,8 +52,8 @@ class RedisTokenStore:
         self._lock_key = f"{{{key}}}:lock"
         self._swap = self._client.register_script(SWAP)
         self._unlock = self._client.register_script(UNLOCK)
-        self._holder = ""
-        self._seen = b""
+        self._seen: dict[int, bytes] = {}
+        """What each task that holds the lock has read last; more than one only if a lock has run out."""
 
     def __repr__(self) -> str:
         return f"<RedisTokenStore {self._key}>"
@@ -68,19 +61,19 @@ class RedisTokenStore:
     async def load(self) -> Token | None:
         """The pair, or None where there is none."""
         text = await _told(self._read)
-        if self._holder:
-            self._seen = text
+        if (task := anyio.get_current_task().id) in self._seen:
+            self._seen[task] = text
         return token_in(text, f"the key {self._key}") if text else None
 
     async def save(self, token: Token) -> None:
         """Keep *token*; the holder of the lock only replaces what he has loaded."""
-        text = token.to_json().encode()
-        if not self._holder:
+        text, task = token.to_json().encode(), anyio.get_current_task().id
+        if task not in self._seen:
             await _told(lambda: self._client.set(self._key, text, ex=OAUTH_REFRESH_SECONDS))
             return
-        if not await _told(lambda: self._swap(keys=[self._key], args=[self._seen, text, OAUTH_REFRESH_SECONDS])):
+        if not await _told(lambda: self._swap(keys=[self._key], args=[self._seen[task], text, OAUTH_REFRESH_SECONDS])):
             raise TokenStoreError("the lock had run out, and somebody else has saved a pair meanwhile")
-        self._seen = text
+        self._seen[task] = text
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -88,11 +81,12 @@ class RedisTokenStore:
         holder = secrets.token_hex(16)
         lock = functools.partial(self._client.set, self._lock_key, holder, nx=True, px=int(LOCK_SECONDS * 1000))
         await acquired(lambda: _told(lock))
-        self._holder = holder
+        task = anyio.get_current_task().id
+        self._seen[task] = b""
         try:
             yield
         finally:
-            self._holder = ""
+            del self._seen[task]
             with anyio.CancelScope(shield=True), contextlib.suppress(TokenStoreError):  # it ends by itself
                 await _told(lambda: self._unlock(keys=[self._lock_key], args=[holder]))
 

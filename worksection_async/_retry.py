@@ -1,9 +1,10 @@
 """Whether a failed call is tried again, and how soon: a pure decision.
 
-The next attempt waits for a turn like any other.
+The next attempt waits for a turn like any other. A refused request (`RateLimited`) is no attempt: it was not carried
+out, and the session lets it wait for another turn.
 
 * never sent → any action
-* refused for its rate → any action: it was not carried out
+* the service says when to come back (``Retry-After``) → as soon as the limiter, which knows it, gives a turn
 * 5xx, cut off or timed out once sent → what may be repeated: reads, and writes that leave the account as the first did
 * anything else → no
 """
@@ -11,7 +12,7 @@ The next attempt waits for a turn like any other.
 from collections.abc import Callable
 
 from ._call import Action
-from .errors import ApiError, RateLimited, TransportError, UnexpectedReply, WorksectionError
+from .errors import ApiError, TransportError, UnexpectedReply, WorksectionError
 
 FIRST_DELAY = 0.5
 """Seconds before the second attempt; doubled before each further one."""
@@ -30,12 +31,12 @@ def retry_delay(
         repeat_writes: Whether the caller accepts that a write happens twice.
         jitter: A random number from 0 to 1.
     """
-    if isinstance(error, RateLimited):
-        return 0.0  # the limiter knows when
     if not _is_passing(error):
         return None
     if error.sent and not (action.repeatable or repeat_writes):
         return None
+    if error.retry_after:
+        return 0.0
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (attempt - 1))
     return longest * (0.5 + jitter() / 2)
 

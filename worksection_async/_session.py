@@ -17,7 +17,7 @@ import anyio.to_thread
 import attrs
 
 from ._actions import ACTIONS, DOWNLOAD
-from ._attempts import Attempts
+from ._attempts import Attempts, History
 from ._auth import Auth
 from ._call import Action, Call, as_is, prepare, unknown
 from ._downloads import Downloads
@@ -27,16 +27,14 @@ from ._limiter import Limiter
 from ._link import Link
 from ._oauth_auth import OAuth2
 from ._options import SAME, Options, Same, checked
-from ._place import Place
-from ._queue import Lane, Waiting
-from ._request import Request
+from ._queue import Lane, Waiter, Waiting
 from ._retry import is_settled, retry_delay
 from ._spool import repeatable
 from ._stores import TokenStore
 from ._structure import Structure
 from ._token import Token
 from ._watch import Watches
-from .errors import AuthError, InvalidCall, RateLimited, WorksectionError
+from .errors import AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
 
 if TYPE_CHECKING:
     import httpx
@@ -59,10 +57,14 @@ class Session(Watches, Downloads):
         account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only. None with `OAuth2`: the
             account its user logged into.
         auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
-        limiter: What to wait for before each request; by default the account's own bucket in this process.
+        limiter: What to wait for before each request; by default the account's bucket, which all processes of this
+            user on this machine share.
         timeout: Seconds a call may spend being sent and answered, all attempts together. Waiting for a turn does
             not count (see ``max_wait``); for a call with files it bounds each read and write instead.
         retries: Attempts after the first, where another one is safe.
+        patience: Seconds of refusals in a row (``Too many requests``: another client uses the account's budget) after
+            which a call raises `RateLimited`. Until then it waits for another turn; a refused request counts neither
+            as an attempt nor for ``timeout``.
         max_wait: Seconds to wait for a turn at most; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads that wait or are under way at one time become one request.
         tz: Time zone of the account; date-times are naive without.
@@ -80,6 +82,7 @@ class Session(Watches, Downloads):
         limiter: Limiter | None = None,
         timeout: float = 30.0,
         retries: int = 3,
+        patience: float = 60.0,
         max_wait: float | None = None,
         coalesce: bool = True,
         tz: dt.tzinfo | None = None,
@@ -90,7 +93,9 @@ class Session(Watches, Downloads):
         self._auth = auth
         self._link = Link(account, auth, limiter, transport)
         self._structure = Structure(tz)
-        self._options = checked(Options(timeout=timeout, retries=retries, max_wait=max_wait, coalesce=coalesce))
+        self._options = checked(
+            Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
+        )
 
     def __repr__(self) -> str:
         return f"<Session {self._link.origin or '(account of the token)'} {type(self._auth).__name__}>"
@@ -125,6 +130,7 @@ class Session(Watches, Downloads):
         on_wait: Callable[[Waiting], object] | Same | None = SAME,
         timeout: float | Same = SAME,
         retries: int | Same = SAME,
+        patience: float | Same = SAME,
         repeat_writes: bool | Same = SAME,
     ) -> Self:
         """A view of this session that makes its calls differently and shares everything else.
@@ -139,11 +145,12 @@ class Session(Watches, Downloads):
             on_wait: Called with a `Waiting` (lane, position, ETA) when a wait begins and whenever its position changed.
             timeout: Seconds for a call, as in the constructor.
             retries: Attempts after the first.
+            patience: Seconds of refusals in a row, as in the constructor.
             repeat_writes: Whether a write is sent again although the first may have been carried out.
         """
         given: dict[str, Any] = {
             "lane": lane, "max_wait": max_wait, "max_age": max_age, "coalesce": coalesce, "on_wait": on_wait,
-            "timeout": timeout, "retries": retries, "repeat_writes": repeat_writes,
+            "timeout": timeout, "retries": retries, "patience": patience, "repeat_writes": repeat_writes,
         }  # fmt: skip
         view = copy.copy(self)
         changes = {name: value for name, value in given.items() if value is not SAME}
@@ -190,36 +197,40 @@ class Session(Watches, Downloads):
         if action.kind == "write":
             return await self._write(call)
         if not options.coalesce:
-            return await self._request(call, self._place(action))
+            return await self._request(call, self._waiter(action))
         fetch = functools.partial(self._request, call)
         key = call.query, action.returns
-        return await self._link.reads(self._auth).get(key, fetch, self._place(action), max_age=options.max_age)
+        return await self._link.reads(self._auth).get(key, fetch, self._waiter(action), max_age=options.max_age)
 
     async def _write(self, call: Call[T]) -> T:
         """What was read before a write, or is being read beside it, is not repeated afterwards."""
         self._link.forget()
         try:
             async with repeatable(call) as whole:
-                return await self._request(whole, self._place(call.action))
+                return await self._request(whole, self._waiter(call.action))
         finally:
             self._link.forget()
 
-    async def _request(self, call: Call[T], place: Place) -> T:
+    async def _request(self, call: Call[T], waiter: Waiter) -> T:
         async def receive(answer: Answer) -> T:
             reply = Reply(answer.status, answer.headers, await answer.read())
             if len(reply.body) < BIG_BODY:
                 return read_reply(call.action, reply, self._structure)
             return await anyio.to_thread.run_sync(read_reply, call.action, reply, self._structure)
 
-        return await self._perform(call, receive, place)
+        return await self._perform(call, receive, waiter)
 
-    def _place(self, action: Action[Any]) -> Place:
-        return Place(
-            limiter=self.limiter,
-            action=action.name,
+    @property
+    def _lane(self) -> Lane:
+        return self._options.lane
+
+    def _waiter(self, action: Action[Any]) -> Waiter:
+        return Waiter(
             lane=self._options.lane,
+            action=action.name,
             max_wait=self._options.max_wait,
             on_wait=self._options.on_wait,
+            owner=self._link,
         )
 
     async def _begin(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
@@ -235,49 +246,93 @@ class Session(Watches, Downloads):
         return call
 
     async def _perform(
-        self, call: Call[Any], receive: Callable[[Answer], Awaitable[T]], place: Place, attempts: Attempts | None = None
+        self,
+        call: Call[Any],
+        receive: Callable[[Answer], Awaitable[T]],
+        waiter: Waiter,
+        attempts: Attempts | None = None,
     ) -> T:
-        """Wait, sign, send, read; and again, where that is safe and may help."""
-        action, time_left, in_doubt, is_signed_anew = call.action, self._options.timeout, False, False
-        total = not call.parts and action is not DOWNLOAD  # files may take longer, as long as they move
+        """Make attempts until one succeeds, or another one is not safe or cannot help."""
+        action, history = call.action, History(self._options.timeout)
         for attempt in (attempts := attempts or Attempts()):
-            started, request = math.inf, None
             try:
-                await place.turn()
-                request = attempts.dress(self._auth.sign(call, time.time()))
-                started = anyio.current_time()
-                async with self._link.http.exchange(request, time_left, total=total, departure=place) as answer:
-                    if not call.parts:  # files take the time they take
-                        place.answered()
-                    return await receive(answer)
+                return await self._attempt(call, receive, waiter, attempts, history)
+            except RateLimited as error:
+                attempts.uncount()
+                await self._bear(error, history)
+                continue
+            except (WaitTooLong, SessionClosed) as error:
+                raise self._no_other_turn(error, history) from history.failure
             except WorksectionError as error:
-                if not is_signed_anew and isinstance(error, AuthError) and request is not None:
-                    is_signed_anew = True
-                    if await self._is_recovered(error, request, in_doubt=in_doubt):
-                        continue
-                if in_doubt and is_settled(action, error):
+                if await self._is_recovered(error, history):
+                    continue
+                if history.in_doubt and is_settled(action, error):
                     return cast(T, action.returns.read({"status": "ok"}, self._structure))
-                time_left -= max(0.0, anyio.current_time() - started) if total else 0.0
-                pause = await self._pause_after(error, action, attempt, time_left)
+                pause = await self._pause_after(error, action, attempt, history.time_left)
                 if pause is None:
-                    if in_doubt:
-                        error.in_doubt()
+                    history.told(error)
                     raise
-                time_left -= pause
-                in_doubt = in_doubt or (error.sent and not isinstance(error, RateLimited))
-            finally:
-                await place.leave()
+                history.time_left -= pause
+                history.fail(error)
             await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _is_recovered(self, error: AuthError, request: Request, *, in_doubt: bool) -> bool:
-        """Whether the credential can be renewed, so that *request* may be made again."""
+    async def _attempt(
+        self,
+        call: Call[Any],
+        receive: Callable[[Answer], Awaitable[T]],
+        waiter: Waiter,
+        attempts: Attempts,
+        history: History,
+    ) -> T:
+        """Wait, sign, send, read."""
+        history.begin()
+        is_timed = not call.parts and call.action is not DOWNLOAD  # files may take longer, as long as they move
+        on_sent = functools.partial(self.limiter.sent, waiter)
         try:
-            is_recovered = await self._auth.recover(error, request)
+            await self.limiter.wait(waiter)
+            request = history.request = attempts.with_attempt_headers(self._auth.sign(call, time.time()))
+            history.started_at = anyio.current_time()
+            async with self._link.http.exchange(request, history.time_left, total=is_timed, on_sent=on_sent) as answer:
+                if not call.parts:
+                    await self.limiter.answered(waiter)
+                result = await receive(answer)
+                self.limiter.accepted()
+                return result
+        except RateLimited:
+            raise
+        except WorksectionError:
+            history.time_left -= max(0.0, anyio.current_time() - history.started_at) if is_timed else 0.0
+            raise
+        finally:
+            await self.limiter.leave(waiter)
+
+    async def _bear(self, error: RateLimited, history: History) -> None:
+        """Let the limiter know of a refusal; raise *error* where the call has no more patience."""
+        seconds = history.refuse(error, anyio.current_time())
+        await self.limiter.refused(error.retry_after)
+        if seconds >= self._options.patience:
+            raise history.told(error.given_up(seconds, self.limiter.statistics().refused_share))
+
+    def _no_other_turn(self, error: WorksectionError, history: History) -> WorksectionError:
+        """What ends a call that gets no turn: after refusals these, for they are the reason."""
+        failure = history.failure
+        if isinstance(error, WaitTooLong) and isinstance(failure, RateLimited):
+            seconds = anyio.current_time() - history.refused_since
+            history.failure = error
+            return history.told(failure.given_up(seconds, self.limiter.statistics().refused_share))
+        return history.told(error)
+
+    async def _is_recovered(self, error: WorksectionError, history: History) -> bool:
+        """Whether the credential was renewed, so that the request may be made again."""
+        if history.is_signed_anew or not isinstance(error, AuthError) or history.request is None:
+            return False
+        history.is_signed_anew = True
+        try:
+            is_recovered = await self._auth.recover(error, history.request)
             self._link.check(self._auth)
         except WorksectionError as failure:
-            if in_doubt:
-                failure.in_doubt()
+            history.told(failure)
             raise
         return is_recovered
 
@@ -285,8 +340,8 @@ class Session(Watches, Downloads):
         self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float = math.inf
     ) -> float | None:
         """Seconds until the next attempt, or None where *error* is to be raised."""
-        if isinstance(error, RateLimited):
-            await self.limiter.refused(error.retry_after)
+        if error.retry_after:
+            await self.limiter.hold(error.retry_after)
         pause = retry_delay(action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random)
         if pause is None or attempt > self._options.retries or time_left <= pause:
             return None

@@ -38,6 +38,12 @@ def _is_trio() -> bool:
     return trio.lowlevel.in_trio_run()
 
 
+def is_closed(loop: object) -> bool:
+    """Whether an event loop (a native token of anyio) was closed. On trio tasks do not outlive it, so: no."""
+    closed = getattr(loop, "is_closed", None)
+    return closed is not None and closed()
+
+
 async def in_thread(work: Callable[..., T], *args: object) -> T:
     """What *work* returns, in a thread of its own: those of the event loop may all be waiting for us."""
     return await anyio.to_thread.run_sync(work, *args, limiter=anyio.CapacityLimiter(1))

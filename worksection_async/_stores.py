@@ -80,7 +80,7 @@ class MemoryTokenStore:
 
 
 class FileTokenStore:
-    """A pair of tokens in a file, for all processes of one machine. Needs the extra ``file``.
+    """A pair of tokens in a file, for all processes of one machine.
 
     Only its owner can read the file (mode 0600); one that others can read is refused. It is replaced as a whole, and
     on the disk before `save` returns. The lock is `filelock`'s; a process that is killed leaves none behind.
@@ -90,10 +90,6 @@ class FileTokenStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        try:
-            import filelock  # noqa: F401, PLC0415
-        except ImportError as exc:
-            raise ImportError("FileTokenStore needs filelock: pip install worksection-async[file]") from exc
         self._path = Path(path).expanduser().resolve()
 
     def __repr__(self) -> str:

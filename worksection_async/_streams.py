@@ -16,6 +16,7 @@ import attrs
 
 from ._endpoints import Endpoints
 from ._limiter import Limiter
+from ._queue import Lane
 from ._service import RECORDS, REQUESTS_PER_SECOND
 from ._wire import to_date
 from .errors import TooManyRecords
@@ -88,7 +89,7 @@ class Stream(ABC, Generic[R]):
         """How far it has come."""
         left = len(self._parts)
         limiter = self._ws.limiter if self._done else None  # before the first call the account may not be known
-        eta = limiter.eta() + (left - 1) / limiter.rate if limiter else left / REQUESTS_PER_SECOND
+        eta = limiter.eta(self._ws._lane) + (left - 1) / limiter.rate if limiter else left / REQUESTS_PER_SECOND
         return Plan(calls=self._done + left, done=self._done, records=len(self._seen), eta=eta if left else 0.0)
 
     def __aiter__(self) -> Self:
@@ -244,6 +245,11 @@ class Streams(Endpoints):
     @abstractmethod
     def limiter(self) -> Limiter:
         """The bucket calls wait at; it knows how long the queue is."""
+
+    @property
+    @abstractmethod
+    def _lane(self) -> Lane:
+        """The lane in which this view makes its calls."""
 
     def iter_tasks(
         self,

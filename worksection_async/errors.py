@@ -6,6 +6,7 @@
     ├── InvalidCall (ValueError)      your arguments; nothing was sent
     ├── TokenStoreError               where tokens are kept cannot be read or written; nothing was sent
     ├── WaitTooLong                   the queue is longer than max_wait allows; nothing was sent
+    ├── SessionClosed (RuntimeError)  the session was closed before the request was sent
     ├── TransportError                no usable connection
     │   └── CallTimeout               the call's time ran out
     ├── UnexpectedReply               an answer that is not what the service says it answers
@@ -38,6 +39,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "ReauthorizationRequired",
+    "SessionClosed",
     "StateError",
     "TokenStoreError",
     "TooManyRecords",
@@ -66,6 +68,9 @@ class WorksectionError(Exception):
 
     sent: bool
     """Whether the request may have reached the service."""
+
+    retry_after: float | None = None
+    """Seconds the service asks to wait, if it says so."""
 
     def __init__(self, action: str, sentence: str, outcome: str = "", *, sent: bool) -> None:
         super().__init__(f"{action}: {sentence}{outcome}")
@@ -118,6 +123,13 @@ class WaitTooLong(WorksectionError):
         sentence = f"a turn is {eta:.1f} s away and max_wait is {max_wait:.1f} s"
         super().__init__(action, sentence, " (nothing was sent)", sent=False)
         self.eta = eta
+
+
+class SessionClosed(WorksectionError, RuntimeError):
+    """The session was closed before the request was sent."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(action, "the session is closed", " (nothing was sent)", sent=False)
 
 
 class TransportError(WorksectionError):
@@ -231,14 +243,26 @@ class StateError(ApiError):
 
 
 class RateLimited(ApiError):
-    """Another request came too soon before this one; it was refused, not carried out."""
-
-    retry_after: float | None
-    """Seconds the service asks to wait, where it says."""
+    """The service refused all attempts as too early, for as long as the call could wait; it was not carried out."""
 
     def __init__(self, action: str, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
         super().__init__(action, message, **facts)
         self.retry_after = retry_after
+
+    def given_up(self, seconds: float, refused_share: float) -> Self:
+        """Return this error with what is known about the other client.
+
+        Args:
+            seconds: Time from the first refusal of the call to the last.
+            refused_share: Share of all requests of the last minute that were refused, 0 to 1.
+        """
+        self._sentence = (
+            f"the service refused: {self.message.removesuffix('.')}, for {seconds:.0f} s. Another client uses the "
+            f"budget of this account: {refused_share:.0%} of the requests of this process in the last minute were "
+            "refused. Let all clients share one limiter, or wait longer (patience, max_wait)"
+        )
+        self.args = (f"{self.action}: {self._sentence}",)
+        return self
 
 
 class TooManyRecords(ApiError):

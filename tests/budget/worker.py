@@ -1,14 +1,14 @@
-"""Calls from many tasks at one time, in a process of their own: ``python worker.py '{"url": …}'``.
+"""One process of callers: ``python worker.py '{"url": …, "limiter": …, "loops": […], "tasks": …, "calls": …}'``.
 
-It opens its sessions, says ``ready``, waits for a line, makes its calls, and says what became of them.
+It opens its sessions, prints ``ready``, waits for a line, makes its calls, and prints how long each one took.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import sys
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -17,16 +17,15 @@ import anyio.to_thread
 from worksection_async import ApiKey, FileTokenBucket, Limiter, Session, TokenBucket
 from worksection_async.errors import WorksectionError
 
-PATIENCE = 0.8
-"""Seconds after which at the latest a caller who gives up does so."""
-
 
 class Worker:
-    def __init__(self, *, url: str, limiter: str, rate: float, loops: list[str], tasks: int, calls: int, give_up: bool):
-        self.loops, self.tasks, self.calls, self.give_up = loops, tasks, calls, give_up
-        self.url, self.limiter = url, made(limiter, rate)
+    """Runs *loops* event loops in threads, each with so many *tasks*, each of which makes so many *calls* in a row."""
+
+    def __init__(self, *, url: str, limiter: str, loops: list[str], tasks: int, calls: int) -> None:
+        self.url, self.limiter = url, made(limiter)
+        self.loops, self.tasks, self.calls = loops, tasks, calls
         self.opened, self.begun = threading.Barrier(len(loops) + 1), threading.Event()
-        self.done = self.given_up = 0
+        self.durations: list[float] = []
         self.failures: list[str] = []
 
     def run(self) -> dict[str, Any]:
@@ -41,7 +40,7 @@ class Worker:
         self.begun.set()
         for thread in threads:
             thread.join()
-        return {"done": self.done, "given_up": self.given_up, "failures": self.failures}
+        return {"durations": self.durations, "failures": self.failures}
 
     async def work(self) -> None:
         async with Session(self.url, ApiKey("key"), limiter=self.limiter, coalesce=False) as ws:
@@ -53,28 +52,23 @@ class Worker:
 
     async def call_many(self, ws: Session) -> None:
         for _ in range(self.calls):
-            if self.give_up:
-                with anyio.move_on_after(random.uniform(0, PATIENCE)) as scope:
-                    await self.call(ws)
-                self.given_up += scope.cancelled_caught
-            await self.call(ws)
-            self.done += 1
-
-    async def call(self, ws: Session) -> None:
-        try:
-            await ws.get_tasks(1)
-        except WorksectionError as error:
-            self.failures.append(str(error))
+            start = time.monotonic()
+            try:
+                await ws.get_tasks(1)
+            except WorksectionError as error:
+                self.failures.append(str(error))
+            self.durations.append(time.monotonic() - start)
 
 
-def made(limiter: str, rate: float) -> Limiter:
+def made(limiter: str) -> Limiter:
     if limiter == "memory":
-        return TokenBucket(rate)
+        return TokenBucket()
     if limiter.startswith("redis://"):
         from worksection_async.redis import RedisTokenBucket  # noqa: PLC0415
 
-        return RedisTokenBucket(limiter, rate)
-    return FileTokenBucket(limiter, rate)
+        url, _, key = limiter.partition("#")
+        return RedisTokenBucket(url, key=key)
+    return FileTokenBucket(limiter)
 
 
 if __name__ == "__main__":

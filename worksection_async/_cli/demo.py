@@ -12,9 +12,9 @@ import anyio
 
 from .. import __version__
 from .._auth import ApiKey
-from .._bucket import TokenBucket
 from .._service import REQUESTS_PER_SECOND
 from .._session import Session
+from .._token_bucket import TokenBucket
 from ..errors import WorksectionError
 from ..testing import Simulator
 from . import _account

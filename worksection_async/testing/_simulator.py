@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 import uvicorn
 
 from .._auth import ApiKey, Auth
-from .._bucket import TokenBucket
 from .._oauth import OAuthApp
 from .._session import Session
 from .._token import Token
+from .._token_bucket import TokenBucket
 from ._app import Front, create_app
 from ._consent import Consent
 from ._credentials import Tokens
