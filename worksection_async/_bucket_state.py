@@ -42,8 +42,8 @@ probability, only less often.
 LONGEST_HOLD_SECONDS = 60.0
 """Upper bound of a pause the service asks for."""
 
-TICK_SECONDS = 1e-9
-"""Times are sums of floats."""
+TICK_SECONDS = 1e-6
+"""Difference between two times that does not count: of seconds since 1970, floats have hardly more digits."""
 
 
 @attrs.frozen
