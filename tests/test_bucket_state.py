@@ -54,34 +54,36 @@ class Sharers(RuleBasedStateMachine):
         self.now += share * self.state.interval
 
     @rule(target=reservations, held=st.none() | st.integers(0, 9))
-    def reserve(self, held: int | None) -> int:
+    def reserve(self, held: int | None) -> Visit:
         """A ticket of a state that was lost may be any number."""
         visit = self.state.advance(held if self.state.served == 0 else None, self.now)
         if visit.is_used:
             self.went.append(self.now)
-        return visit.ticket
+        return visit
 
-    @rule(target=used, ticket=consumes(reservations), lag=st.floats(0, 0.5), late=st.floats(0, 0.9))
-    def go(self, ticket: int, lag: float, late: float) -> tuple[Visit, float]:
+    @rule(target=used, visit=consumes(reservations), lag=st.floats(0, 0.5), late=st.floats(0, 0.9))
+    def go(self, visit: Visit, lag: float, late: float) -> int:
         """Wake up a little late, look again until the ticket is due, and send a little later."""
-        held: int | None = ticket
-        while not (visit := self.state.advance(held, self.now)).is_used:
-            held = visit.ticket
+        if visit.is_used:
+            return visit.ticket
+        while not visit.is_used:
             self.now += visit.wait + lag * self.state.interval
+            visit = self.state.advance(visit.ticket, self.now)
         assert self.now >= self.held_until - 1e-6
         self.now += late * self.state.interval
         self.state.sent(self.now)
         self.went.append(self.now)
-        return visit, self.now
+        return visit.ticket
 
-    @rule(request=used, response_time=st.floats(0, 5))
-    def answer(self, request: tuple[Visit, float], response_time: float) -> None:
-        self.state.answered(request[0].ticket, response_time)
+    @rule(ticket=used, response_time=st.floats(0, 5))
+    def answer(self, ticket: int, response_time: float) -> None:
+        self.state.answered(ticket, response_time)
         assert LEAST_JITTER <= self.state.jitter <= MOST_JITTER
 
-    @rule(ticket=consumes(reservations))
-    def cancel_waiting(self, ticket: int) -> None:
-        self.state.give_back(Visit(ticket, 1.0, False, self.state.served_at, 0.0, 0.0))
+    @rule(visit=consumes(reservations))
+    def cancel_waiting(self, visit: Visit) -> None:
+        if not visit.is_used:
+            self.state.give_back(visit)
 
     @rule()
     def cancel_with_turn(self) -> None:
@@ -90,8 +92,8 @@ class Sharers(RuleBasedStateMachine):
         if visit.is_used:
             self.state.give_back(visit)
 
-    @rule(ticket=consumes(reservations))
-    def die(self, ticket: int) -> None:
+    @rule(visit=consumes(reservations))
+    def die(self, visit: Visit) -> None:
         """Its process was killed: the ticket is lost, and nothing else."""
 
     @rule(share=st.floats(0, 5))

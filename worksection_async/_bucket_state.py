@@ -146,10 +146,10 @@ class BucketState:
 
     def give_back(self, visit: Visit) -> None:
         """Return a ticket without having sent a request; those reserved behind a used one move up."""
-        if visit.ticket == self.served and visit.served_at == self.served_at:
+        if not visit.is_used:
+            self.next -= visit.ticket == self.next - 1
+        elif visit.ticket == self.served and visit.served_at == self.served_at:
             self.served_at -= self.distance
-        elif visit.ticket == self.next - 1 and not visit.is_used:
-            self.next = visit.ticket
 
     def _reserve(self, now: float) -> int:
         ticket = self.next
