@@ -52,6 +52,7 @@ class Waiter:
     max_wait: float | None = None
     on_wait: Callable[[Waiting], object] | None = None
     owner: object = None
+    _loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token)
     number: int = attrs.field(default=-1, init=False)
     """Order of arrival; it stays for all attempts."""
     position: int = attrs.field(default=0, init=False)
@@ -65,7 +66,6 @@ class Waiter:
     """The slot of a call that has sent its request."""
     is_dismissed: bool = attrs.field(default=False, init=False)
     _event: anyio.Event | None = attrs.field(default=None, init=False)
-    _loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token, init=False)
     _is_woken: bool = attrs.field(default=False, init=False)
 
     @property
