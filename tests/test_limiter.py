@@ -51,7 +51,9 @@ async def test_calls_go_one_per_interval_in_the_order_they_came() -> None:
     async with anyio.create_task_group() as tasks:
         await start(tasks, *map(call, range(20)))
     assert [number for number, _ in went] == list(range(20))
-    assert all(1.0 <= later - earlier <= SECOND_TURN for (_, earlier), (_, later) in itertools.pairwise(went))
+    gaps = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(went)]
+    assert min(gaps) >= 1
+    assert max(gaps) == pytest.approx(SECOND_TURN)
     assert went[0][1] == began
 
 
@@ -390,7 +392,7 @@ async def test_an_interactive_call_waits_two_slots_at_most_behind_a_thousand() -
         await trio.testing.wait_all_tasks_blocked()
         for _ in range(3 * AGEING_PERIOD):
             began = trio.current_time()
-            assert await limiter.acquire("interactive") - began <= 2 * SECOND_TURN
+            assert await limiter.acquire("interactive") - began <= 2 * SECOND_TURN + 1e-6
         tasks.cancel_scope.cancel()
 
 

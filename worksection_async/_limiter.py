@@ -22,7 +22,7 @@ from typing import TypeVar
 import anyio
 
 from ._bucket_state import LONGEST_HOLD_SECONDS, BucketState, Visit
-from ._queue import LANES, Lane, Queue, Waiter, Waiting
+from ._queue import Lane, Queue, Waiter, Waiting
 from ._spawn import in_thread
 from ._statistics import Statistics, Usage
 from .errors import SessionClosed, TransportError, WaitTooLong
@@ -119,10 +119,6 @@ class Limiter(ABC):
 
     def enter(self, waiter: Waiter) -> None:
         """Join the queue now, so that the order is that of the calls; `wait` has to follow, or `leave`."""
-        if waiter.lane not in LANES:
-            raise ValueError(f"lane must be one of {', '.join(LANES)}, not {waiter.lane!r}")
-        if waiter.max_wait is not None and not waiter.max_wait >= 0:
-            raise ValueError(f"max_wait must not be negative, not {waiter.max_wait!r}")
         waiter.granted_at = waiter.sent_at = math.nan
         with self._lock:
             self._queue.add(waiter)

@@ -35,6 +35,16 @@ class Waiting:
     """Seconds until its turn, as things stand."""
 
 
+def _is_lane(_: object, __: object, lane: Lane) -> None:
+    if lane not in LANES:
+        raise ValueError(f"lane must be one of {', '.join(LANES)}, not {lane!r}")
+
+
+def _is_duration(_: object, __: object, seconds: float | None) -> None:
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(f"max_wait must not be negative, not {seconds!r}")
+
+
 @attrs.define(eq=False, kw_only=True)
 class Waiter:
     """A call in the queue, for all its attempts. The limiter changes it under its lock; `wake` tells the call.
@@ -47,9 +57,9 @@ class Waiter:
         owner: The connection of its session: closing that dismisses the waiter.
     """
 
-    lane: Lane = "normal"
+    lane: Lane = attrs.field(default="normal", validator=_is_lane)
     action: str = "acquire"
-    max_wait: float | None = None
+    max_wait: float | None = attrs.field(default=None, validator=_is_duration)
     on_wait: Callable[[Waiting], object] | None = None
     owner: object = None
     _loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token)
@@ -132,6 +142,7 @@ class Queue:
             lane[other] = lane.pop(other)
         if waiter.on_wait is not None:
             self._watchers.add(waiter)
+            waiter.position = self.position(waiter)
 
     def discard(self, waiter: Waiter) -> None:
         """Remove *waiter* if it is here."""
