@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import httpx
 import pytest
 import trio
@@ -144,34 +143,36 @@ async def test_a_call_that_could_not_connect_leaves_its_turn_to_the_next() -> No
     assert limiter.eta() == 0
 
 
-@pytest.mark.anyio
-async def test_a_call_cancelled_while_it_connects_leaves_its_turn_too(serve: Callable[..., Server]) -> None:
-    """The handshake of TLS never ends."""
-    connected = threading.Event()
-
-    def accept_only(server: Server, _: object) -> None:
-        connected.set()
-        server.done.wait(3)
-
-    url, limiter = serve(accept_only).url.replace("http", "https"), TokenBucket()
-    async with Session(url, ApiKey("key"), limiter=limiter, coalesce=False) as ws, anyio.create_task_group() as tasks:
-        tasks.start_soon(ws.get_tasks, 1)
-        await anyio.to_thread.run_sync(connected.wait)
-        assert limiter.statistics().granted == 1
-        tasks.cancel_scope.cancel()
-    assert limiter.statistics().granted == 0
-    assert limiter.eta() == 0
+@pytest.fixture
+def unreachable() -> Iterator[str]:
+    """The URL of a server that accepts no connection and refuses none: its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.anyio
-async def test_a_call_whose_connection_took_too_long_was_not_sent() -> None:
-    class Unreachable(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            await request.extensions["trace"]("connection.connect_tcp.started", {})
-            await anyio.sleep_forever()
-            raise AssertionError
+async def test_a_call_cancelled_while_it_connects_leaves_its_turn_too(unreachable: str) -> None:
+    limiter = TokenBucket()
+    async with Session(unreachable, ApiKey("key"), limiter=limiter, coalesce=False) as ws:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ws.get_tasks, 1)
+            await anyio.wait_all_tasks_blocked()
+            assert limiter.statistics().granted == 1
+            tasks.cancel_scope.cancel()
+        assert limiter.statistics().granted == 0
+        assert limiter.eta() == 0
 
-    async with Session("example", ApiKey("key"), transport=Unreachable(), limiter=TokenBucket(), retries=0) as ws:
+
+@pytest.mark.anyio
+async def test_a_call_whose_connection_took_too_long_was_not_sent(unreachable: str) -> None:
+    async with Session(unreachable, ApiKey("key"), limiter=TokenBucket(), retries=0) as ws:
         with pytest.raises(errors.CallTimeout) as caught:
             await ws.with_options(timeout=0.05).add_user("a@example.com")
     assert not caught.value.sent
