@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime as dt
+import email.utils
 import gzip
 import json
 from collections.abc import Callable
@@ -386,19 +388,31 @@ def test_too_many_requests_is_not_too_many_tasks() -> None:
     assert not isinstance(rate.value, errors.TooManyRecords)
 
 
+REFUSALS = [(429, HTML), (429, refused("Too many requests")), (200, refused("Too many requests")), (503, HTML)]
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("5", 5.0), ("0", 0.0), ("1.5", 1.5), ("999999", 999999.0),
         ("", None), ("-1", None), ("1e9", None), ("99999999", None), ("inf", None), ("nan", None), ("soon", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("5, 6", None), (" ", None), ("0x10", None), ("1_0", None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0), ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0), ("Wed, 99 Oct 2026", None),
+        ("5, 6", None), (" ", None), ("0x10", None), ("1_0", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_read_and_what_is_absurd_is_ignored(header: str, seconds: float | None) -> None:
-    for status, body in ((429, HTML), (429, refused("Too many requests")), (200, refused("Too many requests"))):
-        with pytest.raises(RateLimited) as caught:
-            read(body, status=status, retry_after=header)
+    for status, body in REFUSALS:
+        with pytest.raises(errors.WorksectionError) as caught:
+            read(body, status=status, retry_after=header, date="Wed, 21 Oct 2026 07:28:00 GMT")
         assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_without_the_time_of_the_service_a_date_counts_from_when_the_reply_came(status: int, body: bytes) -> None:
+    soon = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=50), usegmt=True)
+    with pytest.raises(errors.WorksectionError) as caught:
+        read(body, status=status, retry_after=soon)
+    assert caught.value.retry_after == pytest.approx(50, abs=49)
 
 
 # Anything at all

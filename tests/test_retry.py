@@ -11,12 +11,15 @@ import anyio
 import attrs
 import httpx
 import pytest
+import trio
 from conftest import KEY
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_time import virtual_time
 
 from worksection_async import ApiKey, Session, TokenBucket, errors
 from worksection_async._actions import ACTIONS, GET_TASKS, POST_TASK
+from worksection_async._bucket_state import LONGEST_HOLD_SECONDS
 from worksection_async._retry import LONGEST_DELAY, retry_delay
 from worksection_async.errors import RateLimited, WorksectionError
 
@@ -68,7 +71,7 @@ REPEATABLE: Ask = lambda ws: ws.update_task(1, title="a")  # noqa: E731
 CREATE: Ask = lambda ws: ws.post_task(26, "a")  # noqa: E731
 
 NEVER_SENT = ("never sent", [failing(httpx.ConnectError), failing(httpx.ConnectTimeout), failing(httpx.PoolTimeout)])
-LIMITED = ("limited", [refusing("Too many requests"), html(429), refusing("Slow down", 429), replying({}, 429)])
+LIMITED = [refusing("Too many requests"), html(429), refusing("Slow down", 429), replying({}, 429)]
 LOST = (
     "lost",
     [
@@ -99,7 +102,6 @@ FINAL = (
 )
 ATTEMPTS = {  # with three retries
     ("read", "never sent"): 4, ("repeatable", "never sent"): 4, ("create", "never sent"): 4,
-    ("read", "limited"): 4, ("repeatable", "limited"): 4, ("create", "limited"): 4,
     ("read", "lost"): 4, ("repeatable", "lost"): 4, ("create", "lost"): 1,
     ("read", "final"): 1, ("repeatable", "final"): 1, ("create", "final"): 1,
 }  # fmt: skip
@@ -107,7 +109,7 @@ KINDS: dict[str, Ask] = {"read": READ, "repeatable": REPEATABLE, "create": CREAT
 CASES = [
     pytest.param(KINDS[kind], answer, ATTEMPTS[kind, failure], id=f"{kind}-{failure}-{number}")
     for kind in KINDS
-    for failure, answers in (NEVER_SENT, LIMITED, LOST, FINAL)
+    for failure, answers in (NEVER_SENT, LOST, FINAL)
     for number, answer in enumerate(answers)
 ]
 
@@ -184,13 +186,13 @@ async def test_an_error_of_another_package_passes_through(session_with: Make) ->
 
 
 SENT = [*LOST[1], *FINAL[1]]
-UNSENT = [*NEVER_SENT[1], *LIMITED[1]]
 CREATING = sorted(action.name for action in ACTIONS.values() if action.kind == "write" and not action.repeatable)
 
 
-@given(st.lists(st.sampled_from([*SENT, *UNSENT]), min_size=1, max_size=8), st.integers(0, 6))
-def test_a_write_is_never_sent_twice_after_its_bytes_left(answers: list[Answer], retries: int) -> None:
-    service = Service(*answers)
+@given(st.lists(st.sampled_from([*SENT, *NEVER_SENT[1], *LIMITED]), max_size=8), st.integers(0, 6))
+def test_a_write_is_never_sent_twice_after_it_may_have_arrived(answers: list[Answer], retries: int) -> None:
+    """Refusals do not count as attempts."""
+    service = Service(*answers, failing(httpx.ReadError))
 
     async def main() -> None:
         transport = httpx.MockTransport(service)
@@ -199,9 +201,9 @@ def test_a_write_is_never_sent_twice_after_its_bytes_left(answers: list[Answer],
                 await ws.add_costs(1, money=5)
 
     anyio.run(main)
-    given_up = [number for number, answer in enumerate(answers) if answer in SENT]
-    longest = given_up[0] + 1 if given_up else retries + 1
-    assert len(service.requests) == min(longest, retries + 1)
+    attempts = [number for number, answer in enumerate(service.answers, 1) if answer not in LIMITED]
+    last = next(number for number, answer in enumerate(service.answers, 1) if answer not in [*NEVER_SENT[1], *LIMITED])
+    assert len(service.requests) == min(last, attempts[min(retries, len(attempts) - 1)])
 
 
 def test_what_creates_something_is_not_repeatable() -> None:
@@ -267,29 +269,89 @@ async def test_a_raw_call_that_turns_out_to_be_done_has_an_envelope(session_with
         assert await ws.call("complete_task", {"id_task": 1}) == {"status": "ok"}
 
 
-# The limiter
+# Refusals: another client uses the account's budget
 
 
-async def test_too_many_requests_pushes_the_limiter_back(session_with: Make, fast: TokenBucket) -> None:
-    service = Service(refusing("Too many requests"), html(429), replying(OK))
-    async with session_with(service) as ws:
-        await ws.get_tasks(26)
-    assert fast.statistics().refused == 2
-    assert fast.statistics().granted == 3
+@pytest.mark.parametrize("answer", LIMITED)
+@pytest.mark.parametrize("ask", KINDS.values(), ids=KINDS)
+async def test_a_refused_call_waits_for_another_turn_whatever_its_retries(
+    session_with: Make, fast: TokenBucket, ask: Ask, answer: Answer
+) -> None:
+    """It was not carried out, so it was no attempt."""
+    service = Service(*[answer] * 5, replying(OK))
+    async with session_with(service, retries=0) as ws:
+        await ask(ws)
+    assert len(service.requests) == 6
+    assert (fast.statistics().refused, fast.statistics().granted) == (5, 6)
 
 
-async def test_too_many_requests_is_given_up_in_the_end(session_with: Make, fast: TokenBucket) -> None:
-    service = Service(refusing("Too many requests"))
-    async with session_with(service, retries=5) as ws:
-        with pytest.raises(RateLimited) as caught:
+@pytest.mark.parametrize("answer", LIMITED)
+async def test_without_patience_the_first_refusal_is_raised(session_with: Make, answer: Answer) -> None:
+    service = Service(answer)
+    async with session_with(service, patience=0) as ws:
+        with pytest.raises(RateLimited):
             await ws.post_task(26, "a")
-    assert (len(service.requests), fast.statistics().refused) == (6, 6)
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_after_refusals_for_as_long_as_its_patience_a_call_fails() -> None:
+    """The error tells of the other client; the next call has patience of its own."""
+    service = Service(*[refusing("Too many requests")] * 100)
+    async with on_clock(service, patience=20) as ws:
+        for _ in range(2):
+            began = trio.current_time()
+            with pytest.raises(RateLimited, match=r"for 2\d s\. Another client .* 100% of the requests") as caught:
+                await ws.post_task(26, "a")
+            assert 20 <= trio.current_time() - began < 30
     assert caught.value.message == "Too many requests"
 
 
-async def test_everybody_waits_as_long_as_the_service_asks(session_with: Make, fast: TokenBucket) -> None:
+@virtual_time
+async def test_refusals_in_a_row_end_with_another_outcome() -> None:
+    """Eight seconds of refusals, twice, with a lost answer between them: a patience of ten seconds is enough."""
+    refusals = [refusing("Too many requests")] * 4
+    service = Service(*refusals, html(502), *refusals, replying(OK))
+    async with on_clock(service, patience=10) as ws:
+        await ws.get_tasks(26)
+    assert len(service.requests) == 10
+
+
+@virtual_time
+async def test_a_refused_call_whose_max_wait_is_over_fails_as_refused() -> None:
+    async with on_clock(Service(refusing("Too many requests")), max_wait=5) as ws:
+        began = trio.current_time()
+        with pytest.raises(RateLimited, match="Another client") as caught:
+            await ws.get_tasks(26)
+        assert trio.current_time() - began <= 5
+    assert isinstance(caught.value.__cause__, errors.WaitTooLong)
+
+
+@virtual_time
+async def test_refused_attempts_do_not_count_for_the_timeout() -> None:
+    refusals = [refusing("Too many requests")] * 10
+    service = Service(*refusals, replying(OK))
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await trio.sleep(0.4)
+        return service(request)
+
+    async with on_clock(slow, timeout=0.5) as ws:
+        await ws.get_tasks(26)
+
+
+def on_clock(service: Callable[[httpx.Request], Any], **options: Any) -> Session:
+    """A session at one request/s on the virtual clock."""
+    limiter = TokenBucket(clock=trio.current_time)
+    return Session("acme", ApiKey(KEY), limiter=limiter, transport=httpx.MockTransport(service), **options)
+
+
+# The limiter
+
+
+async def test_all_calls_wait_as_long_as_the_service_asks(session_with: Make, fast: TokenBucket) -> None:
     service = Service(replying({"status": "error", "message": "Too many requests"}, 429, **{"Retry-After": "7"}))
-    async with session_with(service, retries=0) as ws:
+    async with session_with(service, patience=0) as ws:
         with pytest.raises(RateLimited) as caught:
             await ws.get_tasks(26)
         assert caught.value.retry_after == 7
@@ -299,7 +361,25 @@ async def test_everybody_waits_as_long_as_the_service_asks(session_with: Make, f
     assert len(service.requests) == 1
 
 
-async def test_other_failures_do_not_push_it_back(session_with: Make, fast: TokenBucket) -> None:
+@virtual_time
+async def test_a_pause_the_service_asks_for_with_503_is_made_and_capped() -> None:
+    service = Service(
+        replying({}, 503, **{"Retry-After": "7"}),
+        replying({}, 503, **{"Retry-After": "3600"}),
+        replying(OK),
+    )
+    came = []
+
+    def noted(request: httpx.Request) -> httpx.Response:
+        came.append(trio.current_time())
+        return service(request)
+
+    async with on_clock(noted) as ws:
+        await ws.get_tasks(26)
+    assert [later - earlier for earlier, later in pairwise(came)] == pytest.approx([7, LONGEST_HOLD_SECONDS], abs=0.3)
+
+
+async def test_other_failures_are_no_refusals(session_with: Make, fast: TokenBucket) -> None:
     async with session_with(Service(html(502))) as ws:
         with pytest.raises(errors.UnexpectedReply):
             await ws.get_tasks(26)
@@ -389,8 +469,10 @@ def test_pauses_double_up_to_a_limit_and_are_spread(attempt: int, base: float, m
     assert base <= LONGEST_DELAY
 
 
-def test_after_a_rate_limit_the_limiter_knows_when() -> None:
-    assert retry_delay(POST_TASK, RateLimited("post_task", "m"), 9, repeat_writes=False, jitter=lambda: 1.0) == 0.0
+def test_after_a_pause_the_service_has_asked_for_the_limiter_knows_when() -> None:
+    error = errors.UnexpectedReply("get_tasks", "", "busy", http_status=503)
+    error.retry_after = 7.0
+    assert retry_delay(GET_TASKS, error, 1, repeat_writes=False, jitter=lambda: 1.0) == 0.0
 
 
 @pytest.mark.parametrize("sent", [True, False])

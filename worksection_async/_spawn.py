@@ -52,6 +52,8 @@ async def in_thread(work: Callable[..., T], *args: object) -> T:
 def once_more(error: Exception) -> Exception:
     """*error*, to be raised by one more of those who wait: a traceback must not grow from one to the next."""
     try:
-        return copy.copy(error).with_traceback(error.__traceback__)
+        again = copy.copy(error).with_traceback(error.__traceback__)
     except Exception:  # noqa: BLE001  # not all exceptions can be copied
         return error
+    again.__cause__ = error.__cause__
+    return again
