@@ -529,7 +529,7 @@ ZIPPED = {"Content-Encoding": "gzip"}
 async def test_a_session_raises_the_same(
     session_with: Make, response: Callable[[], httpx.Response], kind: type
 ) -> None:
-    async with session_with(lambda _: response(), retries=0) as ws:
+    async with session_with(lambda _: response(), retries=0, patience=0) as ws:
         with pytest.raises(kind) as caught:
             await ws.get_tasks(26)
     assert isinstance(caught.value, WorksectionError)
