@@ -31,6 +31,7 @@ EXAMPLES: list[WorksectionError] = [
     errors.RateLimited("get_tasks", "Too many requests", retry_after=1.5, code=None, hint="Share one limiter."),
     errors.TooManyRecords("get_all_tasks", "Too many tasks (10000 max)"),
     errors.QuotaExceeded("post_task", "Quota exceeded", code=20),
+    errors.SessionClosed("get_tasks"),
     errors.TokenStoreError("/tokens/ada cannot be used (No space left on device)"),
 ]
 

@@ -36,6 +36,7 @@ from tcp import (
 )
 
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket, errors
+from worksection_async._bucket_state import BucketState
 from worksection_async._http import Http
 from worksection_async._queue import Waiter
 from worksection_async._structure import Structure
@@ -262,14 +263,19 @@ async def test_a_bucket_that_fails_after_a_write_has_left_does_not_fail_the_writ
     """Sent again, it would be carried out twice."""
 
     class Failing(TokenBucket):
-        async def _push(self, pause: float) -> None:
-            raise TransportError("limiter", f"unreachable for {pause:g} s", sent=False)
+        turns = 0
+
+        def _change(self, change: Callable[[BucketState, float], Any]) -> Any:
+            self.turns += 1
+            if self.turns > 1:
+                raise TransportError("limiter", "unreachable", sent=False)
+            return super()._change(change)
 
     limiter, server = Failing(1e6), serve(answer)
-    limiter._lateness.pause(-1.0)
     async with session(server, limiter=limiter, retries=3) as ws:
         await ws.complete_task(1)
     assert len(server.received) == 1
+    assert limiter.turns > 1
 
 
 # One origin, no cookies, no redirects
@@ -283,7 +289,7 @@ async def test_no_cookie_is_kept(session_with: Make) -> None:
     async with session_with(router.handler) as ws:
         await ws.get_tasks(26)
         await ws.get_tasks(26)
-        assert not ws._link.http._client()._cookies
+        assert not ws._link.http._client("get_tasks")._cookies
     assert route.call_count == 2
     assert all("cookie" not in call.request.headers for call in route.calls)
 

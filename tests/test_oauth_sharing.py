@@ -157,7 +157,6 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
         async with anyio.create_task_group() as tasks:
             for _ in range(CALLS // SHARERS):
                 tasks.start_soon(call)
-        await ws._link.http._clients[anyio.lowlevel.current_token()].aclose()
 
     threads = [threading.Thread(target=anyio.run, args=(main,), kwargs={"backend": name}) for name in backends]
     for thread in threads:

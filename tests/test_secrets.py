@@ -153,7 +153,7 @@ async def test_nothing_is_seen_of_a_credential(
         return response()
 
     texts: list[str] = []
-    async with session_with(handler, auth=auth, retries=1) as ws:
+    async with session_with(handler, auth=auth, retries=1, patience=0) as ws:
         for call in (ws.get_tasks(26), ws.call("post_task", {"id_project": 26, "title": "a"}), ws.download(5, Path())):
             try:
                 await call

@@ -128,7 +128,7 @@ def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypa
             await taken(ws.watch(period_start=dt.timedelta(hours=20), every=HOUR), MINUTE)
             assert [request.params["period"] for request in sim.requests] == ["21h"]
             lanes = []
-            monkeypatch.setattr(Session, "_place", lambda view, _: lanes.append(view._options.lane))
+            monkeypatch.setattr(Session, "_waiter", lambda view, _: lanes.append(view._options.lane))
             with pytest.raises(AttributeError):
                 await anext(ws.watch())
             assert lanes == ["bulk"]

@@ -69,13 +69,14 @@ class WorksectionError(Exception):
     sent: bool
     """Whether the request may have reached the service."""
 
-    retry_after: float | None = None
+    retry_after: float | None
     """Seconds the service asks to wait, if it says so."""
 
     def __init__(self, action: str, sentence: str, outcome: str = "", *, sent: bool) -> None:
         super().__init__(f"{action}: {sentence}{outcome}")
         self.action = action
         self.sent = sent
+        self.retry_after = None
         self._sentence = sentence
 
     def in_doubt(self) -> Self:

@@ -1,4 +1,6 @@
-"""A strict service behind a simulated network, in a process of its own: ``python service.py '{"jitter": [0.02, 0.06]}'``.
+"""A strict service behind a simulated network: ``python service.py '{"jitter": [0.02, 0.06]}'``.
+
+It runs in a process of its own, and prints its port.
 
 A request that arrives less than `INTERVAL` after the last one that was accepted is refused; a refused one does not
 count. Without delays, the kernel's timestamps tell when a request arrived (Linux), because on a busy machine this
