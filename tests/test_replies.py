@@ -557,7 +557,8 @@ def test_a_call_raises_errors_of_this_package_only(sample: Sample, status: int, 
 
     async def main() -> None:
         transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
-        async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), retries=0, transport=transport) as ws:
+        options: dict[str, Any] = {"retries": 0, "patience": 0, "transport": transport}
+        async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), **options) as ws:
             with contextlib.suppress(WorksectionError):
                 await ws.get_tasks(26)
             with contextlib.suppress(WorksectionError):
