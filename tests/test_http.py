@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -462,6 +464,30 @@ def test_one_session_serves_two_event_loops_one_after_the_other(serve: Callable[
     asyncio.run(ws.aclose())
     with pytest.raises(RuntimeError, match="closed"):
         asyncio.run(call())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux")
+def test_event_loops_that_were_closed_leave_no_sockets_behind(serve: Callable[..., Server]) -> None:
+    """One session, and `asyncio.run` for each call, with connections that the service keeps open."""
+    ws, before = session(serve(answer)), _open_sockets()
+
+    async def call() -> None:
+        await ws.get_tasks(26)
+
+    for _ in range(200):
+        asyncio.run(call())
+        assert not ws._link.http._clients
+    gc.collect()
+    assert _open_sockets() - before < 300, "the server's 200 ends, and none of ours"
+    asyncio.run(ws.aclose())
+
+
+def _open_sockets() -> int:
+    count = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += str(link.readlink()).startswith("socket:")
+    return count
 
 
 def test_one_session_serves_two_event_loops_at_once(serve: Callable[..., Server]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worksection_async import Plan
+from worksection_async import Plan, TokenBucket
+from worksection_async._queue import LANES
 from worksection_async._streams import Span
 from worksection_async.errors import TooManyRecords, UnexpectedReply
 from worksection_async.testing import Simulator, faults
@@ -68,6 +70,24 @@ async def test_what_does_not_fit_comes_by_project_and_by_date_each_record_once(
     assert calls.count("search_tasks") > 2
     assert stream.plan.done == stream.plan.calls == len(calls) - 1  # get_projects plans, it is not planned
     assert [plan.done for plan in plans] == list(range(len(plans)))
+
+
+async def test_the_forecast_of_a_plan_is_that_of_its_lane() -> None:
+    """Five calls wait in the normal lane: an interactive stream goes before them, a bulk one after them."""
+    sim, etas = Simulator(), {}
+    limiter = TokenBucket(0.01)
+    async with sim.session(limiter=limiter) as ws, anyio.create_task_group() as tasks:
+        await limiter.acquire()
+        for _ in range(5):
+            tasks.start_soon(limiter.acquire)
+        await anyio.wait_all_tasks_blocked()
+        for lane in LANES:
+            stream = ws.with_options(lane=lane).iter_tasks()
+            stream._done = 1  # type: ignore[attr-defined]  # after a first call the limiter is asked
+            etas[lane] = stream.plan.eta
+        tasks.cancel_scope.cancel()
+    assert etas["interactive"] < 150
+    assert etas["bulk"] > 500
 
 
 async def test_exactly_as_many_as_fit_may_be_a_part_of_more(small: Simulator) -> None:

@@ -302,6 +302,22 @@ async def test_the_lock_of_a_process_that_was_killed_ends_by_itself(valkey: str)
             pass
 
 
+async def test_a_load_by_another_task_does_not_let_the_slow_one_win_either(valkey: str) -> None:
+    """The lock has run out, another process has saved a pair, and another task of this one has read that."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        store, other = RedisTokenStore(valkey, "ada"), RedisTokenStore(valkey, "ada")
+        await store.save(PAIR)
+        async with store.lock():
+            assert await store.load() == PAIR
+            await other.save(NEXT)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.load)
+            with pytest.raises(TokenStoreError, match="somebody else has saved"):
+                await store.save(PAIR)
+        assert await store.load() == NEXT
+
+
 async def test_a_lock_that_ran_out_does_not_let_the_slow_one_win(valkey: str) -> None:
     """Whoever took over has refreshed meanwhile: his pair is the live one, and his lock stays his."""
     with redis.Redis.from_url(valkey) as client:
