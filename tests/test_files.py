@@ -17,7 +17,6 @@ from worksection_async import Attachment, Session
 from worksection_async._actions import ACTIONS
 from worksection_async._call import prepare
 from worksection_async._files import Once, Part, parts
-from worksection_async._queue import Waiter
 from worksection_async.errors import InvalidCall
 from worksection_async.testing import Simulator
 
@@ -367,9 +366,9 @@ async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
     session = session_with(service)
     enter, vanish = session.limiter.enter, path.unlink
 
-    def late(*args: Any, **options: Any) -> Waiter:
+    def late(*args: Any, **options: Any) -> None:
         vanish()
-        return enter(*args, **options)
+        enter(*args, **options)
 
     monkeypatch.setattr(session.limiter, "enter", late)
     with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
@@ -412,9 +411,9 @@ async def test_an_async_iterable_is_read_before_a_turn_is_waited_for(
     order: list[str] = []
     enter = session.limiter.enter
 
-    def entered(*args: Any, **options: Any) -> Waiter:
+    def entered(*args: Any, **options: Any) -> None:
         order.append("turn")
-        return enter(*args, **options)
+        enter(*args, **options)
 
     async def source() -> Any:
         yield b"abc"

@@ -40,7 +40,6 @@ from tcp import (
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket, errors
 from worksection_async._bucket_state import BucketState
 from worksection_async._http import Http
-from worksection_async._queue import Waiter
 from worksection_async._structure import Structure
 from worksection_async.errors import CallTimeout, TransportError, UnexpectedReply, WorksectionError
 from worksection_async.models import Task
@@ -250,9 +249,9 @@ async def test_what_reading_an_answer_needs_is_made_before_the_turn(
     monkeypatch.setattr(Structure, "make_ready", lambda _, model: came.append(model))
     enter = TokenBucket.enter
 
-    def noticed(*arguments: Any, **options: Any) -> Waiter:
+    def noticed(*arguments: Any, **options: Any) -> None:
         came.append("turn")
-        return enter(*arguments, **options)
+        enter(*arguments, **options)
 
     monkeypatch.setattr(TokenBucket, "enter", noticed)
     async with session_with(lambda _: httpx.Response(200, content=BODY)) as ws:

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import pytest
@@ -22,6 +23,8 @@ from worksection_async._queue import AGEING_PERIOD, LANES, Waiter
 from worksection_async._statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
 from worksection_async.errors import SessionClosed, WaitTooLong
 
+Call = Callable[[], Coroutine[Any, Any, Any]]
+
 SECOND_TURN = 1 + MOST_JITTER
 """Seconds from the first turn of a bucket to the second, while response times are not known."""
 
@@ -30,7 +33,7 @@ def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
     return TokenBucket(rate, burst, clock=trio.current_time)
 
 
-async def start(tasks: anyio.abc.TaskGroup, *calls: Callable[[], Awaitable[object]]) -> None:
+async def start(tasks: anyio.abc.TaskGroup, *calls: Call) -> None:
     """Start the calls one after the other, so that their order is certain."""
     for call in calls:
         tasks.start_soon(call)
@@ -42,7 +45,7 @@ async def test_calls_go_one_per_interval_in_the_order_they_came() -> None:
     limiter, went = bucket(), []
     began = trio.current_time()
 
-    def call(number: int) -> Callable[[], Awaitable[None]]:
+    def call(number: int) -> Call:
         async def run() -> None:
             went.append((number, await limiter.acquire()))
 
@@ -62,7 +65,7 @@ async def test_a_new_call_in_a_higher_lane_goes_first() -> None:
     """Which call gets a turn is decided when it is due."""
     limiter, went = bucket(), []
 
-    def call(lane: Lane) -> Callable[[], Awaitable[None]]:
+    def call(lane: Lane) -> Call:
         async def run() -> None:
             await limiter.acquire(lane)
             went.append(lane)
@@ -71,7 +74,7 @@ async def test_a_new_call_in_a_higher_lane_goes_first() -> None:
 
     await limiter.acquire()
     async with anyio.create_task_group() as tasks:
-        await start(tasks, *map(call, ("bulk", "bulk", "normal", "interactive")))
+        await start(tasks, call("bulk"), call("bulk"), call("normal"), call("interactive"))
     assert went == ["interactive", "normal", "bulk", "bulk"]
 
 

@@ -79,7 +79,7 @@ def test_a_token_that_could_not_be_saved_is_not_asked_for(
     assert (output.out, desk.opened) == ("", [])
 
 
-@pytest.mark.parametrize("absent", ["cryptography", "uvicorn", "filelock"])
+@pytest.mark.parametrize("absent", ["cryptography", "uvicorn"])
 def test_extra_that_is_not_installed(absent: str) -> None:
     program = f"import sys; sys.modules[{absent!r}] = None; from worksection_async.__main__ import main; "
     done = subprocess.run(

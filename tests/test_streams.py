@@ -83,7 +83,7 @@ async def test_the_forecast_of_a_plan_is_that_of_its_lane() -> None:
         await anyio.wait_all_tasks_blocked()
         for lane in LANES:
             stream = ws.with_options(lane=lane).iter_tasks()
-            stream._done = 1  # type: ignore[attr-defined]  # after a first call the limiter is asked
+            stream._done = 1  # after a first call the limiter is asked
             etas[lane] = stream.plan.eta
         tasks.cancel_scope.cancel()
     assert etas["interactive"] < 150

@@ -10,7 +10,6 @@ from threading import Thread
 from typing import Any
 
 import anyio
-import filelock  # noqa: F401  # the store needs it: better missed now than after the login
 
 from .._oauth import SCOPES, OAuthApp
 from .._stores import FileTokenStore

@@ -1,4 +1,4 @@
-"""How well the budget is used at the real rate of one request/s: ``python run.py [SCENARIO …]``; no argument: all.
+"""How well the budget is used at the real rate of one request/s: ``python budget.py [SCENARIO …]``; no argument: all.
 
 Every scenario has a strict service and callers of its own; all run side by side, for about four minutes. The table
 shows the share of the possible slots that were used, the refused requests, the failed calls, and the longest call
@@ -72,7 +72,7 @@ class Outcome:
     @property
     def used(self) -> float:
         """Share of the slots that other clients left over."""
-        return self.accepted / (self.seconds / INTERVAL + 1 - self.foreign)
+        return float(self.accepted / (self.seconds / INTERVAL + 1 - self.foreign))
 
     @property
     def refused(self) -> int:
@@ -80,7 +80,7 @@ class Outcome:
 
     @property
     def longest(self) -> float:
-        return max(self.durations) / (CALLERS * INTERVAL)
+        return float(max(self.durations) / (CALLERS * INTERVAL))
 
     @property
     def misses(self) -> list[str]:
