@@ -85,6 +85,14 @@ class Sharers(RuleBasedStateMachine):
         if not visit.is_used:
             self.state.give_back(visit)
 
+    @rule(visit=consumes(reservations))
+    def cancel_waiting_too_late(self, visit: Visit) -> None:
+        """Another visit uses the ticket before the cancelled call gives it back."""
+        if not visit.is_used and self.state.advance(visit.ticket, self.now).is_used:
+            self.went.append(self.now)
+        if not visit.is_used:
+            self.state.give_back(visit)
+
     @rule()
     def cancel_with_turn(self) -> None:
         """A turn is given back at once, or after something else has happened."""
@@ -173,6 +181,24 @@ def test_a_reservation_that_was_given_back_is_free_again_if_it_was_the_last() ->
     assert state.advance(None, 0.0).ticket == second.ticket + 1
     state.give_back(state.advance(None, 0.0))
     assert state.advance(None, 0.0).ticket == second.ticket + 2
+
+
+def test_a_reservation_that_was_used_meanwhile_is_not_given_back() -> None:
+    """The call was cancelled while a worker thread used its ticket for another call."""
+    state = BucketState(1.0)
+    sent(state, 0.0)
+    unused = state.advance(None, 0.0)
+    assert state.advance(unused.ticket, 10.0).is_used
+    state.give_back(unused)
+    assert state.free_in(10.0) >= 1
+
+
+def test_a_turn_that_was_not_used_takes_nothing_from_the_backoff() -> None:
+    state = BucketState(1.0)
+    state.refused(0.0)
+    for turn in range(20):
+        state.give_back(sent(state, 100.0 * turn))
+    assert state.backoff == pytest.approx(BACKOFF_STEP)
 
 
 def test_the_service_can_put_everything_on_hold_but_not_for_ever() -> None:

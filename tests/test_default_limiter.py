@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def test_sessions_of_one_account_share_a_limiter_without_being_asked(folder: Pat
     assert first.limiter is second.limiter is default_limiter(ORIGIN)
     assert isinstance(first.limiter, FileTokenBucket)
     assert Session("other", ApiKey("a")).limiter is not first.limiter
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_login_session_another_folder_is_used_without_a_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in cron jobs and containers."""
+    folder.mkdir()
+    folder.parent.chmod(0o755)  # platformdirs warns of a runtime folder that others can read
+    (folder.parent / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder.parent / "tmp"))
+    assert isinstance(default_limiter(ORIGIN), FileTokenBucket)
+    assert not caplog.records
 
 
 def test_the_name_of_the_file_does_not_show_the_account(folder: Path) -> None:

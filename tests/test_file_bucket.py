@@ -375,7 +375,7 @@ def test_an_outage_can_be_bridged(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     waits = [visited(limiter).wait for _ in range(3)]
     assert waits == pytest.approx([3 * DISTANCE, 6 * DISTANCE, 9 * DISTANCE], rel=0.05)
     assert len(caplog.records) == 1
-    assert "1/3 of the requests" in caplog.text
+    assert "goes on alone at 0.333333 requests/s" in caplog.text
     (tmp_path / "folder").unlink()
     (tmp_path / "away").rename(tmp_path / "folder")
     assert visited(limiter).wait > DISTANCE, "the file is not tried again at once"

@@ -350,6 +350,16 @@ async def test_a_client_that_uses_the_budget_too_is_reported_once_and_once_when_
 
 
 @virtual_time
+async def test_contention_is_over_after_a_minute_without_requests_too() -> None:
+    limiter = bucket()
+    for _ in range(CONTENTION_REFUSALS):
+        await limiter.refused()
+    assert limiter.statistics().is_contended
+    await trio.sleep(PERIOD_SECONDS + 1)
+    assert not limiter.statistics().is_contended
+
+
+@virtual_time
 async def test_one_refusal_is_no_reason_for_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     limiter = bucket()
     for _ in range(3):

@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
-from worksection_async import FileTokenBucket, TokenBucket
+from worksection_async import ApiKey, FileTokenBucket, MemoryTokenStore, Session, TokenBucket
 from worksection_async._limiter import Limiter
 
 PROCESSES = 4
@@ -152,17 +153,25 @@ def _check(report: dict[str, list[float]], calls: int) -> None:
     assert len(report["arrivals"]) == len(report["accepted"]) == calls
 
 
-@pytest.mark.parametrize("lock", ["_lock", "_visit_lock"])
+@pytest.mark.parametrize("name", ["limiter._lock", "limiter._visit_lock", "link._lock", "store._lock"])
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(lock: str, kind: str, tmp_path: Path) -> None:
+def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(name: str, kind: str, tmp_path: Path) -> None:
     """Another thread of the parent held it at the fork; that thread does not exist in the child."""
     limiter: Limiter = TokenBucket(1e6) if kind == "memory" else FileTokenBucket(tmp_path / "bucket", 1e6)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "ok", "data": []}))
+    ws, store = Session("acme", ApiKey("key"), limiter=limiter, transport=transport), MemoryTokenStore()
+    owner, _, lock = name.partition(".")
+    owners = {"limiter": limiter, "link": ws._link, "store": store}
     is_held, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with getattr(limiter, lock):
+        with getattr(owners[owner], lock):
             is_held.set()
             is_done.wait()
+
+    async def use() -> None:
+        async with ws, store.lock():
+            await ws.get_tasks(1)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -170,7 +179,7 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(lock: str, kind: 
     child = os.fork()
     if not child:
         signal.alarm(20)  # ends it if it hangs
-        anyio.run(limiter.acquire)
+        anyio.run(use)
         os._exit(0)
     is_done.set()
     thread.join()

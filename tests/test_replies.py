@@ -395,8 +395,9 @@ REFUSALS = [(429, HTML), (429, refused("Too many requests")), (200, refused("Too
     ("header", "seconds"),
     [
         ("5", 5.0), ("0", 0.0), ("1.5", 1.5), ("999999", 999999.0),
-        ("", None), ("-1", None), ("1e9", None), ("99999999", None), ("inf", None), ("nan", None), ("soon", None),
+        ("", None), ("-1", None), ("1e9", None), ("99999999", 99999999.0), ("inf", None), ("nan", None), ("soon", None),
         ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0), ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0), ("Wed, 99 Oct 2026", None),
+        ("Wed Oct 21 07:28:30 2026", 30.0),
         ("5, 6", None), (" ", None), ("0x10", None), ("1_0", None),
     ],
 )  # fmt: skip

@@ -234,6 +234,28 @@ async def test_calls_of_a_session_that_is_closed_end_at_once(serve: Callable[...
     assert len(server.received) == 1
 
 
+@virtual_time
+async def test_a_call_between_two_attempts_ends_when_its_session_is_closed() -> None:
+    """It does not join the queue again: five other calls wait there."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(502)
+
+    async with session(fail, retries=3) as ws, anyio.create_task_group() as tasks:
+
+        async def call() -> None:
+            with pytest.raises(errors.SessionClosed, match="get_tasks"):
+                await ws.get_tasks(1)
+            assert trio.current_time() - began < 1
+
+        tasks.start_soon(call)
+        await trio.sleep(SECOND_TURN + 0.01)
+        for _ in range(5):
+            tasks.start_soon(ws.limiter.acquire)
+        began = trio.current_time()
+        await ws.aclose()
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("coalesce", [True, False])
 @pytest.mark.usefixtures("no_pauses")

@@ -147,9 +147,11 @@ class BucketState:
     def give_back(self, visit: Visit) -> None:
         """Return a ticket without having sent a request; those reserved behind a used one move up."""
         if not visit.is_used:
-            self.next -= visit.ticket == self.next - 1
+            if self.served < visit.ticket == self.next - 1:
+                self.next = visit.ticket
         elif visit.ticket == self.served and visit.served_at == self.served_at:
             self.served_at -= self.distance
+            self.backoff /= BACKOFF_DECAY
 
     def _reserve(self, now: float) -> int:
         ticket = self.next

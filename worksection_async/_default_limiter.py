@@ -7,10 +7,12 @@ import hashlib
 import logging
 import threading
 import time
+import warnings
 from pathlib import Path
 
 from ._file_bucket import FileTokenBucket
-from ._limiter import Limiter, after_fork
+from ._fork import after_fork
+from ._limiter import Limiter
 from ._token_bucket import TokenBucket
 
 logger = logging.getLogger("worksection_async")
@@ -39,7 +41,9 @@ def _machine_limiter(origin: str) -> Limiter:
     from platformdirs import user_runtime_path  # noqa: PLC0415
 
     try:
-        folder = user_runtime_path("worksection-async", appauthor=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is no folder of the login session, so another one is used
+            folder = user_runtime_path("worksection-async", appauthor=False)
         _remove_unused(folder)
         name = hashlib.sha256(origin.encode()).hexdigest()[:32]
         return FileTokenBucket(folder / f"{name}.bucket", on_outage="local", peers=1)

@@ -6,6 +6,7 @@ The body decides, not the HTTP status: errors come with 200. Codes are overloade
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import re
 import time
@@ -99,7 +100,7 @@ def _wordless(action: str, reply: Reply, path: str, reason: str) -> WorksectionE
     if 300 <= reply.status < 400:
         reason = "a redirect, which is not followed: is the account's address right?"
     error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
-    error.retry_after = _retry_after(reply)
+    error.retry_after = _retry_after(reply) if reply.status == 503 else None
     return error
 
 
@@ -115,7 +116,8 @@ def _message(body: Mapping[str, Any]) -> str:
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     """The exception for an error the service reports."""
     error = _classified(action, message, body, reply)
-    error.retry_after = _retry_after(reply)
+    if isinstance(error, RateLimited) or reply.status == 503:
+        error.retry_after = _retry_after(reply)
     return error
 
 
@@ -147,7 +149,7 @@ def _known(message: str, code: int | None) -> Known | None:
 def _retry_after(reply: Reply) -> float | None:
     """Seconds the service asks to wait, given as such or as a date (by the service's clock, if it tells its time)."""
     value = reply.headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,6}(\.\d+)?", value):
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
         return float(value)
     until, now = _unix_time(value), _unix_time(reply.headers.get("date", ""))
     return None if until is None else max(0.0, until - (reply.received_at if now is None else now))
@@ -155,7 +157,8 @@ def _retry_after(reply: Reply) -> float | None:
 
 def _unix_time(http_date: str) -> float | None:
     with contextlib.suppress(ValueError, OverflowError):
-        return parsedate_to_datetime(http_date).timestamp()
+        date = parsedate_to_datetime(http_date)
+        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
     return None
 
 

@@ -11,10 +11,8 @@ import contextlib
 import functools
 import logging
 import math
-import os
 import random
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,6 +20,7 @@ from typing import TypeVar
 import anyio
 
 from ._bucket_state import LONGEST_HOLD_SECONDS, BucketState, Visit
+from ._fork import begin_here_and_after_forks
 from ._queue import Lane, Queue, Waiter, Waiting
 from ._spawn import in_thread
 from ._statistics import Statistics, Usage
@@ -54,8 +53,7 @@ class Limiter(ABC):
             raise ValueError(f"burst must be at least 1, not {burst!r}")
         self._interval = 1 / rate
         self._clock = clock
-        self._begin()
-        _limiters.add(self)
+        begin_here_and_after_forks(self)
 
     def _begin(self) -> None:
         """Start without waiters: after construction, and in a forked child, whose parent keeps its own."""
@@ -130,7 +128,9 @@ class Limiter(ABC):
 
     async def wait(self, waiter: Waiter) -> None:
         """Wait for the turn of *waiter*, which joins the queue first if needed; `sent` has to follow, or `leave`."""
-        if waiter not in self._queue and not waiter.has_turn:
+        with self._lock:
+            is_new = waiter not in self._queue and not waiter.has_turn
+        if is_new:
             self.enter(waiter)
         began = self._clock()
         give_up = began + (math.inf if waiter.max_wait is None else waiter.max_wait)
@@ -308,20 +308,3 @@ class Limiter(ABC):
 
 def _give_back(visit: Visit, state: BucketState, _: float) -> None:
     state.give_back(visit)
-
-
-def after_fork(work: Callable[[], None]) -> None:
-    """Call *work* in every forked child: threads of the parent that hold locks do not exist there."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=work)
-
-
-_limiters: weakref.WeakSet[Limiter] = weakref.WeakSet()
-
-
-def _begin_in_child() -> None:
-    for limiter in list(_limiters):
-        limiter._begin()
-
-
-after_fork(_begin_in_child)

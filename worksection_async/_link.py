@@ -11,6 +11,7 @@ import anyio
 from ._account import origin_of
 from ._auth import Auth
 from ._default_limiter import default_limiter
+from ._fork import begin_here_and_after_forks
 from ._http import Http
 from ._limiter import Limiter
 from ._reads import Reads
@@ -33,22 +34,29 @@ class Link:
         self._transport = transport
         self._http: Http | None = None
         self._reads: WeakKeyDictionary[Auth, tuple[object, Reads]] = WeakKeyDictionary()
-        self._lock = threading.Lock()
         self._closed = False
         self.origin = ""
+        begin_here_and_after_forks(self)
         if account is not None:
             self._lead_to(origin_of(account))
 
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+
     async def open(self, auth: Auth) -> None:
         """Make ready to send with *auth*: a turn must not age meanwhile."""
-        if self._closed:
-            raise SessionClosed("Session")
+        self.check_open("Session")
         if self._http is None:
             await self._owner.ready()
             self._lead_to(self._account_of(self._owner))
         await auth.ready()
         self.check(auth)
         await self.http.open()
+
+    def check_open(self, action: str) -> None:
+        """Raise `SessionClosed` after `aclose`."""
+        if self._closed:
+            raise SessionClosed(action)
 
     def check(self, auth: Auth) -> None:
         """A credential goes to its own account and nowhere else; raises `InvalidCall`."""

@@ -34,7 +34,7 @@ from ._stores import TokenStore
 from ._structure import Structure
 from ._token import Token
 from ._watch import Watches
-from .errors import AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
+from .errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
 
 if TYPE_CHECKING:
     import httpx
@@ -289,6 +289,7 @@ class Session(Watches, Downloads):
         history.begin()
         is_timed = not call.parts and call.action is not DOWNLOAD  # files may take longer, as long as they move
         on_sent = functools.partial(self.limiter.sent, waiter)
+        self._link.check_open(call.action.name)
         try:
             await self.limiter.wait(waiter)
             request = history.request = attempts.with_attempt_headers(self._auth.sign(call, time.time()))
@@ -301,7 +302,9 @@ class Session(Watches, Downloads):
                 return result
         except RateLimited:
             raise
-        except WorksectionError:
+        except WorksectionError as error:
+            if isinstance(error, ApiError):
+                self.limiter.accepted()
             history.time_left -= max(0.0, anyio.current_time() - history.started_at) if is_timed else 0.0
             raise
         finally:

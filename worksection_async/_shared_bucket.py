@@ -68,7 +68,7 @@ class SharedTokenBucket(TokenBucket):
     def _begin_outage(self, error: TransportError) -> None:
         now = self._clock()
         if self._retry_at is None:
-            logger.warning("this process goes on with 1/%d of the requests: %s", self._peers, error)
+            logger.warning("this process goes on alone at %g requests/s: %s", self.rate / self._peers, error)
             # Another process may have sent a request just now.
             self._state = BucketState(self._interval * self._peers, served_at=now)
         self._retry_at = now + COOLDOWN_SECONDS

@@ -104,7 +104,7 @@ class Usage:
             granted=self.granted,
             refused=self.refused,
             refused_share=min(1.0, len(self._refusals) / max(1, len(self._grants))),
-            is_contended=self.is_contended,
+            is_contended=self.is_contended and bool(self._refusals),
             saved=self.saved,
             utilisation=min(1.0, len(self._grants) * self.interval / span) if span > self.interval else 0.0,
             margin=margin,

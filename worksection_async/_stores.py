@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import anyio
 
+from ._fork import begin_here_and_after_forks
 from ._spawn import in_thread
 from ._token import Token
 from .errors import TokenStoreError
@@ -56,6 +57,9 @@ class MemoryTokenStore:
 
     def __init__(self, token: Token | None = None) -> None:
         self._token = token
+        begin_here_and_after_forks(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
 
     async def load(self) -> Token | None:
