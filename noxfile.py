@@ -89,7 +89,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=RUNNING, default=False)
 def budget(session: nox.Session) -> None:
-    """Measure at the real rate, in about four minutes, how well the budget is used; the machine has to be quiet."""
+    """Measure at the real rate, in about six minutes, how well the budget is used; the machine has to be quiet."""
     install(session, "tests", *EXTRAS)
     session.run("python", "tests/budget/budget.py", *session.posargs)
 

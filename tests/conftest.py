@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
+from worksection_async._bucket_state import BucketState, Visit
 
 KEY = "7776461cd931e7b1c8e9632ff8e979ce"
 TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.test"
@@ -84,3 +85,19 @@ def session_with(fast: TokenBucket) -> Callable[..., Session]:
 @pytest.fixture
 def token() -> AccessToken:
     return AccessToken(TOKEN)
+
+
+@pytest.fixture
+def turns_taken(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When each turn of any bucket is taken, by its clock."""
+    times: list[float] = []
+    advance = BucketState.advance
+
+    def noted(self: BucketState, held: int | None, now: float) -> Visit:
+        visit = advance(self, held, now)
+        if visit.is_used:
+            times.append(now)
+        return visit
+
+    monkeypatch.setattr(BucketState, "advance", noted)
+    return times

@@ -1,6 +1,6 @@
 """How well the budget is used at the real rate of one request/s: ``python budget.py [SCENARIO …]``; no argument: all.
 
-Every scenario has a strict service and callers of its own; all run side by side, for about four minutes. The table
+Every scenario has a strict service and callers of its own; all run side by side, for about six minutes. The table
 shows the share of the possible slots that were used, the refused requests, the failed calls, and the longest call
 compared with the fair one (as many intervals as there are callers).
 """
