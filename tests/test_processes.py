@@ -178,6 +178,7 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(name: str, kind: 
     is_held.wait()
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent's handler belongs to pytest-timeout
         signal.alarm(20)  # ends it if it hangs
         anyio.run(use)
         os._exit(0)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
-from tcp import REPLY, Server, answer, serve
+from tcp import REPLY, Server, answer, serve, unreachable
 from virtual_time import virtual_time
 
 from worksection_async import ApiKey, FileTokenBucket, Session, TokenBucket, errors
@@ -24,7 +23,7 @@ from worksection_async._bucket_state import MOST_JITTER
 from worksection_async._http import _Progress
 from worksection_async._queue import Waiter
 
-__all__ = ["serve"]
+__all__ = ["serve", "unreachable"]
 
 SECOND_TURN = 1 + MOST_JITTER
 
@@ -143,20 +142,6 @@ async def test_a_call_that_could_not_connect_leaves_its_turn_to_the_next() -> No
             await ws.get_tasks(1)
     assert limiter.statistics().granted == 0
     assert limiter.eta() == 0
-
-
-@pytest.fixture
-def unreachable() -> Iterator[str]:
-    """The URL of a server that accepts no connection and refuses none: its backlog is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            other = stack.enter_context(socket.socket())
-            other.setblocking(False)
-            other.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.anyio
