@@ -91,14 +91,14 @@ def docs(session: nox.Session) -> None:
 def budget(session: nox.Session) -> None:
     """Measure at the real rate, in about six minutes, how well the budget is used; the machine has to be quiet."""
     install(session, "tests", *EXTRAS)
-    session.run("python", "tests/budget/budget.py", *session.posargs)
+    session.run("python", "-m", "tests.budget.budget", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
     """Measure the promises about speed, side by side with what they are compared to."""
     install(session, "bench", *EXTRAS)
-    session.run("python", "tests/bench/run.py", *session.posargs)
+    session.run("python", "-m", "tests.bench.run", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)

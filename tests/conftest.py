@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.constants import KEY, TOKEN
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
-from worksection_async._bucket_state import BucketState, Visit
+from worksection_async._limits.bucket_state import BucketState, Visit
 
-KEY = "7776461cd931e7b1c8e9632ff8e979ce"
-TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.test"
-
-RECORDED = Path(__file__).parents[2] / "shared" / "api" / "recorded"
-"""Replies captured from the service; they are not part of the project."""
+pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp"]
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -62,7 +58,7 @@ def _is_loopback(host: str) -> bool:
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another attempt comes at once."""
-    monkeypatch.setattr("worksection_async._retry.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY", 0.0)
 
 
 @pytest.fixture

@@ -21,22 +21,22 @@
 # testing/         the simulator of the service             __main__.py  demo, simulate, call, login
 
 from . import errors, models
-from ._auth import AccessToken, ApiKey, legacy_page_hash
-from ._download import DownloadedFile
-from ._downloads import DownloadReport, OpenDownload
-from ._file_bucket import FileTokenBucket
-from ._files import Attachment
-from ._limiter import Limiter
-from ._oauth import OAuthApp
-from ._oauth_auth import OAuth2
-from ._queue import Lane, Waiting
-from ._session import Session
-from ._statistics import Statistics
-from ._stores import FileTokenStore, MemoryTokenStore, TokenStore
-from ._streams import Plan
-from ._token import Token
-from ._token_bucket import TokenBucket
-from ._watch import Cursor, TagChange
+from ._auth.credentials import AccessToken, ApiKey, legacy_page_hash
+from ._auth.oauth2 import OAuth2
+from ._auth.oauth_app import OAuthApp
+from ._auth.token import Token
+from ._auth.token_stores import FileTokenStore, MemoryTokenStore, TokenStore
+from ._limits.file_bucket import FileTokenBucket
+from ._limits.limiter import Limiter
+from ._limits.queue import Lane, Waiting
+from ._limits.statistics import Statistics
+from ._limits.token_bucket import TokenBucket
+from ._protocol.attachments import Attachment
+from ._session.session import Session
+from ._sync.streams import Plan
+from ._sync.watch import Cursor, TagChange
+from ._transfer.destination import DownloadedFile
+from ._transfer.downloads import DownloadReport, OpenDownload
 
 __all__ = [
     "AccessToken",

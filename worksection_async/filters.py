@@ -13,7 +13,7 @@ of a `Filter`, and checked again before anything is sent (`InvalidCall`).
 Vendor page: https://worksection.com/en/faq/api-task.html
 """
 
-from ._conditions import DateField, Filter, NumberField, TextField
-from ._fields import F, Fields
+from ._protocol.filter_fields import F, Fields
+from ._protocol.filter_language import DateField, Filter, NumberField, TextField
 
 __all__ = ["DateField", "F", "Fields", "Filter", "NumberField", "TextField"]

@@ -14,9 +14,9 @@ try:
 except ImportError as exc:
     raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from exc
 
-from ._spawn import in_thread
-from ._stores import file_lock, token_in
-from ._token import Token
+from ._auth.token import Token
+from ._auth.token_stores import file_lock, token_in
+from ._transport.tasks import in_thread
 from .errors import TokenStoreError
 
 __all__ = ["KeyringTokenStore"]

@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import attrs
 
-from ._oauth import OAuthApp, action_of
-from ._service import OAUTH_AUTHORIZE, OAUTH_CODE_SECONDS, Scope
-from ._token import Token
+from ._auth.oauth_app import OAuthApp, action_of
+from ._auth.token import Token
+from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_SECONDS, Scope
 from .errors import AuthError, WorksectionError, masked
 from .models import Identity
 

@@ -1,6 +1,6 @@
 """What machines share through a Redis or Valkey server. Needs the extra ``redis``."""
 
-from ._redis_bucket import RedisTokenBucket
-from ._redis_store import RedisTokenStore
+from ._auth.redis_store import RedisTokenStore
+from ._limits.redis_bucket import RedisTokenBucket
 
 __all__ = ["RedisTokenBucket", "RedisTokenStore"]

@@ -6,10 +6,10 @@ import time
 
 import anyio
 import httpx
-from measure import Figure
 
+from tests.bench.measure import Figure
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
-from worksection_async._auth import Auth
+from worksection_async._auth.credentials import Auth
 
 BODY = b'{"status":"ok","data":{"id":"26","name":"Owl brand launch","page":"/project/26/"}}'
 CALLS = 50

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from measure import Figure, best_in_turns, peak
-from replies import full_task, reply, task
-from rivals import Envelope
-
-from worksection_async._actions import GET_ALL_TASKS
-from worksection_async._envelope import Reply, read_reply
-from worksection_async._structure import Structure
+from tests.bench.measure import Figure, best_in_turns, peak
+from tests.bench.replies import full_task, reply, task
+from tests.bench.rivals import Envelope
+from worksection_async._protocol.actions import GET_ALL_TASKS
+from worksection_async._protocol.envelope import Reply, read_reply
+from worksection_async._protocol.structure import Structure
 from worksection_async.models import Task
 
 

@@ -20,8 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import httpx
-from measure import Figure
 
+from tests.bench.measure import Figure
 from worksection_async import ApiKey, Session, TokenBucket
 
 SIZE = 1_000_000_000

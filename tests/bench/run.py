@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import calls
-import decoding
-import files
-import imports
-import limiter
-import stalls
-import streams
-import webhooks
-from measure import Figure
+from tests.bench import calls, decoding, files, imports, limiter, stalls, streams, webhooks
+from tests.bench.measure import Figure
 
 BENCHES = {
     "decoding": decoding.figures,

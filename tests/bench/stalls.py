@@ -9,9 +9,9 @@ import time
 
 import anyio
 import httpx
-from measure import Figure
-from replies import COUNT, reply, task
 
+from tests.bench.measure import Figure
+from tests.bench.replies import COUNT, reply, task
 from worksection_async import ApiKey, Session, TokenBucket
 
 

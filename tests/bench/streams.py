@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 import anyio
 import httpx
-from measure import Figure, peak
-from replies import COUNT, task
 
+from tests.bench.measure import Figure, peak
+from tests.bench.replies import COUNT, task
 from worksection_async import ApiKey, Session, TokenBucket
 
 FIRST = dt.date(2026, 1, 1)

@@ -9,8 +9,8 @@ import time
 import anyio
 import httpx
 import uvicorn
-from measure import Figure
 
+from tests.bench.measure import Figure
 from worksection_async.models import Event
 from worksection_async.webhooks import WebhookReceiver
 

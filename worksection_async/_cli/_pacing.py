@@ -10,8 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column
 from rich.text import Text
 
-from .._limiter import Limiter
-from .._queue import LANES, Lane
+from .._limits.limiter import Limiter
+from .._limits.queue import LANES, Lane
 from ..errors import WorksectionError
 from ._guide import Guide
 from ._screen import Screen, number, table

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .._actions import DOWNLOAD
-from .._download import Progress
-from .._session import Session
+from .._protocol.actions import DOWNLOAD
+from .._session.session import Session
+from .._transfer.destination import Progress
 from ..errors import InvalidCall
 
 

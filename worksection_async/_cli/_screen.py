@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Column, Table
 from rich.text import Text
 
-from .._download import Progress
+from .._transfer.destination import Progress
 from ..errors import WorksectionError
 from . import _words as words
 from ._guide import Tell

@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 
-from .. import _wire as wire
-from .._actions import ACTIONS, DOWNLOAD
-from .._session import Session
+from .._protocol import formats
+from .._protocol.actions import ACTIONS, DOWNLOAD
+from .._session.session import Session
 from ..errors import InvalidCall, WorksectionError
 from . import _account
 from . import _words as words
@@ -56,7 +56,7 @@ def parsed(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:
 def _is_list(action: str, name: str) -> bool:
     """Whether a comma does not separate the items: files, and items of a checklist."""
     param = ACTIONS[action].params.get(name) if action in ACTIONS else None
-    return param is not None and (param.is_files or param.format is wire.to_todo)
+    return param is not None and (param.is_files or param.format is formats.to_todo)
 
 
 def as_json(envelope: Mapping[str, Any], encoding: str) -> str:

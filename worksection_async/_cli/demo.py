@@ -11,10 +11,10 @@ from functools import partial
 import anyio
 
 from .. import __version__
-from .._auth import ApiKey
-from .._service import REQUESTS_PER_SECOND
-from .._session import Session
-from .._token_bucket import TokenBucket
+from .._auth.credentials import ApiKey
+from .._limits.token_bucket import TokenBucket
+from .._protocol.service import REQUESTS_PER_SECOND
+from .._session.session import Session
 from ..errors import WorksectionError
 from ..testing import Simulator
 from . import _account

@@ -11,8 +11,8 @@ from typing import Any
 
 import anyio
 
-from .._oauth import SCOPES, OAuthApp
-from .._stores import FileTokenStore
+from .._auth.oauth_app import SCOPES, OAuthApp
+from .._auth.token_stores import FileTokenStore
 from ..errors import WorksectionError
 from ..models import Identity
 from . import _callback

@@ -6,7 +6,7 @@ from argparse import Namespace
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
-from .._account import is_loopback
+from .._protocol.account import is_loopback
 from ..testing import Simulator
 
 

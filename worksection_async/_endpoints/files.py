@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import _actions as actions
-from .._call import Caller
-from .._files import Attachment
+from .._protocol import actions
+from .._protocol.attachments import Attachment
+from .._protocol.call import Caller
 from ..models import File, UploadedFile
 
 

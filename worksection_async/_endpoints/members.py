@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from .. import _actions as actions
-from .._call import Caller
+from .._protocol import actions
+from .._protocol.call import Caller
 from ..models import Contact, ContactGroup, InvitedRole, Member, ScheduleChange, UserGroup, UserSchedule
 
 

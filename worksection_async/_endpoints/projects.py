@@ -11,9 +11,9 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-from .. import _actions as actions
-from .._call import Caller
-from .._files import Attachment
+from .._protocol import actions
+from .._protocol.attachments import Attachment
+from .._protocol.call import Caller
 from ..models import (
     CustomField,
     Event,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import _actions as actions
-from .._call import Caller
+from .._protocol import actions
+from .._protocol.call import Caller
 from ..models import Tag, TagAccess, TagGroup, TagType
 
 

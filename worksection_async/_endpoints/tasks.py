@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
-from .. import _actions as actions
-from .._call import Caller
-from .._conditions import Filter
-from .._files import Attachment
+from .._protocol import actions
+from .._protocol.attachments import Attachment
+from .._protocol.call import Caller
+from .._protocol.filter_language import Filter
 from ..models import (
     AllTasksExtra,
     CustomField,

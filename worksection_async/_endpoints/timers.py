@@ -7,8 +7,8 @@ Vendor page: https://worksection.com/en/faq/api-costs.html
 
 from __future__ import annotations
 
-from .. import _actions as actions
-from .._call import Caller
+from .._protocol import actions
+from .._protocol.call import Caller
 from ..models import MyTimer, Timer
 
 

@@ -17,7 +17,7 @@ def filter_fields(spec: Spec) -> str:
         '"""What filters can ask about: a name for each field, and the operators each action knows it with."""',
         "from collections.abc import Mapping",
         "from typing import Literal",
-        "from ._conditions import DateField, FieldNames, NumberField, TextField",
+        "from .filter_language import DateField, FieldNames, NumberField, TextField",
         f"KNOWN: Mapping[str, Mapping[str, tuple[str, ...]]] = {known!r}",
         '"""Action → field → operators."""\n',
         "class Fields(FieldNames):",

@@ -83,15 +83,15 @@ def param_annotation(param: ParamSpec) -> str:
 def param_format(spec: Spec, param: ParamSpec) -> str:
     """The expression that writes a parameter's values."""
     if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
-        return f"compound.schedule({match[1]})"
+        return f"compound_formats.schedule({match[1]})"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
-        return f"compound.choices({match[1]})"
+        return f"compound_formats.choices({match[1]})"
     if match := re.fullmatch(r"filter\[(\w+)\]", param.type):
-        return f'compound.Conditions("{match[1]}")'
+        return f'compound_formats.Conditions("{match[1]}")'
     if param.type in spec.enums:
-        return f"compound.choice({param.type})"
+        return f"compound_formats.choice({param.type})"
     compound = {"ProjectOptions": "options", "uploads": "uploads", "attach": "attach", "files": "files"}
-    return f"compound.to_{compound[param.type]}" if param.type in compound else f"wire.to_{param.type}"
+    return f"compound_formats.to_{compound[param.type]}" if param.type in compound else f"formats.to_{param.type}"
 
 
 def return_annotation(returns: str) -> str:
@@ -99,8 +99,8 @@ def return_annotation(returns: str) -> str:
 
 
 def return_shape(returns: str) -> str:
-    """The expression that reads a reply, from `worksection_async._reply`."""
-    simple = {"None": "reply.nothing", "id": "reply.new_id", "message": "reply.message", "file": "reply.file"}
+    """The expression that reads a reply, from `worksection_async._protocol.shapes`."""
+    simple = {"None": "shapes.nothing", "id": "shapes.new_id", "message": "shapes.message", "file": "shapes.file"}
     if returns in simple:
         return simple[returns]
     for pattern, shape in (
@@ -111,5 +111,5 @@ def return_shape(returns: str) -> str:
         (r"(\w+)", "one"),
     ):
         if match := re.fullmatch(pattern, returns):
-            return f"reply.{shape}({match[1]})"
+            return f"shapes.{shape}({match[1]})"
     raise ValueError(f"no shape for {returns}")

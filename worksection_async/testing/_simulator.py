@@ -7,11 +7,11 @@ from typing import Any, Literal, Self
 
 import uvicorn
 
-from .._auth import ApiKey, Auth
-from .._oauth import OAuthApp
-from .._session import Session
-from .._token import Token
-from .._token_bucket import TokenBucket
+from .._auth.credentials import ApiKey, Auth
+from .._auth.oauth_app import OAuthApp
+from .._auth.token import Token
+from .._limits.token_bucket import TokenBucket
+from .._session.session import Session
 from ._app import Front, create_app
 from ._consent import Consent
 from ._credentials import Tokens

@@ -15,8 +15,8 @@ import attrs
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .._account import is_loopback
-from .._service import WEBHOOK_ANSWER, WEBHOOK_ERRORS, WEBHOOK_SECONDS
+from .._protocol.account import is_loopback
+from .._protocol.service import WEBHOOK_ANSWER, WEBHOOK_ERRORS, WEBHOOK_SECONDS
 from . import _render as render
 from ._params import Params
 from ._reply import Record

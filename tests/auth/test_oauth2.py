@@ -1,0 +1,660 @@
+"""Logged in once, a user stays logged in: whatever fails, one refresh at a time and no pair lost that could be kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from worksection_async import ApiKey, MemoryTokenStore, OAuth2, OAuthApp, Session, Token, TokenBucket
+from worksection_async.errors import (
+    AuthError,
+    InvalidCall,
+    ReauthorizationRequired,
+    TokenStoreError,
+    TransportError,
+    WorksectionError,
+)
+from worksection_async.testing import Simulator, faults
+from worksection_async.testing._reply import html_reply, json_reply
+
+pytestmark = pytest.mark.anyio
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def sim() -> Simulator:
+    return Simulator()
+
+
+def due(token: Token) -> Token:
+    """*token* as it is when its time is over by the client's clock."""
+    return attrs.evolve(token, issued_at=time.time() - 86_400, expires_at=time.time() - 1)
+
+
+def refreshes_asked_for(sim: Simulator) -> int:
+    return sum(request.action == "oauth2_refresh" for request in sim.requests)
+
+
+class Store(MemoryTokenStore):
+    """One that tells what happened to it, and fails when told to."""
+
+    def __init__(self, token: Token | None = None) -> None:
+        super().__init__(token)
+        self.saved: list[Token] = []
+        self.fails_to_load = self.fails_to_save = False
+        self.before_save: Callable[[Token], None] = lambda _: None
+
+    async def load(self) -> Token | None:
+        if self.fails_to_load:
+            raise TokenStoreError("it cannot be read")
+        return await super().load()
+
+    async def save(self, token: Token) -> None:
+        self.before_save(token)
+        if self.fails_to_save:
+            raise TokenStoreError("the disk is full")
+        self.saved.append(token)
+        await super().save(token)
+
+
+def session(sim: Simulator, store: MemoryTokenStore, **options: Any) -> Session:
+    return sim.session(OAuth2(sim.oauth_app(), store), **options)
+
+
+async def live(sim: Simulator, store: MemoryTokenStore) -> bool:
+    """Whether the pair that is kept is the one the service goes by."""
+    token = await store.load()
+    pair = sim.oauth.live_pair()
+    return token is not None and (token.access_token, token.refresh_token) == (pair.access_token, pair.refresh_token)
+
+
+# As long as all goes well
+
+
+async def test_a_token_that_is_good_is_used_as_it_is(sim: Simulator) -> None:
+    store = Store(sim.issue_pair())
+    async with session(sim, store) as ws:
+        assert (await ws.me()).id == sim.world.owner.id
+        await ws.get_projects()
+    assert (refreshes_asked_for(sim), store.saved) == (0, [])
+
+
+async def test_a_token_that_is_due_is_refreshed_before_the_call_and_saved_before_it_is_used(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    calls: list[list[str]] = []
+    store.before_save = lambda _: calls.append([request.action for request in sim.requests])
+    async with session(sim, store) as ws:
+        await ws.get_projects()
+        await ws.get_projects()
+    assert calls == [[], ["oauth2_refresh"]], "the store is tried before the old pair is spent"
+    assert [request.action for request in sim.requests] == ["oauth2_refresh", "get_projects", "get_projects"]
+    assert await live(sim, store)
+
+
+async def test_the_account_is_that_of_the_token(sim: Simulator) -> None:
+    app, store = sim.oauth_app(), Store(due(sim.issue_pair(account_url="http://127.0.0.1")))
+    ws = Session(None, OAuth2(app, store), transport=sim.transport(), limiter=TokenBucket(1e6))
+    assert "account of the token" in repr(ws)
+    with pytest.raises(RuntimeError, match="open the session"):
+        Session(None, OAuth2(app, store)).limiter.statistics()
+    async with ws:
+        assert repr(ws) == "<Session http://127.0.0.1 OAuth2>"
+        assert await ws.get_projects()
+        assert await ws.with_options(lane="bulk").get_projects()
+    fresh = Session(None, OAuth2(app, store), transport=sim.transport())
+    assert await fresh.get_projects(), "without a context manager, too"
+    await fresh.aclose()
+
+
+async def test_who_has_no_account_says_so(sim: Simulator) -> None:
+    with pytest.raises(InvalidCall, match="only with OAuth2"):
+        Session(None, ApiKey("key"))
+    nameless = OAuth2(sim.oauth_app(), Store(sim.issue_pair(account_url="")))
+    with pytest.raises(InvalidCall, match="does not say which it is for"):
+        await Session(None, nameless, transport=sim.transport()).get_projects()
+    assert await sim.session(nameless).get_projects(), "it was named"
+
+
+async def test_a_token_goes_to_its_own_account_only(sim: Simulator) -> None:
+    ws = session(sim, Store(sim.issue_pair(account_url="https://other.worksection.com")))
+    with pytest.raises(InvalidCall, match=r"for https://other\.worksection\.com"):
+        await ws.get_projects()
+    assert sim.requests == []
+
+
+# Many at once
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the client knows", "only the service knows"])
+async def test_500_calls_with_an_expired_token_cost_one_refresh(known: bool) -> None:
+    now = [time.time()]
+    sim = Simulator(clock=lambda: now[0])
+    pair = sim.issue_pair(expires_in=100)
+    store = Store(due(pair) if known else attrs.evolve(pair, expires_at=now[0] + 1e6))
+    now[0] += 200
+    done = []
+    async with session(sim, store, coalesce=False) as ws:
+
+        async def call() -> None:
+            await ws.get_projects()
+            done.append(1)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(500):
+                tasks.start_soon(call)
+    assert len(done) == 500
+    assert (sim.oauth.refreshes, refreshes_asked_for(sim)) == (1, 1)
+    assert await live(sim, store)
+
+
+async def test_a_write_that_met_an_expired_token_is_carried_out_once() -> None:
+    now = [time.time()]
+    sim = Simulator(clock=lambda: now[0])
+    store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6))
+    now[0] += 200
+    project = next(iter(sim.world.projects))
+    before = len(sim.world.tasks)
+    async with session(sim, store, retries=0) as ws:
+        await ws.post_task(project, "Once")
+    assert len(sim.world.tasks) == before + 1
+    assert [request.action for request in sim.requests] == ["post_task", "oauth2_refresh", "post_task"]
+
+
+async def test_a_call_is_repeated_once_and_no_more() -> None:
+    """A service that calls every token expired does not start a storm."""
+    sim = Simulator(clock=lambda: time.time() + 10 * 86_400)
+    store = Store(attrs.evolve(sim.issue_pair(), expires_at=time.time() + 1e6))
+    sim.oauth.access_seconds = 0
+    sim.tokens.clock = lambda: time.time() + 20 * 86_400
+    async with session(sim, store) as ws:
+        with pytest.raises(AuthError, match="expired"):
+            await ws.get_projects()
+    assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
+
+
+async def test_one_who_gives_up_does_not_lose_the_next_pair_for_all(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.delay(0.1))
+    ws = session(sim, store)
+    with anyio.move_on_after(0.05) as scope:
+        await ws.get_projects()
+    assert scope.cancelled_caught
+    assert await ws.get_projects()
+    assert sim.oauth.refreshes == 1
+    assert await live(sim, store)
+
+
+# A clock that is wrong, a reply that says little
+
+
+@pytest.mark.parametrize("off", [-HOUR, HOUR], ids=["behind", "ahead"])
+async def test_a_clock_that_is_an_hour_off_costs_a_refresh_at_most(off: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pair was made by a machine whose clock is right, and has half an hour to live, or has ended half one ago."""
+    sim = Simulator()
+    token = sim.issue_pair(expires_in=HOUR / 2 if off > 0 else -HOUR / 2)
+    store = Store(token)
+    now = time.time
+    monkeypatch.setattr("worksection_async._auth.oauth2.time", SimpleNamespace(time=lambda: now() + off))
+    monkeypatch.setattr("worksection_async._auth.oauth_app.time", SimpleNamespace(time=lambda: now() + off))
+    async with session(sim, store) as ws:
+        for _ in range(3):
+            assert await ws.get_projects()
+    assert sim.oauth.refreshes == 1
+    assert await live(sim, store)
+
+
+# What cannot be mended without the user
+
+
+async def test_nobody_logged_in_is_said_with_the_way_to_log_in(sim: Simulator) -> None:
+    with pytest.raises(ReauthorizationRequired, match="nobody has logged in") as caught:
+        await session(sim, Store()).get_projects()
+    assert caught.value.login_url.startswith("http://127.0.0.1/oauth2/authorize?client_id=")
+    assert not caught.value.sent
+    assert sim.requests == []
+
+
+async def test_a_void_refresh_token_is_said_to_all_who_wait_after_one_request(sim: Simulator) -> None:
+    store = Store(attrs.evolve(due(sim.issue_pair()), refresh_token="def502void"))
+    errors: list[WorksectionError] = []
+    ws = session(sim, store, coalesce=False)
+
+    async def call() -> None:
+        try:
+            await ws.get_projects()
+        except ReauthorizationRequired as error:
+            errors.append(error)
+
+    for _ in range(3):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(call)
+    assert len(errors) == 300
+    assert refreshes_asked_for(sim) == 1
+    assert len({id(error) for error in errors}) == 300, "each has an error of his own"
+    await store.save(sim.issue_pair())
+    assert await ws.get_projects(), "as soon as the user has logged in again"
+
+
+async def test_a_wrong_client_secret_does_not_send_the_user_to_log_in(sim: Simulator) -> None:
+    app = sim.oauth_app()
+    wrong = OAuthApp(app.client_id, "wrong", app.redirect_uri, base_url=app.base_url, transport=app.transport)
+    store = Store(due(sim.issue_pair()))
+    with pytest.raises(AuthError, match="Client authentication failed") as caught:
+        await sim.session(OAuth2(wrong, store)).get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert await session(sim, store).get_projects(), "the pair was not spent"
+
+
+async def test_a_refusal_that_is_not_about_time_is_final(sim: Simulator) -> None:
+    store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
+    with pytest.raises(AuthError, match="Invalid token"):
+        await session(sim, store).get_projects()
+    assert [request.action for request in sim.requests] == ["get_projects"]
+    reader = Store(sim.issue_pair(scopes=["tags_read"]))
+    with pytest.raises(WorksectionError, match="Access denied"):
+        await session(sim, reader).get_projects()
+    assert refreshes_asked_for(sim) == 0
+
+
+async def test_a_token_somebody_replaced_meanwhile_is_read_again(sim: Simulator) -> None:
+    """Another process has refreshed: that voids the access token this one still holds."""
+    store = Store(sim.issue_pair())
+    async with session(sim, store) as ws, session(sim, store) as other:
+        await ws.get_projects()
+        token = await store.load()
+        assert token is not None
+        await store.save(await sim.oauth_app().refresh(token))
+        assert await ws.get_projects()
+        assert await other.get_projects()
+    assert sim.oauth.refreshes == 1
+
+
+# Answers that got lost
+
+
+LOST = [faults.reset, faults.timeout, faults.cut_body, faults.server_error, faults.html_page, faults.empty_body]
+
+
+@pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.__name__)
+async def test_a_lost_answer_is_asked_for_once_more(sim: Simulator, fault: Callable[..., faults.Fault]) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", fault(executed=False))
+    assert await session(sim, store).get_projects()
+    assert (sim.oauth.refreshes, refreshes_asked_for(sim)) == (1, 2)
+    assert await live(sim, store)
+
+
+@pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.__name__)
+async def test_a_lost_answer_with_the_next_pair_in_it_is_told(
+    sim: Simulator, fault: Callable[..., faults.Fault]
+) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", fault(executed=True))
+    with pytest.raises(ReauthorizationRequired):
+        await session(sim, store).get_projects()
+    assert refreshes_asked_for(sim) == 2
+
+
+async def test_a_service_that_does_not_answer_is_a_transport_error_and_the_call_was_not_sent(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    with pytest.raises(TransportError, match="could not be refreshed") as caught:
+        await session(sim, store).post_task(1, "x")
+    assert not caught.value.sent
+    assert refreshes_asked_for(sim) == 2
+
+
+async def test_a_refresh_that_was_never_sent_is_not_repeated(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.unreachable())
+    ws = session(sim, store)
+    with pytest.raises(TransportError, match="could not be refreshed"):
+        await ws.get_projects()
+    assert refreshes_asked_for(sim) == 1
+    assert await ws.get_projects()
+
+
+async def test_all_who_wait_for_a_refresh_that_fails_are_told_and_none_tries_again(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    ws, failures = session(sim, store, coalesce=False), []
+
+    async def call() -> None:
+        try:
+            await ws.get_projects()
+        except TransportError as error:
+            failures.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(call)
+    assert len(failures) == 50
+    assert refreshes_asked_for(sim) == 2
+
+
+@pytest.mark.parametrize("executed", [False, True], ids=["lost", "lost with the pair in it"])
+async def test_whoever_was_first_wins_even_without_the_lock(sim: Simulator, executed: bool) -> None:
+    """Before giving up, the store is read again."""
+    store = Store(due(sim.issue_pair()))
+    theirs = sim.issue_pair()
+    refresh = OAuthApp.refresh
+
+    async def overtaken(app: OAuthApp, token: Token) -> Token:
+        store._token = theirs
+        return await refresh(app, token)
+
+    sim.faults.add("oauth2_refresh", faults.reset(executed=executed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OAuthApp, "refresh", overtaken)
+        assert await session(sim, store).get_projects()
+    assert await store.load() == theirs
+
+
+PASSING: list[dict[str, object]] = [
+    {"error": "server_error", "error_description": "Try later"},
+    {"error": "temporarily_unavailable"},
+    {"status": "error", "message": "Maintenance"},
+]
+
+
+@pytest.mark.parametrize("body", PASSING, ids=lambda body: next(iter(body.values())))
+async def test_a_refusal_that_says_nothing_of_the_pair_asks_nobody_to_log_in(
+    sim: Simulator, body: dict[str, object]
+) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.answer(json_reply(body)), times=2)
+    ws = session(sim, store)
+    with pytest.raises(TransportError, match="could not be refreshed"):
+        await ws.get_projects()
+    assert await ws.get_projects(), "the pair is still good"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_without_a_word_asks_nobody_to_log_in(sim: Simulator, status: int) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.answer(html_reply(status, "Forbidden")), times=2)
+    ws = session(sim, store)
+    with pytest.raises(TransportError, match="could not be refreshed"):
+        await ws.get_projects()
+    assert await ws.get_projects()
+
+
+async def test_an_application_without_a_description_of_what_is_wrong_is_still_wrong(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.answer(json_reply({"error": "invalid_client"})))
+    ws = session(sim, store)
+    with pytest.raises(AuthError, match="invalid_client") as caught:
+        await ws.get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert not caught.value.sent
+    assert await ws.get_projects()
+
+
+async def test_a_token_with_minutes_left_is_used_while_it_cannot_be_refreshed(sim: Simulator) -> None:
+    store = Store(attrs.evolve(sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 100))
+    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    async with session(sim, store, coalesce=False) as ws:
+        for _ in range(5):
+            assert await ws.get_projects()
+    assert refreshes_asked_for(sim) == 2, "one renewal was tried, and the next one not at once"
+
+
+async def test_a_token_that_cannot_be_refreshed_is_used_to_its_end(sim: Simulator) -> None:
+    token = attrs.evolve(
+        sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 5, refresh_token=None
+    )
+    assert await session(sim, Store(token)).get_projects()
+
+
+async def test_a_write_in_doubt_stays_in_doubt_when_the_user_has_to_log_in() -> None:
+    now = [time.time()]
+    sim = Simulator(clock=lambda: now[0])
+    store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6, refresh_token="def502void"))
+    project = next(iter(sim.world.projects))
+
+    def expire(_: object) -> None:
+        now[0] += 200
+
+    sim.faults.add("post_task", faults.reset(executed=True))
+    async with session(sim, store) as ws:
+        view = ws.with_options(repeat_writes=True, on_wait=None)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("worksection_async._session.session.anyio.sleep", lambda _: passed(expire))
+            with pytest.raises(ReauthorizationRequired, match="may have been carried out") as caught:
+                await view.post_task(project, "Once or twice")
+    assert caught.value.sent
+
+
+async def passed(then: Callable[[object], None]) -> None:
+    then(None)
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_renewal_keeps_the_next_pair(sim: Simulator) -> None:
+    """Whoever gives up closes the session, and closing it waits for the pair."""
+    store = Store(due(sim.issue_pair()))
+    auth = OAuth2(sim.oauth_app(), store)
+
+    async def give_up() -> None:
+        sim.faults.add("oauth2_refresh", faults.delay(0.2))
+        with anyio.move_on_after(0.05) as scope:
+            async with sim.session(auth) as ws:
+                await ws.get_projects()
+        assert scope.cancelled_caught
+
+    async def go_on() -> None:
+        async with sim.session(auth) as ws:
+            assert await ws.get_projects()
+
+    for backend in ("asyncio", "trio"):
+        anyio.run(give_up, backend=backend)
+        anyio.run(go_on, backend=backend)
+        assert anyio.run(live, sim, store)
+        auth._token = store._token = due(sim.issue_pair())
+    assert sim.oauth.refreshes == 2
+
+
+async def test_a_pair_of_another_account_in_the_store_is_not_sent_to_this_one(sim: Simulator) -> None:
+    store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
+    ws = session(sim, store)
+    store.before_save = lambda _: None
+    async with ws:
+        store._token = sim.issue_pair(account_url="https://other.worksection.com")
+        with pytest.raises(InvalidCall, match=r"for https://other\.worksection\.com"):
+            await ws.get_projects()
+    assert len(sim.requests) == 1
+
+
+async def test_what_the_user_before_has_read_is_not_told_to_the_next(sim: Simulator) -> None:
+    ada, bob = list(sim.world.users.values())[:2]
+    store = Store(sim.issue_pair(ada))
+    async with session(sim, store) as ws:
+        view = ws.with_options(max_age=60)
+        assert (await view.me()).id == ada.id
+        sim.tokens.void((await store.load() or due(sim.issue_pair())).access_token)
+        await store.save(sim.issue_pair(bob))
+        await view.get_projects()  # a 401: the store is read again
+        assert (await view.me()).id == bob.id
+
+
+async def test_the_first_to_come_does_not_decide_whose_account_it_is(sim: Simulator) -> None:
+    auth = OAuth2(sim.oauth_app(), Store(sim.issue_pair(account_url="http://127.0.0.1")))
+    ws = Session(None, auth, transport=sim.transport(), limiter=TokenBucket(1e6))
+    stranger = ws.as_user(sim.issue_pair(account_url="https://other.worksection.com"))
+    with pytest.raises(InvalidCall, match="the token is for"):
+        await stranger.get_projects()
+    assert await ws.get_projects()
+
+
+async def test_renewals_do_not_come_at_one_moment_from_everywhere(sim: Simulator) -> None:
+    app, moments = sim.oauth_app(), set()
+    token = Token(access_token="a", refresh_token="b", issued_at=0.0, expires_at=86_400.0)
+    for _ in range(20):
+        auth = OAuth2(app, Store(token))
+        moments.add(next(second for second in range(86_400) if token.is_due(second, auth._early)))
+    assert len(moments) > 10
+
+
+async def test_who_is_first_in_redis_wins_although_his_lock_had_run_out(sim: Simulator) -> None:
+    """The pair somebody else saved while ours was on its way is the one that is kept."""
+    store = Store(due(sim.issue_pair()))
+    theirs = sim.issue_pair()
+    refresh = OAuthApp.refresh
+
+    async def overtaken(app: OAuthApp, token: Token) -> Token:
+        new = await refresh(app, token)
+        store._token = theirs
+        return new
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OAuthApp, "refresh", overtaken)
+        assert await session(sim, store).get_projects()
+    assert await store.load() == theirs
+
+
+# A store that fails
+
+
+async def test_a_store_that_cannot_be_read_is_an_error_and_nothing_is_sent(sim: Simulator) -> None:
+    store = Store(sim.issue_pair())
+    store.fails_to_load = True
+    ws = session(sim, store)
+    with pytest.raises(TokenStoreError, match="cannot be read") as caught:
+        await ws.get_projects()
+    assert (caught.value.sent, sim.requests) == (False, [])
+    store.fails_to_load = False
+    assert await ws.get_projects()
+
+
+async def test_a_store_that_is_full_does_not_cost_the_pair(sim: Simulator) -> None:
+    store = Store(due(sim.issue_pair()))
+    store.fails_to_save = True
+    ws = session(sim, store)
+    with pytest.raises(TokenStoreError, match="disk is full"):
+        await ws.get_projects()
+    assert sim.requests == []
+    store.fails_to_save = False
+    assert await ws.get_projects()
+    assert sim.oauth.refreshes == 1
+
+
+async def test_a_pair_that_could_not_be_saved_is_not_used_and_not_lost(sim: Simulator) -> None:
+    """The store fills up between the trial and the new pair."""
+    store = Store(due(sim.issue_pair()))
+    first = await store.load()
+
+    def fill_up(token: Token) -> None:
+        store.fails_to_save = token != first
+
+    store.before_save = fill_up
+    ws = session(sim, store)
+    for _ in range(2):
+        with pytest.raises(TokenStoreError, match="disk is full"):
+            await ws.get_projects()
+    assert [request.action for request in sim.requests] == ["oauth2_refresh"]
+    store.before_save = lambda _: setattr(store, "fails_to_save", False)
+    assert await ws.get_projects()
+    assert sim.oauth.refreshes == 1
+    assert await live(sim, store)
+
+
+async def test_a_store_that_is_none_is_refused(sim: Simulator) -> None:
+    with pytest.raises(TypeError, match="store needs load, save and lock"):
+        OAuth2(sim.oauth_app(), object())  # type: ignore[arg-type]
+
+
+async def test_what_a_store_of_ones_own_raises_is_raised(sim: Simulator) -> None:
+    class Broken(MemoryTokenStore):
+        async def save(self, token: Token) -> None:
+            raise ZeroDivisionError("their database")
+
+    with pytest.raises(ZeroDivisionError, match="their database"):
+        await session(sim, Broken(due(sim.issue_pair()))).get_projects()
+
+
+# Many users in one web app
+
+
+async def test_users_have_identities_of_their_own_and_share_the_rest(sim: Simulator) -> None:
+    ada, bob = list(sim.world.users.values())[:2]
+    store = Store(due(sim.issue_pair(bob)))
+    async with session(sim, Store(sim.issue_pair(ada))) as ws:
+        other = ws.as_user(store)
+        third = other.as_user(sim.issue_pair(ada))
+        assert [(await view.me()).id for view in (ws, other, third)] == [ada.id, bob.id, ada.id]
+        assert ws.limiter is other.limiter
+        assert ws._link is other._link
+    kept = await store.load()
+    assert kept is not None
+    assert kept.access_token == sim.oauth.live_pair(bob).access_token
+
+
+async def test_reads_of_two_users_are_never_one(sim: Simulator) -> None:
+    ada, bob = list(sim.world.users.values())[:2]
+    found: dict[str, int | None] = {}
+    async with session(sim, Store(sim.issue_pair(ada))) as ws:
+        views = {"ada": ws.with_options(max_age=60), "bob": ws.as_user(sim.issue_pair(bob)).with_options(max_age=60)}
+        for _ in range(2):  # at one time, and from memory
+
+            async def ask(name: str) -> None:
+                found[name] = (await views[name].me()).id
+
+            async with anyio.create_task_group() as tasks:
+                for name in views:
+                    tasks.start_soon(ask, name)
+            assert found == {"ada": ada.id, "bob": bob.id}
+    assert sum(request.action == "me" for request in sim.requests) == 2
+
+
+async def test_what_one_user_writes_the_others_read(sim: Simulator) -> None:
+    ada, bob = list(sim.world.users.values())[:2]
+    project = next(iter(sim.world.projects))
+    async with session(sim, Store(sim.issue_pair(ada))) as ws:
+        reader = ws.as_user(sim.issue_pair(bob)).with_options(max_age=60)
+        before = await reader.get_tasks(project)
+        await ws.post_task(project, "New")
+        assert len(await reader.get_tasks(project)) == len(before) + 1
+
+
+async def test_users_of_a_session_with_a_key_are_refused(sim: Simulator) -> None:
+    with pytest.raises(InvalidCall, match="as_user needs OAuth2"):
+        sim.session().as_user(MemoryTokenStore())
+
+
+# Secrets
+
+
+async def test_nothing_shows_a_token_or_the_client_secret(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    app, pair = sim.oauth_app(), due(sim.issue_pair())
+    store = Store(pair)
+    shown: list[object] = [app, pair, store, OAuth2(app, store)]
+    code = sim.issue_code()
+    token = await app.exchange(code)
+    shown += [token, await app.identity(token)]
+    async with session(sim, store) as ws:
+        shown += [ws, await ws.me()]
+        for fault in (faults.reset(), faults.html_page(), faults.cut_body()):
+            await store.save(due(token))
+            sim.faults.add("oauth2_refresh", fault, times=2)
+            with pytest.raises(WorksectionError) as caught:
+                await session(sim, store).me()
+            shown += [caught.value, caught.value.__context__, caught.value.__cause__, caught.getrepr(style="long")]
+            token = sim.issue_pair()
+    with pytest.raises(WorksectionError) as refused:
+        await app.exchange("the-code-nobody-should-see-0123456789")
+    shown.append(refused.value)
+    text = "\n".join([*map(repr, shown), *map(str, shown), caplog.text])
+    new = await store.load()
+    assert new is not None
+    secrets = [app.client_secret, code, "the-code-nobody", pair.access_token, token.access_token, new.access_token]
+    secrets += [str(pair.refresh_token), str(token.refresh_token), str(new.refresh_token)]
+    assert [secret[:8] for secret in secrets if secret in text] == []

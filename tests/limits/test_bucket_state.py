@@ -1,0 +1,354 @@
+"""The arithmetic of the shared bucket: no event loop, no clock, no sleeping."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from worksection_async._limits.bucket_state import (
+    BACKOFF_STEP,
+    LEAST_ANSWERS,
+    LEAST_JITTER,
+    LONGEST_BACKOFF_SECONDS,
+    LONGEST_HOLD_SECONDS,
+    MOST_JITTER,
+    BucketState,
+    Visit,
+)
+
+
+def sent(state: BucketState, now: float, held: int | None = None) -> Visit:
+    """Send a request as soon as the bucket allows it."""
+    while not (visit := state.advance(held, now)).is_used:
+        held, now = visit.ticket, now + visit.wait
+    return visit
+
+
+def answered(state: BucketState, *response_times: float) -> None:
+    """Requests with an interval to spare between them, and their responses."""
+    for response_time in response_times:
+        visit = sent(state, state.served_at + 2 * state.distance if state.served else 0.0)
+        state.answered(visit.ticket, response_time)
+
+
+class Sharers(RuleBasedStateMachine):
+    """Several processes reserve, wait, send, cancel, are refused and are put on hold, in any order."""
+
+    reservations = Bundle("reservations")
+    used = Bundle("used")
+
+    @initialize(interval=st.sampled_from([0.05, 1.0, 3.7]), start=st.sampled_from([0.0, 1e6, 1.7e9]))
+    def begin(self, interval: float, start: float) -> None:
+        self.state = BucketState(interval)
+        self.now = start
+        self.went: list[float] = []
+        self.held_until = -math.inf
+
+    @rule(share=st.floats(0, 3))
+    def time_passes(self, share: float) -> None:
+        self.now += share * self.state.interval
+
+    @rule(target=reservations, held=st.none() | st.integers(0, 9))
+    def reserve(self, held: int | None) -> Visit:
+        """A ticket of a state that was lost may be any number."""
+        visit = self.state.advance(held if self.state.served == 0 else None, self.now)
+        if visit.is_used:
+            self.went.append(self.now)
+        return visit
+
+    @rule(target=used, visit=consumes(reservations), lag=st.floats(0, 0.5), late=st.floats(0, 0.9))
+    def go(self, visit: Visit, lag: float, late: float) -> int:
+        """Wake up a little late, look again until the ticket is due, and send a little later."""
+        if visit.is_used:
+            return visit.ticket
+        while not visit.is_used:
+            self.now += visit.wait + lag * self.state.interval
+            visit = self.state.advance(visit.ticket, self.now)
+        assert self.now >= self.held_until - 1e-6
+        self.now += late * self.state.interval
+        self.state.sent(self.now)
+        self.went.append(self.now)
+        return visit.ticket
+
+    @rule(ticket=used, response_time=st.floats(0, 5))
+    def answer(self, ticket: int, response_time: float) -> None:
+        self.state.answered(ticket, response_time)
+        assert LEAST_JITTER <= self.state.jitter <= MOST_JITTER
+
+    @rule(visit=consumes(reservations))
+    def cancel_waiting(self, visit: Visit) -> None:
+        if not visit.is_used:
+            self.state.give_back(visit)
+
+    @rule(visit=consumes(reservations))
+    def cancel_waiting_too_late(self, visit: Visit) -> None:
+        """Another visit uses the ticket before the cancelled call gives it back."""
+        if not visit.is_used and self.state.advance(visit.ticket, self.now).is_used:
+            self.went.append(self.now)
+        if not visit.is_used:
+            self.state.give_back(visit)
+
+    @rule()
+    def cancel_with_turn(self) -> None:
+        """A turn is given back at once, or after something else has happened."""
+        visit = self.state.advance(None, self.now)
+        if visit.is_used:
+            self.state.give_back(visit)
+
+    @rule(visit=consumes(reservations))
+    def die(self, visit: Visit) -> None:
+        """Its process was killed: the ticket is lost, and nothing else."""
+
+    @rule(share=st.floats(0, 5))
+    def hold(self, share: float) -> None:
+        self.state.hold(share * self.state.interval, self.now)
+        self.held_until = max(self.held_until, self.now + min(share * self.state.interval, LONGEST_HOLD_SECONDS))
+
+    @rule(chance=st.floats(0, 1))
+    def refuse(self, chance: float) -> None:
+        self.state.refused(chance)
+        assert self.state.backoff <= max(1.0, LONGEST_BACKOFF_SECONDS / self.state.interval)
+
+    @invariant()
+    def never_two_closer_than_the_interval(self) -> None:
+        if len(getattr(self, "went", [])) > 1:
+            assert self.went[-1] - self.went[-2] >= self.state.interval * (1 - 1e-6)
+
+
+TestSharers = Sharers.TestCase
+TestSharers.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+
+@given(st.integers(1, 6), st.integers(1, 40))
+def test_with_steady_demand_no_slot_is_lost(processes: int, turns: int) -> None:
+    """Each process reserves again as soon as it has sent: turns are even, and go around."""
+    state, now, went = BucketState(1.0), 0.0, []
+    held = [state._reserve(now) for _ in range(processes)]
+    for turn in range(turns):
+        process = turn % processes
+        while not (visit := state.advance(held[process], now)).is_used:
+            now += visit.wait
+        assert visit.ticket == held[process]
+        went.append(now)
+        held[process] = state._reserve(now)
+    assert went[-1] - went[0] <= (turns - 1) * (1 + MOST_JITTER) + 1e-6
+
+
+def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> None:
+    state = BucketState(1.0)
+    sent(state, 0.0)
+    second, third = (state.advance(None, 0.0).ticket for _ in range(2))
+    state.sent(0.4)
+    assert state.due(second) == pytest.approx(0.4 + state.distance)
+    assert state.due(third) == pytest.approx(0.4 + 2 * state.distance)
+
+
+def test_a_turn_that_was_not_used_is_there_for_the_next_call() -> None:
+    state = BucketState(1.0)
+    state.give_back(sent(state, 0.0))
+    assert state.free_in(0.0) == 0
+
+
+def test_a_turn_that_was_not_used_brings_the_reserved_tickets_forward() -> None:
+    state = BucketState(1.0)
+    visit = sent(state, 0.0)
+    second = state.advance(None, 0.0).ticket
+    state.give_back(visit)
+    assert state.due(second) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("then", ["sent", "hold"])
+def test_a_turn_is_not_given_back_after_something_else_has_moved_the_bucket(then: str) -> None:
+    """Another request, sent late, or the service's own wish: nothing may come closer to that."""
+    state = BucketState(1.0)
+    visit = sent(state, 0.0)
+    state.sent(0.3) if then == "sent" else state.hold(5.0, 0.0)
+    before = state.free_in(0.3)
+    state.give_back(visit)
+    assert state.free_in(0.3) == before
+
+
+def test_a_reservation_that_was_given_back_is_free_again_if_it_was_the_last() -> None:
+    state = BucketState(1.0)
+    sent(state, 0.0)
+    first, second = state.advance(None, 0.0), state.advance(None, 0.0)
+    state.give_back(first)
+    assert state.advance(None, 0.0).ticket == second.ticket + 1
+    state.give_back(state.advance(None, 0.0))
+    assert state.advance(None, 0.0).ticket == second.ticket + 2
+
+
+def test_a_reservation_that_was_used_meanwhile_is_not_given_back() -> None:
+    """The call was cancelled while a worker thread used its ticket for another call."""
+    state = BucketState(1.0)
+    sent(state, 0.0)
+    unused = state.advance(None, 0.0)
+    assert state.advance(unused.ticket, 10.0).is_used
+    state.give_back(unused)
+    assert state.free_in(10.0) >= 1
+
+
+def test_a_turn_that_was_not_used_takes_nothing_from_the_backoff() -> None:
+    state = BucketState(1.0)
+    state.refused(0.0)
+    for turn in range(20):
+        state.give_back(sent(state, 100.0 * turn))
+    assert state.backoff == pytest.approx(BACKOFF_STEP)
+
+
+def test_the_service_can_put_everything_on_hold_but_not_for_ever() -> None:
+    state = BucketState(1.0)
+    state.hold(5.0, 0.0)
+    assert state.free_in(0.0) == pytest.approx(5.0, abs=MOST_JITTER)
+    state.hold(48 * 3600.0, 0.0)
+    assert state.free_in(0.0) == pytest.approx(LONGEST_HOLD_SECONDS, abs=MOST_JITTER)
+
+
+# Unequal arrivals
+
+
+def test_before_enough_responses_the_most_jitter_is_assumed() -> None:
+    state = BucketState(1.0)
+    answered(state, *[0.1] * (LEAST_ANSWERS - 1))
+    assert state.jitter == MOST_JITTER
+    answered(state, 0.1)
+    assert state.jitter == LEAST_JITTER
+
+
+def test_a_request_that_may_have_arrived_late_delays_the_next() -> None:
+    """Its response came 30 ms later than the quickest one; until it comes, the worst is assumed."""
+    state = BucketState(1.0)
+    answered(state, *[0.1] * LEAST_ANSWERS)
+    visit = sent(state, 100.0)
+    assert state.jitter == MOST_JITTER
+    state.answered(visit.ticket, 0.13)
+    assert state.jitter == pytest.approx(LEAST_JITTER + 0.03, abs=0.001)
+
+
+@given(st.lists(st.floats(0.02, 0.06), min_size=60, max_size=60), st.integers(0, 99))
+def test_requests_with_unequal_delays_arrive_an_interval_apart(delays: list[float], seed: int) -> None:
+    """Once the quickest way is known: 0.02 s, which two of the first responses have taken."""
+    state, now, arrivals = BucketState(1.0), 0.0, []
+    for delay in [0.02, 0.02, *[0.04] * LEAST_ANSWERS, *delays]:
+        held = None
+        while not (visit := state.advance(held, now)).is_used:
+            held, now = visit.ticket, now + visit.wait
+        arrivals.append(now + delay)
+        now += delay
+        state.answered(visit.ticket, delay)
+    assert min(later - earlier for earlier, later in itertools.pairwise(arrivals[2:])) >= 1.0
+    assert arrivals[-1] - arrivals[0] <= (len(arrivals) - 1) * (1 + MOST_JITTER)
+
+
+def test_slow_answers_cost_the_most_jitter_and_no_more() -> None:
+    state = BucketState(1.0)
+    answered(state, *[0.1, 3.0] * LEAST_ANSWERS)
+    assert state.jitter == MOST_JITTER
+
+
+def test_a_network_that_has_become_slower_is_not_jitter_for_ever() -> None:
+    state = BucketState(1.0)
+    answered(state, *[0.1] * 20, *[0.3] * 500)
+    assert state.jitter < 2 * LEAST_JITTER
+
+
+# Refusals
+
+
+def test_one_refusal_hardly_costs_anything_and_a_row_of_them_slows_down() -> None:
+    state = BucketState(1.0)
+    state.refused(0.0)
+    assert state.backoff == BACKOFF_STEP
+    for _ in range(20):
+        state.refused(0.0)
+    assert state.backoff == LONGEST_BACKOFF_SECONDS
+    for turn in range(100):
+        sent(state, 100.0 * turn)
+    assert state.backoff < 0.001, "it comes back"
+
+
+def test_at_high_rates_the_backoff_can_be_many_intervals() -> None:
+    state = BucketState(1 / 40)
+    for _ in range(30):
+        state.refused(0.0)
+    assert state.distance >= LONGEST_BACKOFF_SECONDS
+
+
+def test_chance_spreads_the_next_attempt() -> None:
+    """Two clients in lockstep would meet at the same moment again and again."""
+    dues = []
+    for chance in (0.0, 1.0):
+        state = BucketState(1.0)
+        sent(state, 0.0)
+        for _ in range(10):
+            state.refused(chance)
+        dues.append(state.free_in(0.0))
+    assert dues[1] - dues[0] > 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rate_that_is_ten_times_too_high_settles_within_seconds(seed: int) -> None:
+    """40 requests/s against a service that allows 4: from the third second on at least every second one is accepted."""
+    chances = itertools.cycle([0.1, 0.9, 0.4, 0.7, 0.2 * seed])
+    state, now, accepted, outcomes = BucketState(1 / 40), 0.0, -1.0, []
+    while now < 20:
+        held = None
+        while not (visit := state.advance(held, now)).is_used:
+            held, now = visit.ticket, now + visit.wait
+        is_accepted = now - accepted >= 0.25
+        accepted = now if is_accepted else accepted
+        outcomes.append((now, is_accepted))
+        state.answered(visit.ticket, 0.0)
+        if not is_accepted:
+            state.refused(next(chances))
+    later = [is_accepted for at, is_accepted in outcomes if at > 3]
+    assert sum(later) >= 17 * 4 * 0.5
+    assert sum(later) >= len(later) / 2
+
+
+# What was lost
+
+
+def test_a_ticket_of_a_lost_state_is_replaced() -> None:
+    old, new = BucketState(1.0), BucketState(1.0)
+    for _ in range(5):
+        sent(old, old.served_at + 10 if old.served else 0.0)
+    held = old.advance(None, old.served_at).ticket
+    visit = new.advance(held, 100.0)
+    assert visit.ticket != held
+    assert visit.is_used
+
+
+def test_a_ticket_that_was_passed_by_is_replaced() -> None:
+    state = BucketState(1.0)
+    sent(state, 0.0)
+    slow = state.advance(None, 0.0).ticket
+    sent(state, 10.0)
+    visit = state.advance(slow, 10.0)
+    assert visit.ticket > slow
+    assert not visit.is_used
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    state = BucketState(1.0)
+    sent(state, 500_000.0)
+    assert state.advance(None, 12.0).wait <= state.distance
+
+
+def test_a_burst_may_follow_a_pause() -> None:
+    state = BucketState(1.0, burst=3)
+    visits = [state.advance(None, 100.0) for _ in range(5)]
+    assert [visit.is_used for visit in visits] == [True, True, True, False, False]
+    assert state.due(visits[3].ticket) == pytest.approx(100 + state.distance)
+    assert state.due(visits[4].ticket) == pytest.approx(100 + 2 * state.distance)
+
+
+def test_a_hold_holds_bursts_too() -> None:
+    state = BucketState(1.0, burst=3)
+    state.hold(5.0, 100.0)
+    assert state.free_in(100.0) >= 5.0

@@ -1,0 +1,635 @@
+"""The limiter: waiting on a virtual clock, any interleaving, threads, and event loops that were closed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.virtual_time import on_virtual_time, virtual_time
+from worksection_async import Lane, TokenBucket, Waiting
+from worksection_async._limits.bucket_state import LONGEST_HOLD_SECONDS, MOST_JITTER
+from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
+from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
+from worksection_async.errors import SessionClosed, WaitTooLong
+
+Call = Callable[[], Coroutine[Any, Any, Any]]
+
+SECOND_TURN = 1 + MOST_JITTER
+"""Seconds from the first turn of a bucket to the second, while response times are not known."""
+
+
+def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
+    return TokenBucket(rate, burst, clock=trio.current_time)
+
+
+async def start(tasks: anyio.abc.TaskGroup, *calls: Call) -> None:
+    """Start the calls one after the other, so that their order is certain."""
+    for call in calls:
+        tasks.start_soon(call)
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@virtual_time
+async def test_calls_go_one_per_interval_in_the_order_they_came() -> None:
+    limiter, went = bucket(), []
+    began = trio.current_time()
+
+    def call(number: int) -> Call:
+        async def run() -> None:
+            went.append((number, await limiter.acquire()))
+
+        return run
+
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *map(call, range(20)))
+    assert [number for number, _ in went] == list(range(20))
+    gaps = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(went)]
+    assert min(gaps) >= 1
+    assert max(gaps) == pytest.approx(SECOND_TURN)
+    assert went[0][1] == began
+
+
+@virtual_time
+async def test_a_new_call_in_a_higher_lane_goes_first() -> None:
+    """Which call gets a turn is decided when it is due."""
+    limiter, went = bucket(), []
+
+    def call(lane: Lane) -> Call:
+        async def run() -> None:
+            await limiter.acquire(lane)
+            went.append(lane)
+
+        return run
+
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, call("bulk"), call("bulk"), call("normal"), call("interactive"))
+    assert went == ["interactive", "normal", "bulk", "bulk"]
+
+
+@virtual_time
+async def test_cancelled_calls_cost_no_slot() -> None:
+    """Of ten waiting calls nine are cancelled, the leader among them: the tenth gets the next slot."""
+    limiter, went = bucket(), []
+
+    async def call(scope: anyio.CancelScope) -> None:
+        with scope:
+            went.append(await limiter.acquire())
+
+    began = await limiter.acquire()
+    scopes = [anyio.CancelScope() for _ in range(10)]
+    async with anyio.create_task_group() as tasks:
+        for scope in scopes:
+            tasks.start_soon(call, scope)
+            await trio.testing.wait_all_tasks_blocked()
+        for scope in scopes[:9]:
+            scope.cancel()
+    assert [at - began for at in went] == [pytest.approx(SECOND_TURN)]
+    assert limiter.statistics().waiting == {"interactive": 0, "normal": 0, "bulk": 0}
+
+
+@virtual_time
+async def test_the_service_can_hold_all_calls_back_but_not_for_ever() -> None:
+    limiter, began = bucket(), trio.current_time()
+    await limiter.refused(retry_after=5)
+    assert limiter.eta() == pytest.approx(5, abs=0.1)
+    assert await limiter.acquire() - began == pytest.approx(5, abs=0.1)
+    await limiter.refused(retry_after=48 * 3600)
+    assert await limiter.acquire() - began == pytest.approx(5 + LONGEST_HOLD_SECONDS, abs=0.2)
+    assert limiter.statistics().refused == 2
+
+
+@virtual_time
+async def test_with_max_wait_a_longer_forecast_fails_at_once() -> None:
+    limiter = bucket()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *[limiter.acquire] * 5)
+        began = trio.current_time()
+        with pytest.raises(WaitTooLong, match=r"me: a turn is 5\.") as caught:
+            await limiter.acquire(max_wait=3, action="me")
+        assert caught.value.eta == pytest.approx(5, abs=0.3)
+        assert not caught.value.sent
+        assert trio.current_time() == began
+        await limiter.acquire("interactive", max_wait=3)
+
+
+@virtual_time
+async def test_max_wait_holds_even_when_higher_lanes_fill_up_later() -> None:
+    limiter = bucket()
+    began = await limiter.acquire()
+    ended: list[float] = []
+
+    async def bulk() -> None:
+        with pytest.raises(WaitTooLong):
+            await limiter.acquire("bulk", max_wait=3)
+        ended.append(trio.current_time() - began)
+
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, bulk)
+        for _ in range(6):
+            tasks.start_soon(limiter.acquire, "interactive")
+    assert ended == [pytest.approx(3)]
+
+
+@virtual_time
+async def test_all_attempts_of_a_call_share_its_max_wait() -> None:
+    limiter, waiter = bucket(), Waiter(max_wait=2.5)
+    await limiter.acquire()
+    for _ in range(2):
+        await limiter.wait(waiter)
+        await limiter.sent(waiter)
+        await limiter.leave(waiter)
+    with pytest.raises(WaitTooLong):
+        await limiter.wait(waiter)
+
+
+@virtual_time
+async def test_the_forecast_is_what_happens() -> None:
+    limiter = bucket(rate=2)
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *[limiter.acquire] * 4)
+        eta, began = limiter.eta(), trio.current_time()
+        assert await limiter.acquire() - began == pytest.approx(eta, rel=0.08) == pytest.approx(2.5, rel=0.08)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
+def test_a_rate_that_makes_no_sense_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="rate must be a positive number"):
+        TokenBucket(rate)
+
+
+@virtual_time
+async def test_other_arguments_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="burst"):
+        TokenBucket(1, burst=0)
+    with pytest.raises(ValueError, match="lane must be one of interactive, normal, bulk"):
+        await bucket().acquire("fast")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_wait"):
+        await bucket().acquire(max_wait=-1)
+
+
+# Turns that are used late, or not at all
+
+
+@virtual_time
+async def test_a_turn_that_was_not_used_goes_to_the_next_call_at_once() -> None:
+    limiter, first = bucket(), Waiter()
+    await limiter.wait(first)
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, limiter.acquire)
+        assert limiter.statistics().waiting["normal"] == 1
+        await limiter.leave(first)
+        await trio.testing.wait_all_tasks_blocked()
+        assert limiter.statistics().waiting["normal"] == 0
+    assert limiter.statistics().granted == 1
+
+
+@virtual_time
+async def test_a_turn_that_was_used_stays_with_its_call() -> None:
+    limiter, first = bucket(), Waiter()
+    await limiter.wait(first)
+    await limiter.sent(first)
+    await limiter.leave(first)
+    assert limiter.statistics().granted == 1
+    assert limiter.eta() == pytest.approx(SECOND_TURN)
+
+
+@virtual_time
+async def test_a_call_that_joined_and_left_again_costs_nothing() -> None:
+    limiter, waiter = bucket(), Waiter()
+    limiter.enter(waiter)
+    await limiter.leave(waiter)
+    assert limiter.statistics().granted == 0
+    assert limiter.eta() == 0
+
+
+@virtual_time
+async def test_a_turn_is_not_given_back_after_the_service_has_asked_for_a_pause() -> None:
+    limiter, first = bucket(), Waiter()
+    await limiter.wait(first)
+    await limiter.hold(30)
+    await limiter.leave(first)
+    began = trio.current_time()
+    assert await limiter.acquire() - began >= 30
+
+
+@virtual_time
+async def test_the_interval_counts_from_when_a_late_request_was_sent() -> None:
+    """A handshake of 0.4 s, and be it for the very first request."""
+    limiter, first, began = bucket(), Waiter(), trio.current_time()
+    await limiter.wait(first)
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, limiter.acquire)
+        await trio.sleep(0.4)
+        await limiter.sent(first)
+    assert trio.current_time() - began == pytest.approx(0.4 + SECOND_TURN)
+
+
+@virtual_time
+async def test_responses_that_take_equal_times_bring_the_turns_together() -> None:
+    """Without jitter, a hundred turns take hardly more than a hundred intervals."""
+    limiter, began = bucket(), trio.current_time()
+    for _ in range(100):
+        waiter = Waiter()
+        await limiter.wait(waiter)
+        await limiter.sent(waiter)
+        await trio.sleep(0.03)
+        await limiter.answered(waiter)
+        await limiter.leave(waiter)
+    assert trio.current_time() - began <= 101.5
+
+
+# What callers are told
+
+
+@virtual_time
+async def test_on_wait_tells_how_the_queue_moves() -> None:
+    """Positions fall to 0 one by one, and so does the forecast; without a wait nothing is told."""
+    limiter = bucket()
+    told: list[Waiting] = []
+    await limiter.acquire(on_wait=told.append)
+    assert told == []
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *[limiter.acquire] * 4, lambda: limiter.acquire("normal", on_wait=told.append))
+    assert [waiting.position for waiting in told] == [4, 3, 2, 1, 0]
+    assert [waiting.eta for waiting in told] == [pytest.approx(eta, rel=0.15) for eta in (5, 4, 3, 2, 1)]
+    assert {waiting.lane for waiting in told} == {"normal"}
+
+
+@virtual_time
+async def test_on_wait_tells_when_another_call_goes_first() -> None:
+    limiter = bucket()
+    told: list[Waiting] = []
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, lambda: limiter.acquire("bulk", on_wait=told.append))
+        for _ in range(3):
+            tasks.start_soon(limiter.acquire, "interactive")
+    assert [waiting.position for waiting in told] == [0, 2, 1, 0]
+
+
+@virtual_time
+async def test_an_on_wait_callback_that_fails_fails_its_own_call_only() -> None:
+    limiter = bucket()
+    await limiter.acquire()
+
+    def fail(_: Waiting) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await limiter.acquire(on_wait=fail)
+    assert limiter.statistics().waiting["normal"] == 0
+    with anyio.fail_after(2):
+        await limiter.acquire()
+
+
+@virtual_time
+async def test_statistics_show_use_and_waiting_calls() -> None:
+    limiter = bucket()
+    fresh = limiter.statistics()
+    assert (fresh.next_slot, fresh.granted, fresh.utilisation, fresh.refused_share) == (0, 0, 0, 0)
+    for _ in range(30):
+        await limiter.acquire()
+    busy = limiter.statistics()
+    assert busy.granted == 30
+    assert 0.94 <= busy.utilisation <= 1
+    assert busy.next_slot == pytest.approx(SECOND_TURN)
+    assert busy.margin == MOST_JITTER
+    await trio.sleep(30)
+    half = limiter.statistics()
+    assert half.utilisation == pytest.approx(0.5, abs=0.05)
+    assert half.next_slot == 0
+    await trio.sleep(60)
+    assert limiter.statistics().utilisation == 0
+    async with anyio.create_task_group() as tasks:
+        for lane in ("bulk", "bulk", "interactive", "normal"):
+            tasks.start_soon(limiter.acquire, lane)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sum(limiter.statistics().waiting.values()) == 3
+        tasks.cancel_scope.cancel()
+
+
+@virtual_time
+async def test_a_client_that_uses_the_budget_too_is_reported_once_and_once_when_it_has_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "worksection_async")
+    limiter = bucket()
+
+    async def request(*, is_refused: bool) -> None:
+        await limiter.acquire()
+        if is_refused:
+            await limiter.refused()
+        else:
+            limiter.accepted()
+
+    for number in range(4 * CONTENTION_REFUSALS):
+        await request(is_refused=number % 2 == 0)
+    assert limiter.statistics().is_contended
+    assert limiter.statistics().refused_share == pytest.approx(0.5, abs=0.1)
+    assert "another client uses the budget of this account" in caplog.text
+    assert len(caplog.records) == 1
+    await trio.sleep(PERIOD_SECONDS + 1)
+    for _ in range(3):
+        await request(is_refused=False)
+    assert not limiter.statistics().is_contended
+    assert len(caplog.records) == 2
+    assert "free again" in caplog.text
+
+
+@virtual_time
+async def test_contention_is_over_after_a_minute_without_requests_too() -> None:
+    limiter = bucket()
+    for _ in range(CONTENTION_REFUSALS):
+        await limiter.refused()
+    assert limiter.statistics().is_contended
+    await trio.sleep(PERIOD_SECONDS + 1)
+    assert not limiter.statistics().is_contended
+
+
+@virtual_time
+async def test_one_refusal_is_no_reason_for_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    limiter = bucket()
+    for _ in range(3):
+        await limiter.acquire()
+        await limiter.refused()
+        await trio.sleep(PERIOD_SECONDS)
+    assert not caplog.records
+    assert not limiter.statistics().is_contended
+
+
+@virtual_time
+async def test_calls_of_a_closed_session_stop_waiting_at_once() -> None:
+    limiter, owner, ended = bucket(), object(), []
+    await limiter.acquire()
+
+    async def call() -> None:
+        waiter = Waiter(action="get_tasks", owner=owner)
+        with pytest.raises(SessionClosed, match="get_tasks") as caught:
+            await limiter.wait(waiter)
+        await limiter.leave(waiter)
+        assert not caught.value.sent
+        ended.append(trio.current_time())
+
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, call, limiter.acquire, call)
+        began = trio.current_time()
+        limiter.dismiss(owner)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ended == [began, began]
+        assert limiter.statistics().waiting["normal"] == 1
+    assert limiter.statistics().granted == 2
+
+
+# Many calls
+
+
+@virtual_time
+async def test_an_interactive_call_waits_two_slots_at_most_behind_a_thousand() -> None:
+    limiter = bucket()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(1000):
+            tasks.start_soon(limiter.acquire, "bulk")
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(3 * AGEING_PERIOD):
+            began = trio.current_time()
+            assert await limiter.acquire("interactive") - began <= 2 * SECOND_TURN + 1e-6
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("count", [1000, 10_000])
+def test_waiting_calls_are_woken_twice_each_at_most(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of many, and as the leader, which sleeps until its reservation is due: there is no polling."""
+    naps = looks = 0
+    nap, look = Waiter.nap, Waiter._look
+
+    async def counted(self: Waiter, seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        await nap(self, seconds)
+
+    def looked(self: Waiter) -> None:
+        nonlocal looks
+        looks += 1
+        look(self)
+
+    async def main() -> None:
+        limiter = bucket(rate=1000)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(count):
+                tasks.start_soon(limiter.acquire)
+        assert limiter.statistics().granted == count
+
+    monkeypatch.setattr(Waiter, "nap", counted)
+    monkeypatch.setattr(Waiter, "_look", looked)
+    on_virtual_time(main)
+    assert naps <= 3 * count
+    assert looks <= 2 * count
+
+
+@virtual_time
+async def test_cancelling_wakes_no_call_but_a_new_leader() -> None:
+    woken: list[Waiter] = []
+    limiter, wake = bucket(), Waiter.wake
+
+    def noted(self: Waiter) -> None:
+        woken.append(self)
+        wake(self)
+
+    async def call(scope: anyio.CancelScope) -> None:
+        with scope:
+            await limiter.acquire()
+
+    await limiter.acquire()
+    with pytest.MonkeyPatch.context() as patch:
+        async with anyio.create_task_group() as tasks:
+            scopes = [anyio.CancelScope() for _ in range(50)]
+            for scope in scopes:
+                tasks.start_soon(call, scope)
+                await trio.testing.wait_all_tasks_blocked()
+            patch.setattr(Waiter, "wake", noted)
+            leader, *crowd, _ = scopes
+            for scope in crowd:
+                scope.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert woken == []
+            leader.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(woken) == 1
+
+
+# Any interleaving
+
+
+STEP = st.one_of(
+    st.tuples(st.just("call"), st.sampled_from(LANES)),
+    st.tuples(st.just("cancel"), st.integers(0, 30)),
+    st.tuples(st.just("sleep"), st.floats(0, 3)),
+    st.tuples(st.just("refuse"), st.none() | st.floats(0, 4)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, min_size=5, max_size=60), st.lists(st.floats(0, 0.9), min_size=1, max_size=10))
+def test_in_any_order_of_events_the_promises_hold(steps: list[tuple[str, object]], lags: list[float]) -> None:
+    """Calls come, are cancelled, are refused and are sent late.
+
+    No two requests are sent closer than the interval; every call that was not cancelled gets one turn; inside a lane
+    the order is that of the calls; an interactive call lets two others pass at most, and bulk goes on.
+    """
+    on_virtual_time(Interleaving(steps, lags).run)
+
+
+class Interleaving:
+    def __init__(self, steps: list[tuple[str, object]], lags: list[float]) -> None:
+        self.steps, self.lags = steps, itertools.cycle(lags)
+        self.calls: list[Lane] = []
+        self.scopes: list[anyio.CancelScope] = []
+        self.sent: list[float] = []
+        self.went: list[int] = []
+        self.ahead: dict[int, list[Lane]] = {}
+        self.older: dict[int, int] = {}
+
+    async def run(self) -> None:
+        self.limiter = bucket()
+        async with anyio.create_task_group() as tasks:
+            for name, value in self.steps:
+                if name == "call":
+                    self.calls.append(value)  # type: ignore[arg-type]
+                    self.scopes.append(anyio.CancelScope())
+                    tasks.start_soon(self.call, len(self.calls) - 1)
+                elif name == "cancel" and self.scopes:
+                    self.scopes[value % len(self.scopes)].cancel()  # type: ignore[operator]
+                elif name == "refuse":
+                    await self.limiter.refused(value)  # type: ignore[arg-type]
+                elif name == "sleep":
+                    await trio.sleep(value)  # type: ignore[arg-type]
+                if name != "cancel":
+                    await trio.testing.wait_all_tasks_blocked()
+        self.check()
+
+    async def call(self, number: int) -> None:
+        lane = self.calls[number]
+        waiter = Waiter(lane=lane)
+        with self.scopes[number]:
+            self.ahead[number], self.older[number] = [], sum(self.limiter.statistics().waiting.values())
+            try:
+                await self.limiter.wait(waiter)
+                self.went.append(number)
+                for other in self.ahead.keys() - set(self.went):
+                    self.ahead[other].append(lane)
+                with anyio.CancelScope(shield=True):
+                    await self.send(waiter)
+            finally:
+                await self.limiter.leave(waiter)
+
+    async def send(self, waiter: Waiter) -> None:
+        lag = next(self.lags)
+        await trio.sleep(lag)
+        self.sent.append(trio.current_time())
+        await self.limiter.sent(waiter)
+        await self.limiter.answered(waiter)
+
+    def check(self) -> None:
+        gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(self.sent))]
+        assert all(gap >= 1 - 1e-6 for gap in gaps), gaps
+        stayed = [number for number, scope in enumerate(self.scopes) if not scope.cancel_called]
+        assert len(set(self.went)) == len(self.went)
+        assert set(stayed) <= set(self.went)
+        for lane in LANES:
+            order = [number for number in self.went if self.calls[number] == lane]
+            assert order == sorted(order)
+        for number in self.went:
+            ahead = self.ahead[number]
+            assert len(ahead) <= AGEING_PERIOD * (self.older[number] + 1)
+            if self.calls[number] == "interactive":
+                others = len(ahead) - ahead.count("interactive")
+                assert others <= 1 + ahead.count("interactive") // (AGEING_PERIOD - 1)
+        statistics = self.limiter.statistics()
+        assert statistics.granted == len(self.went)
+        assert not any(statistics.waiting.values())
+        assert self.limiter._leader is None
+        assert self.limiter._held is None
+
+
+# Threads and event loops
+
+
+def test_threads_with_event_loops_of_their_own_share_a_bucket(turns_taken: list[float]) -> None:
+    """Four threads, two on asyncio and two on trio: all get their turns, no two of them closer than the interval."""
+    limiter = TokenBucket(rate=200)
+
+    async def work() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(call)
+
+    async def call() -> None:
+        for _ in range(5):
+            await limiter.acquire()
+
+    backends = ["asyncio", "trio", "asyncio", "trio"]
+    threads = [threading.Thread(target=anyio.run, args=(work,), kwargs={"backend": name}) for name in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(turns_taken) == limiter.statistics().granted == 100
+    assert min(later - earlier for earlier, later in itertools.pairwise(turns_taken)) >= 1 / 200 - 1e-5
+
+
+def test_calls_of_an_event_loop_that_was_closed_are_passed_by() -> None:
+    limiter = TokenBucket(rate=50)
+
+    async def abandon() -> None:
+        await limiter.acquire()
+        limiter.enter(Waiter(lane="interactive"))
+
+    anyio.run(abandon)
+    assert limiter.statistics().waiting["interactive"] == 1
+
+    async def call() -> None:
+        with anyio.fail_after(5):
+            await limiter.acquire()
+
+    anyio.run(call)
+    assert limiter.statistics().waiting["interactive"] == 0
+
+
+def test_calls_behind_a_leader_whose_event_loop_was_closed_go_on_when_the_next_call_comes() -> None:
+    """They wait in other threads; one of them belongs to the closed event loop, too."""
+    limiter = TokenBucket(rate=50)
+    turns: list[float] = []
+
+    async def abandon() -> None:
+        await limiter.acquire()
+        for _ in range(2):
+            limiter.enter(Waiter())
+
+    async def follow() -> None:
+        with anyio.fail_after(10):
+            turns.append(await limiter.acquire())
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(abandon())
+    thread = threading.Thread(target=anyio.run, args=(follow,))
+    thread.start()
+    while limiter.statistics().waiting["normal"] < 3:
+        pass
+    loop.close()
+    anyio.run(limiter.acquire, backend="trio")
+    thread.join(10)
+    assert len(turns) == 1
+    assert limiter.statistics().waiting["normal"] == 0

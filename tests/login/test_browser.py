@@ -1,0 +1,190 @@
+"""The whole login in a real browser: a click on the service's page, and back to where it began.
+
+It is the system's own Chromium, for Playwright's would have to be downloaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+import uvicorn
+from playwright.sync_api import Page, Response, sync_playwright
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.support.login_harness import Desk, free_port, whose
+from worksection_async import AccessToken, Session, Token, TokenBucket
+from worksection_async._cli import _certificate
+from worksection_async.login import LoginRoutes
+from worksection_async.models import Identity
+from worksection_async.testing import Simulator
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium")
+
+LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
+
+
+class Browser:
+    """Chromium in a thread of its own: Playwright's calls occupy the event loop of the thread that makes them."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "chromium")
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Browser:
+        self._browser = self._thread.submit(self._launch).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.submit(self._stack.close).result()
+        self._thread.shutdown()
+
+    def _launch(self) -> Any:
+        playwright = self._stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", LOOPBACK])
+        self._stack.callback(browser.close)
+        return browser
+
+    def visit(self, url: str, button: str) -> Visit:
+        """Come to *url* with nothing to remember, click a button, and see where that leads."""
+        return self._thread.submit(self._visit, url, button).result(60)
+
+    def _visit(self, url: str, button: str) -> Visit:
+        context = self._browser.new_context(ignore_https_errors=True)
+        with contextlib.closing(context):
+            page: Page = context.new_page()
+            answers: list[Response] = []
+            page.on("response", lambda it: answers.append(it) if it.request.is_navigation_request() else None)
+            page.goto(url)
+            asked = page.inner_text("main")
+            cookies = context.cookies()
+            page.get_by_role("button", name=button).click()
+            page.wait_for_url(re.compile("^https://localhost:"), timeout=20_000)
+            return Visit(asked, page.url, page.inner_text("body"), answers[-1].status, cookies, context.cookies())
+
+
+@attrs.frozen
+class Visit:
+    """What a browser saw, and what it kept."""
+
+    asked: str
+    url: str
+    text: str
+    status: int
+    cookies_before: list[dict[str, Any]]
+    cookies_after: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+# At a terminal
+
+
+@pytest.mark.timeout(180)
+def test_allow(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    visits: list[Visit] = []
+    desk.has_browser(lambda url: visits.append(browser.visit(url, "Allow")))
+    assert desk.login("--scopes", "users_read") == 0
+    (visit,) = visits
+    assert "users_read" in visit.asked
+    assert "Worksection has let you in" in visit.text
+    assert desk.sim.world.owner.email in capsys.readouterr().out
+    assert anyio.run(whose, desk) == desk.sim.world.owner.email
+
+
+def test_deny(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    visits: list[Visit] = []
+    desk.has_browser(lambda url: visits.append(browser.visit(url, "Deny")))
+    assert desk.login() == 1
+    assert "access_denied" in capsys.readouterr().err
+    assert visits[0].status == 400
+    assert "You are not logged in" in visits[0].text
+    assert not desk.token_file.exists()
+
+
+# In a web app
+
+
+@attrs.define
+class WebApp:
+    """One with people in it, on an encrypted connection."""
+
+    sim: Simulator
+    service: str
+    url: str
+    seen: list[tuple[Identity, Token]] = attrs.field(factory=list)
+    goes_on_to: str | None = None
+
+    async def on_login(self, identity: Identity, token: Token) -> str | None:
+        self.seen.append((identity, token))
+        return self.goes_on_to
+
+    @contextlib.contextmanager
+    def served(self, port: int) -> Iterator[None]:
+        app = self.sim.oauth_app(f"{self.url}/auth/callback", base_url=self.service)
+        site = Starlette(routes=[Mount("/auth", app=LoginRoutes(app, self.on_login))])
+        config = uvicorn.Config(site, "127.0.0.1", port, lifespan="off", log_level="critical", access_log=False)
+        config.load()
+        config.ssl = _certificate.context("localhost")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def web() -> Iterator[WebApp]:
+    sim, port = Simulator(), free_port()
+    with sim.serve() as service:
+        web = WebApp(sim, service, f"https://localhost:{port}")
+        with web.served(port):
+            yield web
+
+
+def test_a_web_app_knows_who_it_is(web: WebApp, browser: Browser) -> None:
+    """The browser keeps the cookie on its way to another site and back, and gives it to nobody else."""
+    visit = browser.visit(f"{web.url}/auth/login", "Allow")
+    assert (visit.status, visit.text.split("\n")[0]) == (200, "You are logged in")
+    (kept,) = [cookie for cookie in visit.cookies_before if "worksection" in cookie["name"]]
+    assert (kept["path"], kept["secure"], kept["httpOnly"], kept["sameSite"]) == ("/auth", True, True, "Lax")
+    assert not [cookie for cookie in visit.cookies_after if "worksection" in cookie["name"]]
+    ((identity, token),) = web.seen
+    assert identity.email == web.sim.world.owner.email
+    assert anyio.run(_called, web, token) == identity.email
+
+
+async def _called(web: WebApp, token: Token) -> str:
+    async with Session(web.service, AccessToken(token.access_token), limiter=TokenBucket(1e6)) as ws:
+        return (await ws.me()).email
+
+
+def test_a_web_app_sends_the_browser_on(web: WebApp, browser: Browser) -> None:
+    web.goes_on_to = "/auth/nothing-there?x=1"
+    visit = browser.visit(f"{web.url}/auth/login", "Allow")
+    assert (visit.url, visit.status) == (f"{web.url}/auth/nothing-there?x=1", 404)
+
+
+def test_a_web_app_lets_nobody_in_who_was_denied(web: WebApp, browser: Browser) -> None:
+    visit = browser.visit(f"{web.url}/auth/login", "Deny")
+    assert (visit.status, web.seen) == (400, [])
+    assert "You are not logged in" in visit.text

@@ -1,0 +1,310 @@
+"""The tree of subtasks, statuses apart from labels, and the directory of members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worksection_async import errors
+from worksection_async.lookups import Node, StatusTags, TaskTree, UserDirectory, labels_of, statuses_of
+from worksection_async.models import Tag, TagGroup, Task, TaskRef, User
+from worksection_async.testing import Simulator, faults
+
+
+def t(id: int, *child: Task, **given: Any) -> Task:
+    return Task(id=id, name=given.pop("name", f"task {id}"), child=child, **given)
+
+
+def drawn(tree: TaskTree) -> list[str]:
+    return ["  " * node.depth + str(node.task.id) for node in tree.walk()]
+
+
+# The tree
+
+
+def test_nesting_says_who_is_part_of_whom() -> None:
+    tree = TaskTree([t(1, t(2, t(3)), t(4)), t(5)])
+    assert drawn(tree) == ["1", "  2", "    3", "  4", "5"]
+    assert [node.task.id for node in tree.roots] == [1, 5]
+    node = tree[3]
+    assert node.parent is tree[2]
+    assert [each.task.id for each in node.ancestors] == [2, 1]
+    assert (node.depth, node.children, len(tree), 3 in tree, 6 in tree) == (2, (), 5, True, False)
+    assert [each.task.id for each in tree[1].walk()] == [1, 2, 3, 4]
+    assert [each.task.id for each in tree[1].children] == [2, 4]
+    assert tree[1].parent is None
+    assert list(tree) == list(tree.walk())
+    assert repr(node) == "<Node 3 'task 3' depth=2 children=0>"
+    assert repr(tree) == "<TaskTree of 5 tasks, 2 at the top>"
+    with pytest.raises(KeyError):
+        tree[6]
+
+
+def test_pages_are_not_looked_at() -> None:
+    page = "/project/26/1/3/"
+    assert drawn(TaskTree([t(1, t(2, t(3, page=page))), t(4, page="/project/26/1/4/")])) == ["1", "  2", "    3", "4"]
+
+
+def test_a_flat_list_is_as_flat_as_it_is_known_to_be() -> None:
+    assert drawn(TaskTree([t(1), t(2), t(3)])) == ["1", "2", "3"]
+
+
+def test_a_parent_that_is_named_is_one_if_it_was_given() -> None:
+    tasks = [
+        t(3, parent=TaskRef(id=2, parent=TaskRef(id=1))),
+        t(2, parent=TaskRef(id=1)),
+        t(1),
+        t(5, parent=TaskRef(id=9)),
+    ]
+    assert drawn(TaskTree(tasks)) == ["1", "  2", "    3", "5"]
+
+
+def test_nesting_counts_for_more_than_a_name() -> None:
+    assert drawn(TaskTree([t(1, t(2, parent=TaskRef(id=3))), t(3)])) == ["1", "  2", "3"]
+
+
+def test_a_task_given_twice_is_there_once_at_its_place_and_in_full() -> None:
+    full = t(2, user_to=User(id=7), tags={1: "x"})
+    for tasks in ([full, t(1, t(2))], [t(1, t(2)), full], [t(1, t(2)), full, t(1, t(2))]):
+        tree = TaskTree(tasks)
+        assert drawn(tree) == ["1", "  2"]
+        assert tree[2].task is full
+
+
+def test_of_two_places_the_first_is_taken() -> None:
+    assert drawn(TaskTree([t(1, t(3)), t(2, t(3))])) == ["1", "  3", "2"]
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [t(1, t(1))],
+        [t(1, t(2, t(1)))],
+        [t(1, t(2)), t(2, t(1))],
+        [t(1, parent=TaskRef(id=1))],
+        [t(1, parent=TaskRef(id=2)), t(2, parent=TaskRef(id=1))],
+        [t(1, t(2), parent=TaskRef(id=2))],
+    ],
+)
+def test_a_circle_is_opened(tasks: list[Task]) -> None:
+    tree = TaskTree(tasks)
+    assert len(tree.roots) == 1
+    assert len(list(tree.walk())) == len(tree)
+
+
+def test_depth_is_no_matter() -> None:
+    deep = t(2_000)
+    for number in range(1_999, 0, -1):
+        deep = t(number, deep)
+    tree = TaskTree([deep])
+    assert [node.task.id for node in tree.walk()] == list(range(1, 2_001))
+    assert tree[3].depth == 2
+
+
+def test_nothing_is_a_tree_too() -> None:
+    assert (len(TaskTree([])), TaskTree([]).roots, list(TaskTree(iter([])).walk())) == (0, (), [])
+
+
+NUMBERS = st.integers(1, 6)
+ANY_TASKS = st.lists(
+    st.recursive(
+        st.builds(
+            lambda n, parent: t(n, parent=parent), NUMBERS, st.none() | st.builds(lambda n: TaskRef(id=n), NUMBERS)
+        ),
+        lambda inner: st.builds(lambda n, child: t(n, *child), NUMBERS, st.lists(inner, max_size=3)),
+        max_leaves=10,
+    ),
+    max_size=5,
+)
+
+
+def numbers(tasks: Any) -> set[int]:
+    return {number for task in tasks for number in (task.id, *numbers(task.child))}
+
+
+@given(ANY_TASKS)
+def test_whatever_the_data_every_task_is_walked_once(tasks: list[Task]) -> None:
+    tree = TaskTree(tasks)
+    walked = [node.task.id for node in tree.walk()]
+    assert sorted(walked) == sorted(numbers(tasks))
+    for node in tree:
+        assert node.depth == (node.parent.depth + 1 if node.parent else 0)
+        assert all(child.parent is node for child in node.children)
+
+
+@pytest.mark.anyio
+async def test_the_tree_of_a_project() -> None:
+    async with Simulator() as sim, sim.session() as ws:
+        project = sim.world.add_project("Moon")
+        top = sim.world.add_task(project, "Rocket")
+        middle = sim.world.add_task(project, "Engine", parent=top)
+        low = sim.world.add_task(project, "Valve", parent=middle)
+        other = sim.world.add_task(project, "Party")
+        tree = TaskTree(await ws.get_tasks(project.id, extra=["subtasks"]))
+        assert drawn(tree) == [str(top.id), f"  {middle.id}", f"    {low.id}", str(other.id)]
+        assert isinstance(tree[low.id].parent, Node)
+        both = TaskTree([await ws.get_task(top.id, extra=["subtasks"]), *await ws.search_tasks(id_project=project.id)])
+        assert drawn(both) == drawn(tree)
+        assert both[low.id].task.user_from is not None  # get_task abbreviates, search_tasks does not
+        assert drawn(TaskTree([await ws.get_task(low.id), await ws.get_task(top.id)])) == [str(low.id), str(top.id)]
+
+
+# Statuses
+
+STEPS, COLOURS = TagGroup(id=1, type="status"), TagGroup(id=2, type="label")
+
+
+def test_what_is_a_status_is_said_by_the_set() -> None:
+    known = StatusTags([Tag(id=10, group=STEPS), Tag(id=20, group=COLOURS), Tag(id=30, group=TagGroup(id=3, type=""))])
+    task = t(1, tags={20: "red", 10: "doing", 30: "old", 40: "new"})
+    assert statuses_of(task, known) == {10: "doing"}
+    assert labels_of(task, known) == {20: "red", 30: "old", 40: "new"}
+    assert (10 in known, 20 in known, len(known), repr(known)) == (True, False, 1, "<StatusTags [10]>")
+    assert (statuses_of(t(1), known), labels_of(t(1), known)) == ({}, {})
+
+
+def test_a_tag_that_does_not_say_its_set_is_no_witness() -> None:
+    with pytest.raises(ValueError, match="tag 10 does not say which set it is in: use what get_task_tags returns"):
+        StatusTags([Tag(id=10)])
+
+
+@pytest.mark.anyio
+async def test_statuses_of_the_service() -> None:
+    async with Simulator() as sim, sim.session() as ws:
+        steps, labels = sim.world.add_tag_group("Steps", type="status"), sim.world.add_tag_group("Colours")
+        doing, red = sim.world.add_tag(steps, "Doing"), sim.world.add_tag(labels, "red")
+        project = sim.world.add_project("Moon")
+        task = sim.world.add_task(project, "Launch", tags=[red, doing])
+        [read] = await ws.get_tasks(project.id, extra=["tags"])
+        for known in (StatusTags(await ws.get_task_tags(type="status")), StatusTags(await ws.get_task_tags())):
+            assert statuses_of(read, known) == {doing.id: "Doing"}
+            assert labels_of(read, known) == {red.id: "red"}
+        assert read.id == task.id
+
+
+# The directory
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def asked(sim: Simulator) -> int:
+    return sum(request.action == "get_users" for request in sim.requests)
+
+
+@pytest.mark.anyio
+async def test_members_are_found_by_number_address_and_name_with_one_request() -> None:
+    async with Simulator(seed="empty") as sim, sim.session() as ws:
+        anna = sim.world.add_user("Anna.Lane@Example.com", "Anna Lane")
+        two = [sim.world.add_user(f"ivan{number}@example.com", "Їван  Їжак") for number in (1, 2)]
+        users = UserDirectory(ws)
+        assert repr(users) == "<UserDirectory not read yet>"
+        found = await users.by_id(anna.id)
+        assert found is not None
+        assert found.email == "Anna.Lane@Example.com"
+        assert await users.by_email(" anna.lane@EXAMPLE.COM ") == found
+        assert await users.by_name("anna  LANE") == (found,)
+        assert [each.id for each in await users.by_name("ЇВАН Їжак")] == [user.id for user in two]
+        assert len(await users.all()) == 4
+        nobody = (
+            await users.by_id(999),
+            await users.by_email("NOONE"),
+            await users.by_name("Anna"),
+            await users.by_email(""),
+        )
+        assert nobody == (None, None, (), None)
+        assert asked(sim) == 1
+        assert repr(users) == "<UserDirectory 4 members>"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("options", [{}, {"coalesce": False}])
+async def test_lookups_that_come_together_share_a_request(options: dict[str, Any]) -> None:
+    async with Simulator() as sim, sim.session(**options) as ws:
+        users = UserDirectory(ws)
+        found = []
+
+        async def look() -> None:
+            found.append(await users.by_email("henry.gardner@ws.com"))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(look)
+        assert len(found) == 20
+        assert None not in found
+        assert asked(sim) == 1
+
+
+@pytest.mark.anyio
+async def test_who_gives_up_does_not_take_the_answer_along() -> None:
+    async with Simulator() as sim, sim.session() as ws:
+        users, first = UserDirectory(ws), anyio.CancelScope()
+        found = []
+
+        async def give_up() -> None:
+            with first:
+                await users.all()
+
+        async def look() -> None:
+            found.append(await users.all())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(give_up)
+            group.start_soon(look)
+            await anyio.lowlevel.checkpoint()
+            first.cancel()
+        assert len(found[0]) == 3
+        assert asked(sim) == 1
+
+
+@pytest.mark.anyio
+async def test_it_is_read_again_when_it_is_too_old_and_when_asked_to() -> None:
+    clock = Clock()
+    async with Simulator() as sim, sim.session() as ws:
+        users = UserDirectory(ws.with_options(max_age=1e6), max_age=60, clock=clock)
+        assert len(await users.all()) == 3
+        sim.world.add_user("new@example.com", "New Member")
+        clock.now += 59.9
+        assert await users.by_email("new@example.com") is None
+        clock.now += 0.1
+        assert await users.by_email("new@example.com") is not None
+        assert asked(sim) == 2
+        await ws.add_user("newer@example.com")
+        assert await users.by_email("newer@example.com") is None
+        await users.refresh()
+        assert await users.by_email("newer@example.com") is not None
+        assert asked(sim) == 3
+
+
+@pytest.mark.anyio
+async def test_a_failure_is_raised_to_all_who_wait_and_the_next_lookup_asks_again() -> None:
+    clock = Clock()
+    async with Simulator() as sim, sim.session(retries=0) as ws:
+        users = UserDirectory(ws, max_age=60, clock=clock)
+        await users.all()
+        clock.now += 60
+        sim.faults.add("get_users", faults.reset())
+        failures = []
+
+        async def look() -> None:
+            try:
+                await users.all()
+            except errors.TransportError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(look)
+        assert (len(failures), asked(sim)) == (3, 2)
+        assert len(await users.all()) == 3
+        assert asked(sim) == 3

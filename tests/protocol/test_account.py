@@ -1,0 +1,155 @@
+"""Where requests go, and the options a session refuses to be made with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worksection_async import ApiKey, Session, TokenBucket
+from worksection_async._protocol.account import is_loopback, origin_of
+from worksection_async.errors import InvalidCall
+
+KEY = ApiKey("7776461cd931e7b1c8e9632ff8e979ce")
+
+ORIGINS = {
+    "acme": "https://acme.worksection.com",
+    "ACME": "https://acme.worksection.com",
+    "my-company-2": "https://my-company-2.worksection.com",
+    "7": "https://7.worksection.com",
+    "https://acme.worksection.com": "https://acme.worksection.com",
+    "https://acme.worksection.com/": "https://acme.worksection.com",
+    "HTTPS://Acme.Worksection.COM": "https://acme.worksection.com",
+    "https://tasks.example.com:8443": "https://tasks.example.com:8443",
+    "https://acme.worksection.com:443": "https://acme.worksection.com",  # one account, one origin, one limiter
+    "https://приклад.укр": "https://приклад.укр",
+    "https://10.0.0.1": "https://10.0.0.1",
+    "https://[2001:DB8::1]:8443": "https://[2001:db8::1]:8443",
+    "http://localhost": "http://localhost",
+    "http://localhost:80": "http://localhost",
+    "http://localhost:8000/": "http://localhost:8000",
+    "http://LOCALHOST:8000": "http://localhost:8000",
+    "http://127.0.0.1:8000": "http://127.0.0.1:8000",
+    "http://127.1.2.3": "http://127.1.2.3",
+    "http://[::1]": "http://[::1]",
+    "http://[::1]:8000": "http://[::1]:8000",
+}
+
+
+@pytest.mark.parametrize(("account", "origin"), ORIGINS.items(), ids=ORIGINS.keys())
+def test_a_name_or_a_url_says_where_the_account_lives(account: str, origin: str) -> None:
+    assert origin_of(account) == origin
+    assert origin_of(origin) == origin
+
+
+REFUSED = {
+    "": "is expected",
+    "acme corp": "is expected",
+    "acme\n": "is expected",
+    "-acme": "is expected",
+    "Акме": "is expected",
+    "acme.worksection.com": "is expected",
+    "//acme.worksection.com": "is expected",
+    "ftp://acme.worksection.com": "is expected",
+    "file:///etc/passwd": "is expected",
+    "https://": "is expected",
+    "https://acme corp.com": "is expected",
+    "https://acme.com\\@evil.example": "without path, query and user",
+    "https://acme.com\\evil": "is expected",
+    "https://acme.com%2eevil": "is expected",
+    "https://acme\x00.com": "is expected",
+    "https://acme.worksection.com/api": "without path, query and user",
+    "https://acme.worksection.com/?a=b": "without path, query and user",
+    "https://acme.worksection.com#a": "without path, query and user",
+    "https://ann:pass@acme.worksection.com": "without path, query and user",
+    "https://ann@acme.worksection.com": "without path, query and user",
+    "https://acme.worksection.com:port": "no valid URL",
+    "https://acme.worksection.com:99999": "no valid URL",
+    "https://[::1": "no valid URL",
+    "http://acme.worksection.com": "https is required",
+    "http://10.0.0.1": "https is required",
+    "http://127.0.0.1.evil.example": "https is required",
+    "http://localhost.evil.example": "https is required",
+    "http://[2001:db8::1]": "https is required",
+    "http://0.0.0.0:8000": "https is required",
+}
+
+
+@pytest.mark.parametrize(("account", "complaint"), REFUSED.items(), ids=map(ascii, REFUSED))
+def test_what_is_no_account_is_refused(account: str, complaint: str) -> None:
+    with pytest.raises(InvalidCall, match=complaint):
+        origin_of(account)
+    with pytest.raises(InvalidCall, match=complaint):
+        Session(account, KEY)
+
+
+@pytest.mark.parametrize("account", ["https://999.1.1.1", "https://\ufb01.com"])
+def test_where_httpx_knows_no_host_there_is_no_account(account: str) -> None:
+    with pytest.raises(InvalidCall, match="there can be nothing at https://"):
+        Session(account, KEY)
+
+
+@pytest.mark.parametrize("account", ["https://ann:hunter2@acme.worksection.com", "https://ann:hunter2"])
+def test_a_password_in_the_url_is_not_shown_in_the_complaint(account: str) -> None:
+    with pytest.raises(InvalidCall) as caught:
+        origin_of(account)
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.one_of(st.text(), st.text("htps:/.[]@#?%01aя-_ \\").map("http".__add__)))
+def test_any_text_is_an_origin_or_an_invalid_call(account: str) -> None:
+    try:
+        origin = origin_of(account)
+    except InvalidCall:
+        return
+    assert origin.startswith("https://") or is_loopback(origin.removeprefix("http://").split(":")[0].strip("[]"))
+    assert not set(origin.partition("://")[2]) & set("/?#@\\ ")
+
+
+# Options
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no time": ({"timeout": 0}, "timeout must be a positive number"),
+    "negative time": ({"timeout": -1.0}, "timeout must be a positive number"),
+    "no number for a time": ({"timeout": float("nan")}, "timeout must be a positive number"),
+    "negative retries": ({"retries": -1}, "retries must not be negative"),
+}
+BAD_IN_VIEWS: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown lane": ({"lane": "express"}, "lane must be one of interactive, normal, bulk"),
+    "no lane": ({"lane": None}, "lane must be one of"),
+    "negative wait": ({"max_wait": -0.1}, "max_wait must not be negative"),
+    "no number for a wait": ({"max_wait": float("nan")}, "max_wait must not be negative"),
+}
+
+
+@pytest.mark.parametrize(("options", "complaint"), BAD.values(), ids=BAD.keys())
+def test_a_session_is_not_made_with_an_option_that_makes_no_sense(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidCall, match=complaint) as caught:
+        Session("acme", KEY, **options)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(("options", "complaint"), (BAD | BAD_IN_VIEWS).values(), ids=(BAD | BAD_IN_VIEWS).keys())
+def test_a_view_is_not_made_with_one_either(fast: TokenBucket, options: dict[str, Any], complaint: str) -> None:
+    session = Session("acme", KEY, limiter=fast)
+    with pytest.raises(InvalidCall, match=complaint):
+        session.with_options(**options)
+
+
+def test_the_edges_of_what_makes_sense_are_taken(fast: TokenBucket) -> None:
+    session = Session("acme", KEY, limiter=fast, timeout=0.001, retries=0)
+    view = session.with_options(lane="bulk", max_wait=0, retries=99).with_options(max_wait=None)
+    assert isinstance(view, Session)
+    assert view.limiter is session.limiter
+
+
+def test_sessions_of_one_account_share_a_limiter_however_it_is_spelled() -> None:
+    spellings = ["limits-2", "LIMITS-2", "https://limits-2.worksection.com/", "https://limits-2.worksection.com:443"]
+    limiters = {id(Session(account, KEY).limiter) for account in spellings}
+    assert len(limiters) == 1
+    assert Session("limits-3", KEY).limiter is not Session("limits-2", KEY).limiter
+
+
+def test_the_session_tells_the_account_by_its_origin(session_with: Callable[..., Session]) -> None:
+    assert repr(session_with(lambda _: None)) == "<Session https://acme.worksection.com ApiKey>"

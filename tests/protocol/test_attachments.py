@@ -1,0 +1,472 @@
+"""Files on their way out: every form an attachment can have, and that all of it arrives, also at the second attempt."""
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import anyio
+import anyio.lowlevel
+import attrs
+import httpx
+import pytest
+
+from worksection_async import Attachment, Session
+from worksection_async._protocol.actions import ACTIONS
+from worksection_async._protocol.attachments import Once, Part, parts
+from worksection_async._protocol.call import prepare
+from worksection_async.errors import InvalidCall
+from worksection_async.testing import Simulator
+
+SessionWith = Callable[..., Session]
+
+NAME = "Звіт «2026» – план.pdf"
+CONTENT = bytes(range(256)) * 3
+
+
+def part_of(attachment: object) -> Part:
+    (part,) = parts("attach[{index}]", [attachment])
+    return part
+
+
+def content_of(part: Part) -> bytes:
+    if isinstance(part.source, Once):
+        return anyio.run(joined, part.source)
+    source = part.open()
+    if isinstance(source, bytes):
+        return source
+    if isinstance(part.source, Path):
+        with cast(BinaryIO, source) as file:
+            return file.read()
+    return source.read()
+
+
+async def joined(source: Once) -> bytes:
+    return b"".join([chunk async for chunk in source.chunks("post_task")])
+
+
+class Parcel:
+    """A multipart body taken apart: for each file its field, its name, its type and its content."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        boundary = request.headers["Content-Type"].partition("boundary=")[2].encode()
+        pieces = request.content.split(b"--" + boundary)[1:-1]
+        self.files = [self._file(piece.removeprefix(b"\r\n").removesuffix(b"\r\n")) for piece in pieces]
+
+    @staticmethod
+    def _file(piece: bytes) -> tuple[str, str, str, bytes]:
+        head, _, content = piece.partition(b"\r\n\r\n")
+        disposition, _, media_type = head.decode().partition("\r\nContent-Type: ")
+        field, _, name = disposition.removeprefix('Content-Disposition: form-data; name="').partition('"; filename="')
+        return field, name.removesuffix('"'), media_type, content
+
+
+class Service:
+    """Stores what it is sent; its first answers may be bad ones."""
+
+    def __init__(self, *failures: httpx.Response | Exception) -> None:
+        self.failures = list(failures)
+        self.parcels: list[Parcel] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.parcels.append(Parcel(request))
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, Exception):
+                raise failure
+            return failure
+        return httpx.Response(200, json={"status": "ok", "data": {"id": "1"}})
+
+    @property
+    def files(self) -> list[tuple[str, str, str, bytes]]:
+        (parcel,) = self.parcels
+        return parcel.files
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / NAME
+    path.write_bytes(CONTENT)
+    return path
+
+
+def opened_at(path: Path, position: int) -> io.BufferedReader:
+    file = path.open("rb")
+    file.seek(position)
+    return file
+
+
+class Pipe(io.RawIOBase):
+    """A stream that can be read once, from front to end."""
+
+    def __init__(self, content: bytes | OSError | None) -> None:
+        self._left = io.BytesIO(content) if isinstance(content, bytes) else content
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not buffer:
+            return 0
+        if isinstance(self._left, OSError):
+            raise self._left
+        return None if self._left is None else self._left.readinto(buffer)
+
+
+class Shreds:
+    """An async iterable of whatever it is made of."""
+
+    def __init__(self, *shreds: Any) -> None:
+        self._shreds = shreds
+
+    async def __aiter__(self) -> Any:
+        for shred in self._shreds:
+            await anyio.lowlevel.checkpoint()
+            yield shred
+
+
+# Forms
+
+FORMS: dict[str, tuple[Callable[[Path], Attachment], str, str, bytes]] = {
+    "path": (lambda path: path, NAME, "application/pdf", CONTENT),
+    "text": (str, NAME, "application/pdf", CONTENT),
+    "path and name": (lambda path: ("b.txt", path), "b.txt", "text/plain", CONTENT),
+    "path, name and type": (lambda path: ("b.txt", path, "image/x-own"), "b.txt", "image/x-own", CONTENT),
+    "bytes": (lambda _: b"abc", "file", "application/octet-stream", b"abc"),
+    "no bytes": (lambda _: b"", "file", "application/octet-stream", b""),
+    "bytes and name": (lambda _: (NAME, b"abc"), NAME, "application/pdf", b"abc"),
+    "bytes, name and type": (lambda _: ("a", b"abc", "text/x-own"), "a", "text/x-own", b"abc"),
+    "open file": (lambda path: path.open("rb"), NAME, "application/pdf", CONTENT),
+    "open file and name": (lambda path: ("c", path.open("rb")), "c", "application/octet-stream", CONTENT),
+    "open file from the middle": (lambda path: opened_at(path, 100), NAME, "application/pdf", CONTENT[100:]),
+    "open file at its end": (lambda path: opened_at(path, len(CONTENT)), NAME, "application/pdf", b""),
+    "file in memory": (lambda _: io.BytesIO(b"abc"), "file", "application/octet-stream", b"abc"),
+    "file without a name": (lambda _: tempfile.TemporaryFile(), "file", "application/octet-stream", b""),  # noqa: SIM115
+    "stream": (lambda _: ("s.txt", Pipe(b"abc")), "s.txt", "text/plain", b"abc"),  # type: ignore[dict-item, return-value]
+    "async iterable": (lambda _: Shreds(b"a", b"", bytearray(b"bc")), "file", "application/octet-stream", b"abc"),
+    "async iterable and name": (lambda _: (NAME, Shreds(*[CONTENT] * 3)), NAME, "application/pdf", CONTENT * 3),
+    "async iterable, name and type": (lambda _: ("a", Shreds(b"abc"), "text/x-own"), "a", "text/x-own", b"abc"),
+    "empty async iterable": (lambda _: ("a", Shreds(), "text/x-own"), "a", "text/x-own", b""),
+    "async generator": (lambda _: ("a.txt", aiter(Shreds(b"abc"))), "a.txt", "text/plain", b"abc"),
+    "async file": (lambda path: anyio.wrap_file(path.open("rb")), NAME, "application/pdf", CONTENT),
+}
+
+
+@attrs.frozen
+class Sent:
+    """An attachment, and how it is to arrive."""
+
+    attachment: Attachment
+    name: str
+    media_type: str
+    content: bytes
+
+
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
+def sent(request: pytest.FixtureRequest, path: Path) -> Iterator[Sent]:
+    make, *facts = request.param
+    attachment = make(path)
+    yield Sent(attachment, *facts)
+    for each in attachment if isinstance(attachment, tuple) else (attachment,):
+        file = getattr(each, "wrapped", each)
+        if isinstance(file, io.IOBase):
+            assert not file.closed  # whoever opened it closes it
+            file.close()
+
+
+def test_every_form_of_an_attachment_has_name_type_and_content(sent: Sent) -> None:
+    part = part_of(sent.attachment)
+    assert (part.field, part.name, part.media_type) == ("attach[0]", sent.name, sent.media_type)
+    assert content_of(part) == sent.content
+
+
+@pytest.mark.anyio
+async def test_every_form_of_an_attachment_arrives(session_with: SessionWith, sent: Sent) -> None:
+    service = Service()
+    await session_with(service).post_task(26, "T", attach=[sent.attachment, ("second", b"2")])
+    assert service.files == [
+        ("attach[0]", sent.name, sent.media_type, sent.content),
+        ("attach[1]", "second", "application/octet-stream", b"2"),
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_long_file_arrives_whole_and_with_its_length(session_with: SessionWith, tmp_path: Path) -> None:
+    (tmp_path / "long.bin").write_bytes(CONTENT * 1000)
+    lengths = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        lengths.append((int(request.headers["Content-Length"]), len(request.content)))
+        return httpx.Response(200, json={"status": "ok", "data": {"id": "1"}})
+
+    with opened_at(tmp_path / "long.bin", 70_000) as file:
+        await session_with(handler).post_task(26, "T", attach=[file])
+    ((announced, sent),) = lengths
+    assert announced == sent
+    assert 0 < sent - (len(CONTENT) * 1000 - 70_000) < 1000
+
+
+def test_a_part_does_not_show_its_content() -> None:
+    assert "secret" not in repr(part_of(("a.txt", b"secret")))
+
+
+# What is refused
+
+
+def closed_file() -> io.BytesIO:
+    file = io.BytesIO(b"abc")
+    file.close()
+    return file
+
+
+REFUSED: dict[str, tuple[object, str]] = {
+    "missing file": (["gone.pdf"], "No such file or directory: 'gone.pdf'"),
+    "folder": ([Path()], "Is a directory"),
+    "one path": (Path("a.pdf"), "a sequence of files expected"),
+    "one text": ("a.pdf", "a sequence of files expected"),
+    "one bytes": (b"abc", "a sequence of files expected"),
+    "one open file": (io.BytesIO(b"line\nline\n"), "a sequence of files expected"),
+    "mapping": ({"a.pdf": b"abc"}, "a sequence of files expected"),
+    "number": (5, "a sequence of files expected"),
+    "number in a list": ([5], "an open binary file or an async iterable of bytes expected, not int"),
+    "nothing in a list": ([None], "async iterable of bytes expected, not NoneType"),
+    "file in text mode": ([io.StringIO("abc")], "async iterable of bytes expected, not StringIO"),
+    "closed file": ([closed_file()], "closed file"),
+    "name only": ([("a.pdf",)], "a name and a file, or a name, a file and a media type expected"),
+    "too much": ([("a", b"abc", "text/plain", {})], "a name and a file, or a name, a file and a media type expected"),
+    "number for a name": ([(5, b"abc")], "a name and a file"),
+    "async iterable of text": ([("a", Shreds("abc"))], "bytes expected in a file, not str"),
+    "pipe that does not wait": ([("a", Pipe(None))], "bytes expected in a file, not NoneType"),
+    "pipe that breaks": (
+        [("a", Pipe(OSError(5, "Input/output error")))],
+        "a file cannot be read: .* Input/output error",
+    ),
+    "line break in a type": ([("a", b"abc", "text/plain\r\nX: y")], "a name and a file"),
+    "half a character in a name": ([("\ud83d", b"abc")], "surrogates not allowed"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("attach", "complaint"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_is_no_list_of_files_is_refused_and_nothing_is_sent(
+    session_with: SessionWith, attach: Any, complaint: str
+) -> None:
+    service = Service()
+    with pytest.raises(InvalidCall, match=complaint) as caught:
+        await session_with(service).post_task(26, "T", attach=attach)
+    assert str(caught.value).startswith("post_task: ")
+    assert caught.value.sent is False
+    assert service.parcels == []
+
+
+@pytest.mark.anyio
+async def test_one_missing_file_among_good_ones_keeps_all_back(session_with: SessionWith, path: Path) -> None:
+    service = Service()
+    with pytest.raises(InvalidCall, match="gone"):
+        await session_with(service).upload_files([path, path.with_name("gone.pdf")])
+    assert service.parcels == []
+
+
+def test_a_file_without_permission_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", NAME)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(InvalidCall, match=r"files: \[Errno 13\] Permission denied"):
+        prepare(ACTIONS["upload_files"], {"files": [path]})
+
+
+@pytest.mark.anyio
+async def test_an_empty_list_attaches_nothing(session_with: SessionWith) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert "Content-Type" not in request.headers
+        assert request.content == b""
+        return httpx.Response(200, json={"status": "ok", "data": {"id": "1"}})
+
+    assert (await session_with(handler).post_task(26, "T", attach=[])).id == 1
+
+
+# What arrives
+
+
+@pytest.mark.anyio
+async def test_names_travel_as_utf_8_and_cannot_break_the_header(session_with: SessionWith) -> None:
+    service = Service()
+    await session_with(service).upload_files([(NAME, b""), ("Ім'я 'їжак'.txt", b""), ('a"; x="\r\nb.txt', b"")])
+    assert [name for _, name, _, _ in service.files] == [NAME, "Ім'я 'їжак'.txt", "a%22; x=%22%0D%0Ab.txt"]
+    assert {field for field, *_ in service.files} == {"files[]"}
+
+
+class Kept:
+    """Paths whose files, once opened, are kept in view."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: list[Any] = []
+        open_ = Path.open
+
+        def opened(path: Path, *args: Any, **options: Any) -> Any:
+            self.files.append(open_(path, *args, **options))
+            return self.files[-1]
+
+        monkeypatch.setattr(Path, "open", opened)
+
+
+def failures() -> list[Any]:
+    """Ways an attempt can end after which another one is made, whatever the action."""
+    refusal = {"status": "error", "message": "Too many requests"}
+    return [
+        pytest.param(httpx.Response(200, json=refusal), id="refused-for-its-rate"),
+        pytest.param(httpx.ConnectError("no way there"), id="never-sent"),
+    ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("failure", failures())
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
+    session_with: SessionWith, path: Path, failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(monkeypatch)
+    service = Service(failure)
+    await session_with(service).upload_files([path])
+    assert [parcel.files[0][3] for parcel in service.parcels] == [CONTENT, CONTENT]
+    assert [file.closed for file in kept.files] == [True, True, True]  # looked at, and sent twice
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("failure", failures())
+@pytest.mark.parametrize("position", [0, 100])
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
+    session_with: SessionWith,
+    path: Path,
+    position: int,
+    failure: httpx.Response | Exception,
+) -> None:
+    service = Service(failure)
+    memory = io.BytesIO(CONTENT)
+    memory.seek(position)
+    rest = CONTENT[position:]
+    with opened_at(path, position) as file:
+        attach: list[Any] = [file, memory, ("s", Pipe(rest)), ("i", Shreds(rest[:9], rest[9:]))]
+        await session_with(service).post_task(26, "T", attach=attach)
+        assert not file.closed
+    assert len(service.parcels) == 2
+    for parcel in service.parcels:
+        assert [content for *_, content in parcel.files] == [rest] * 4
+
+
+@pytest.mark.anyio
+async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
+    session_with: SessionWith, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service()
+    session = session_with(service)
+    enter, vanish = session.limiter.enter, path.unlink
+
+    def late(*args: Any, **options: Any) -> None:
+        vanish()
+        enter(*args, **options)
+
+    monkeypatch.setattr(session.limiter, "enter", late)
+    with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
+        await session.upload_files([path])
+    assert service.parcels == []
+
+
+# What can be read only once
+
+
+class Undoing:
+    """An async iterable that fails after a while."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def __aiter__(self) -> Any:
+        yield CONTENT
+        raise self.error
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [ValueError("mine"), OSError("mine"), KeyError("mine")])
+async def test_what_an_async_iterable_raises_is_raised_and_nothing_is_sent(
+    session_with: SessionWith, error: Exception
+) -> None:
+    service = Service()
+    with pytest.raises(type(error), match="mine") as caught:
+        await session_with(service).post_task(26, "T", attach=[("a", Undoing(error))])
+    assert caught.value is error
+    assert service.parcels == []
+
+
+@pytest.mark.anyio
+async def test_an_async_iterable_is_read_before_a_turn_is_waited_for(
+    session_with: SessionWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn must not age while a slow source is waited for."""
+    session = session_with(Service())
+    order: list[str] = []
+    enter = session.limiter.enter
+
+    def entered(*args: Any, **options: Any) -> None:
+        order.append("turn")
+        enter(*args, **options)
+
+    async def source() -> Any:
+        yield b"abc"
+        order.append("read")
+
+    monkeypatch.setattr(session.limiter, "enter", entered)
+    await session.post_task(26, "T", attach=[("a", source())])
+    assert order == ["read", "turn"]
+
+
+@pytest.mark.anyio
+async def test_what_was_kept_is_gone_afterwards(session_with: SessionWith, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+
+    def temporary() -> Any:
+        kept.append(tempfile.TemporaryFile())  # noqa: SIM115
+        return kept[-1]
+
+    monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", temporary)
+    await session_with(Service()).post_task(26, "T", attach=[("a", Shreds(b"a")), ("b", Pipe(b"b"))])  # type: ignore[list-item]
+    with pytest.raises(KeyError):
+        await session_with(Service()).post_task(26, "T", attach=[("a", Shreds(b"a")), ("b", Undoing(KeyError()))])
+    assert [file.closed for file in kept] == [True] * 4
+
+
+@pytest.mark.anyio
+async def test_a_pipe_on_a_disk_is_refused_at_once(session_with: SessionWith, tmp_path: Path) -> None:
+    """To open one would wait for whoever writes."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidCall, match="no file on a disk"):
+        await session_with(Service()).post_task(26, "T", attach=[tmp_path / "pipe"])
+
+
+@pytest.mark.anyio
+async def test_names_in_cyrillic_arrive_at_the_simulator() -> None:
+    sim = Simulator(seed="empty")
+    task = sim.world.add_task(sim.world.add_project("Moon"), "Launch")
+    names = ["Звіт «2026» – план.pdf", "Ім'я 'їжак'.txt", "名前.txt", "😀 (1).png"]
+    async with sim, sim.session() as ws:
+        comment = await ws.post_comment(
+            task.id, text="see", attach=[(name, Shreds(b"x")) for name in names], email_user_from=sim.world.owner.email
+        )
+        stored = await ws.upload_files([(name, b"y") for name in names])
+    assert [file.name for file in sim.world.comments[comment.id].files] == names
+    assert [file.name for file in stored] == names
+
+
+@pytest.mark.anyio
+async def test_projects_tasks_and_comments_take_files_along() -> None:
+    sim = Simulator(seed="empty")
+    async with sim.session() as ws:
+        project = await ws.post_project("Moon", email_user_from="owner@example.com", attach=[("план.txt", b"one")])
+        task = await ws.post_task(project.id, "Launch", attach=[("таск.txt", b"two")])
+        await ws.post_comment(task.id, text="See", email_user_from="owner@example.com", attach=[("їжак.txt", b"three")])
+    stored = {file.name: file.content for file in sim.world.files.values()}
+    assert stored == {"план.txt": b"one", "таск.txt": b"two", "їжак.txt": b"three"}

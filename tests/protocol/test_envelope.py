@@ -1,0 +1,581 @@
+"""Whatever comes back, what comes out is a model or an error of this package that says what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime as dt
+import email.utils
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.support.constants import KEY
+from tests.support.expectations import MESSAGES, SAMPLES, Sample, load
+from worksection_async import ApiKey, Session, TokenBucket, errors
+from worksection_async._protocol.actions import ACTIONS, GET_TASKS
+from worksection_async._protocol.envelope import Reply, read_reply
+from worksection_async._protocol.structure import Structure
+from worksection_async._spec import load as read_spec
+from worksection_async.errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError
+from worksection_async.models import Task
+
+HTML = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<hr>nginx</body></html>"
+SAMPLES_ = [load(path) for path in sorted(SAMPLES.glob("*.json"))]
+CUT = next(sample for sample in SAMPLES_ if sample.name == "get_all_tasks")
+STRUCTURE = Structure()
+
+Make = Callable[..., Session]
+
+
+def read(body: object, action: str = "get_tasks", status: int = 200, **headers: str) -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return read_reply(ACTIONS[action], Reply(status, named, content), STRUCTURE)
+
+
+def outcome(call: Callable[[], object]) -> object:
+    """What *call* returns, or the error of this package that it raises; any other comes through."""
+    try:
+        return call()
+    except WorksectionError as exc:
+        return exc
+
+
+def refused(message: str = "", code: object = None, **more: Any) -> dict[str, Any]:
+    return {"status": "error", "status_code": code, "message": message, **more}
+
+
+def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> UnexpectedReply:
+    with pytest.raises(UnexpectedReply) as caught:
+        read(body, action, status)
+    assert (caught.value.action, caught.value.http_status, caught.value.sent) == (action, status, True)
+    return caught.value
+
+
+# No JSON
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, HTML, "no JSON"),
+        (500, HTML, "no JSON"),
+        (502, HTML, "502 Bad Gateway"),
+        (414, b"<h1>414 Request-URI Too Large</h1>", "414 Request-URI Too Large"),
+        (200, b"", "an empty body"),
+        (204, b"", "an empty body"),
+        (200, b" \r\n\t ", "an empty body"),
+        (200, b"\xff\xfe{}", "UnicodeDecodeError"),
+        (200, b'{"status":"ok","data":"\xd0"}', "UnicodeDecodeError"),
+        (200, b'{"status":"ok","data":[{"id":1,"name":"\xc3\x28"}]}', "UnicodeDecodeError"),
+        (200, b'\xef\xbb\xbf{"status":"ok"}', "no JSON"),
+        (200, b'{"status":"ok"}{"status":"ok"}', "no JSON"),
+        (200, b'{"status":"ok","data":[' + b"1" * 5000 + b"]}", "no JSON"),
+        (200, b"[" * 10_000_000, "RecursionError"),
+        (200, b'{"data":' * 1_000_000, "RecursionError"),
+        (200, b'{"status":"ok","data":[' + b'{"child":[' * 1_000_000, "RecursionError"),
+        (301, b"", "a redirect, which is not followed"),
+        (302, HTML, "is the account's address right?"),
+        (308, b"[]", "a redirect, which is not followed"),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_what_is_no_json_is_unexpected(status: int, body: bytes, said: str) -> None:
+    error = unexpected(body, status=status)
+    assert error.path == "$"
+    assert said in str(error)
+    assert len(str(error)) < 300
+
+
+@pytest.mark.parametrize("part", range(200))
+def test_json_that_was_cut_is_unexpected(part: int) -> None:
+    body = json.dumps(CUT.body).encode()
+    assert unexpected(body[: len(body) * part // 200], "get_all_tasks").path == "$"
+
+
+# Wrong shapes
+
+
+@pytest.mark.parametrize("body", [None, True, 0, 7, -1.5, "", "ok", [], [1], [{"status": "ok"}]], ids=repr)
+def test_a_reply_that_is_no_object_is_unexpected(body: object) -> None:
+    assert unexpected(body).path == "$"
+
+
+@pytest.mark.parametrize("body", [{}, {"data": []}, {"status": None}, {"status": "OK"}, {"status": ["ok"]}], ids=repr)
+def test_a_reply_that_is_neither_ok_nor_an_error_is_unexpected(body: object) -> None:
+    assert unexpected(body).path == "$.status"
+
+
+MANY = [name for name, action in read_spec().actions.items() if action.returns.startswith("list[")]
+
+
+@pytest.mark.parametrize("action", [*MANY, "get_costs"])
+@pytest.mark.parametrize("data", ["text", 7, True, 1.5, [None], ["text"], [7], [[1]], [""]], ids=repr)
+def test_a_list_of_records_is_a_list_of_objects(action: str, data: object) -> None:
+    assert unexpected({"status": "ok", "data": data}, action).path == (
+        "$.data[0]" if isinstance(data, list) else "$.data"
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], {}, "", 0, "text", 7, True, [None], ["text"], [7], {"id": {}}, [{"id": []}]], ids=repr
+)
+@pytest.mark.parametrize("action", ["get_task", "post_task", "update_project", "add_contact", "add_project_group"])
+def test_one_record_is_an_object(action: str, data: object) -> None:
+    assert unexpected({"status": "ok", "data": data}, action).path.startswith("$.data")
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "path"),
+    [
+        ("get_task", {}, "$.data"),
+        ("get_my_timer", {"data": "text"}, "$.data"),
+        ("get_my_timer", {"data": [[1]]}, "$.data[0]"),
+        ("add_costs", {}, "$.id"),
+        ("add_costs", {"id": "x"}, "$.id"),
+        ("add_costs", {"id": {}}, "$.id"),
+        ("add_costs", {"data": [1]}, "$.id"),
+        ("add_costs", {"data": "text"}, "$.id"),
+        ("add_webhook", {"id": True}, "$.id"),
+        ("update_users_schedule", {"message": {"a": 1}}, "$.message"),
+        ("update_users_schedule", {"message": [1]}, "$.message"),
+        ("get_users_schedule", {"data": "text"}, "$.data"),
+        ("get_users_schedule", {"data": [1]}, "$.data[0]"),
+        ("get_users_schedule", {"data": [{"id": [1]}]}, "$.data[0].id"),
+        ("get_users_schedule", {"data": [{"id": 1}, {"name": "x"}]}, "$.data[1].id"),
+        ("get_users_schedule", {"data": {"5": []}}, "$.data['5'].id"),
+        ("get_users_schedule", {"data": {"x": {"id": 1}}}, "$.data['x']"),
+        ("get_users_schedule", {"data": {"5": {"id": 5, "schedule": {"2026-13-01": "x"}}}},
+         "$.data['5'].schedule['2026-13-01']"),
+        ("get_costs", {"data": "text"}, "$.data"),
+        ("get_costs", {"data": 7}, "$.data"),
+        ("get_costs", {"data": [{"id": 1, "time": "x"}]}, "$.data[0].time"),
+        ("get_costs", {"data": [], "total": 7}, "$.total"),
+        ("get_costs_total", {"projects": "text"}, "$.projects"),
+        ("get_costs_total", {"projects": {"7": {"id": 7, "tasks": {"8": {"id": 8, "money": "much"}}}}},
+         "$.projects['7'].tasks['8'].money"),
+        ("get_costs_total", {"total": {"time": "soon"}}, "$.total.time"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_other_shapes_are_named_by_their_path(action: str, body: dict[str, Any], path: str) -> None:
+    assert unexpected({"status": "ok", **body}, action).path == path
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+@pytest.mark.parametrize(
+    "data", [None, [], {}, "", "text", 7, True, 1.5, [None], [[]], [{}], {"a": {}}, {"1": 1}], ids=repr
+)
+def test_no_shape_of_data_makes_anything_but_a_value_or_an_unexpected_reply(action: str, data: object) -> None:
+    for body in (
+        {"status": "ok", "data": data},
+        {"status": "ok", **dict.fromkeys(["id", "total", "projects", "message"], data)},
+    ):
+        result = outcome(lambda body=body: read(body, action))  # type: ignore[misc]
+        assert not isinstance(result, WorksectionError) or isinstance(result, UnexpectedReply)
+
+
+# Where
+
+
+def test_one_bad_record_among_ten_thousand_is_named() -> None:
+    records = [{"id": number, "name": "", "date_end": "2026-01-02"} for number in range(10_000)]
+    assert len(read({"status": "ok", "data": records})) == 10_000
+    records[37]["date_end"] = "next week"
+    error = unexpected({"status": "ok", "data": records})
+    assert error.path == "$.data[37].date_end"
+    assert str(error).startswith("get_tasks: unexpected reply (HTTP 200) at $.data[37].date_end: ")
+    assert "next week" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("record", "path"),
+    [
+        ({"name": "x"}, "$.data[0].id"),
+        ({"id": 1, "comments": [{"id": 1}, {"id": 2}, {"id": 3, "user_from": {"id": "x"}}]},
+         "$.data[0].comments[2].user_from.id"),
+        ({"id": 1, "child": [{"id": 2, "files": [{"id": 3, "size": "big"}]}]}, "$.data[0].child[0].files[0].size"),
+        ({"id": 1, "tags": {"x": "y"}}, "$.data[0].tags['x']"),
+        ({"id": 1, "relations": {"from": [{"task": {"id": 2}}, {"type": "?"}]}}, "$.data[0].relations.from[1].task"),
+        ({"id": 1, "project": {"id": None}}, "$.data[0].project.id"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_nested_things_are_named_by_their_path(record: object, path: str) -> None:
+    assert unexpected({"status": "ok", "data": [record]}).path == path
+
+
+def test_a_value_of_any_length_is_shown_in_part() -> None:
+    error = unexpected({"status": "ok", "data": [{"id": 1, "date_end": "x" * 1_000_000}]})
+    assert len(str(error)) < 500
+
+
+def test_what_no_field_is_for_is_kept() -> None:
+    (task,) = read(
+        {"status": "ok", "data": [{"id": 1, "mood": {"deep": [None]}, "user_to": {"id": 5, "team": "blue"}}]}
+    )
+    assert task.extra == {"mood": {"deep": [None]}}
+    assert task.user_to.extra == {"team": "blue"}
+
+
+# Odd JSON
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"status":"error","status":"ok","data":[{"id":1,"name":"a","name":"b"}]}', "b"),
+        (b'{"status":"ok","data":[{"id":9,"name":"x"}],"data":[{"id":1,"name":"b"}]}', "b"),
+        (b'{"data":[{"id":1,"name":"\\ud83d\\ude00"}],"status":"ok"}', "\U0001f600"),
+        (b'{"d\\u0061ta":[{"id":1,"name":5}],"status":"ok"}', "5"),
+        (b'\r\n { "status" : "ok" , "data" : [ {"id":1,"name":"c"} ] } \n', "c"),
+    ],
+)  # fmt: skip
+def test_odd_json_is_read(body: bytes, name: str) -> None:
+    assert read(body) == [Task(id=1, name=name)]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 400, "-1e-400"])
+@pytest.mark.parametrize("key", ["id", "priority", "max_time", "max_money", "date_end", "has_comments", "size", "time"])
+def test_odd_numbers_are_read_or_unexpected(key: str, number: str) -> None:
+    for action in ("get_tasks", "get_files", "get_timers", "get_costs"):
+        body = f'{{"status":"ok","data":[{{"id":1,"{key}":{number}}}]}}'.encode()
+        result = outcome(lambda action=action, body=body: read(body, action))  # type: ignore[misc]
+        assert not isinstance(result, WorksectionError) or vars(result)["path"] == f"$.data[0].{key}"
+
+
+def test_numbers_that_are_none_are_no_money() -> None:
+    assert unexpected(b'{"status":"ok","data":[{"id":1,"max_money":NaN}]}').path == "$.data[0].max_money"
+    assert unexpected(b'{"status":"ok","data":[{"id":1,"max_time":Infinity}]}').path == "$.data[0].max_time"
+
+
+@pytest.mark.parametrize("depth", [50, 100, 200, 400])
+def test_subtasks_of_subtasks_are_read_or_unexpected(depth: int) -> None:
+    body = b'{"status":"ok","data":[' + b'{"id":1,"text":null,"child":[' * depth + b"]}" * depth + b"]}"
+    result: Any = outcome(lambda: read(body))
+    if isinstance(result, UnexpectedReply):
+        assert depth > 100
+        assert "too deeply" in str(result)
+    else:
+        assert result[0].child[0].id == 1
+
+
+# Refusals
+
+OF_THE_TOKEN_ENDPOINTS = {
+    "Authorization code has been revoked",
+    "Cannot decrypt the refresh token",
+    "Client authentication failed",
+    "Malformed UTF-8 characters",
+}
+"""Messages that come without a code."""
+
+
+@pytest.mark.parametrize("message", sorted(MESSAGES.keys() - OF_THE_TOKEN_ENDPOINTS))
+@pytest.mark.parametrize("code", [None, 0, 4, 5, 10, 20, "5", 999])
+def test_the_message_decides_and_not_the_code(message: str, code: object) -> None:
+    with pytest.raises(ApiError) as caught:
+        read(refused(message, code))
+    assert type(caught.value) is MESSAGES[message]
+
+
+@pytest.mark.parametrize("message", ["TASK IS INVALID", "Task is invalid: 26", "task is invalid."])
+def test_the_message_may_be_written_a_little_differently(message: str) -> None:
+    with pytest.raises(errors.NotFound):
+        read(refused(message, 999))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (2, errors.AuthError), (4, errors.NotFound), (5, errors.NotFound), (9, errors.FieldError),
+        (10, errors.FieldError),
+        (11, errors.FieldError), (12, errors.StateError), (13, errors.StateError), (14, errors.StateError),
+        (15, errors.StateError), (16, errors.FieldError), (20, errors.QuotaExceeded), ("20", errors.QuotaExceeded),
+        # Too many meanings, or none:
+        (0, ApiError), (1, ApiError), (3, ApiError), (6, ApiError), (7, ApiError), (8, ApiError), (21, ApiError),
+        (None, ApiError), (-4, ApiError), ("x", ApiError), (True, ApiError), ("9" * 5000, ApiError), ([4], ApiError),
+        (4.0, ApiError),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)  # fmt: skip
+def test_the_code_counts_only_under_an_unknown_message(code: object, kind: type[ApiError]) -> None:
+    with pytest.raises(ApiError) as caught:
+        read(refused("Das ist neu", code))
+    assert type(caught.value) is kind
+    assert caught.value.message == "Das ist neu"
+
+
+def test_under_an_unknown_message_there_is_no_advice_about_another() -> None:
+    with pytest.raises(errors.NotFound) as caught:
+        read(refused("Das ist neu", 4))
+    assert str(caught.value) == f"get_tasks: the service refused: Das ist neu. {errors.NotFound.advice}"
+
+
+def test_an_error_without_words_is_an_error() -> None:
+    for body in ({"status": "error"}, {"status": "error", "message": None}, {"status_code": 77}):
+        with pytest.raises(ApiError, match="unknown error"):
+            read(body)
+
+
+def test_details_and_code_are_kept() -> None:
+    with pytest.raises(errors.FieldError) as caught:
+        read(refused("Invalid email", 11, message_details="ada@example.com"), "subscribe")
+    error = caught.value
+    assert (error.code, error.message, error.details, error.http_status) == (
+        11,
+        "Invalid email",
+        "ada@example.com",
+        200,
+    )
+    assert "Invalid email (ada@example.com)." in str(error)
+    with pytest.raises(errors.FieldError) as caught:
+        read(refused("Invalid email", "11", message_details=["a", 5]), "subscribe")
+    assert (caught.value.code, caught.value.details) == (11, "['a', 5]")
+
+
+@pytest.mark.parametrize("name", ["message", "errorDescription", "error_description", "error"])
+def test_the_words_may_stand_under_any_of_their_names(name: str) -> None:
+    with pytest.raises(AuthError, match="expired"):
+        read({name: "Access token is expired"}, status=401)
+
+
+# What the HTTP status says
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", HTML, b"{}", b"[]", b"null", b'{"status":"odd"}', refused("Slow down"), refused("Field is required", 10)],
+)
+def test_429_is_a_rate_limit_with_and_without_json(body: object) -> None:
+    with pytest.raises(RateLimited) as caught:
+        read(body, status=429)
+    assert caught.value.http_status == 429
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    "body", [b"", HTML, b"{}", b"[]", refused("You shall not pass"), refused("Field is required", 10)]
+)
+def test_401_and_403_are_about_the_credential_with_and_without_json(status: int, body: object) -> None:
+    with pytest.raises(AuthError) as caught:
+        read(body, status=status)
+    assert caught.value.http_status == status
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 404, 500, 503])
+def test_the_body_decides_and_not_the_http_status(status: int) -> None:
+    assert read({"status": "ok", "data": [{"id": 1}]}, status=status) == [Task(id=1)]
+    with pytest.raises(errors.NotFound) as caught:
+        read(refused("Task is invalid", 5), status=status)
+    assert caught.value.http_status == status
+
+
+def test_too_many_requests_is_not_too_many_tasks() -> None:
+    with pytest.raises(RateLimited) as rate:
+        read(refused("Too many requests"))
+    with pytest.raises(errors.TooManyRecords) as records:
+        read(refused("Too many tasks (10000 max)"))
+    assert not isinstance(records.value, RateLimited)
+    assert not isinstance(rate.value, errors.TooManyRecords)
+
+
+REFUSALS = [(429, HTML), (429, refused("Too many requests")), (200, refused("Too many requests")), (503, HTML)]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("5", 5.0), ("0", 0.0), ("1.5", 1.5), ("999999", 999999.0),
+        ("", None), ("-1", None), ("1e9", None), ("99999999", 99999999.0), ("inf", None), ("nan", None), ("soon", None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0), ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0), ("Wed, 99 Oct 2026", None),
+        ("Wed Oct 21 07:28:30 2026", 30.0),
+        ("5, 6", None), (" ", None), ("0x10", None), ("1_0", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_and_what_is_absurd_is_ignored(header: str, seconds: float | None) -> None:
+    for status, body in REFUSALS:
+        with pytest.raises(errors.WorksectionError) as caught:
+            read(body, status=status, retry_after=header, date="Wed, 21 Oct 2026 07:28:00 GMT")
+        assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_without_the_time_of_the_service_a_date_counts_from_when_the_reply_came(status: int, body: bytes) -> None:
+    soon = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=50), usegmt=True)
+    with pytest.raises(errors.WorksectionError) as caught:
+        read(body, status=status, retry_after=soon)
+    assert caught.value.retry_after == pytest.approx(50, abs=49)
+
+
+# Anything at all
+
+
+def mutated(sample: Sample, data: st.DataObject) -> bytes:
+    """The body of *sample*, damaged a few times."""
+    body = json.loads(json.dumps(sample.body))
+    for _ in range(data.draw(st.integers(1, 4))):
+        places = list(_places(body))
+        holder, key = data.draw(st.sampled_from(places))
+        match data.draw(st.sampled_from(["drop", "replace", "move", "rename", "wrap"])):
+            case "drop":
+                del holder[key]
+            case "replace":
+                holder[key] = copy.deepcopy(data.draw(ODD))
+            case "move":
+                other, place = data.draw(st.sampled_from(places))
+                holder[key] = json.loads(json.dumps(other.get(place) if isinstance(other, dict) else other[place:]))
+            case "rename" if isinstance(holder, dict):
+                holder[data.draw(st.sampled_from(KEYS))] = holder.pop(key)
+            case _:
+                holder[key] = data.draw(st.sampled_from([[holder[key]], {"0": holder[key]}, {"id": holder[key]}]))
+        if not body:
+            break
+    raw = json.dumps(body, ensure_ascii=data.draw(st.booleans())).encode(errors="surrogatepass")
+    if data.draw(st.integers(0, 3)) == 0:
+        start = data.draw(st.integers(0, len(raw)))
+        raw = raw[:start] + data.draw(st.binary(max_size=3)) + raw[start + data.draw(st.integers(0, 5)) :]
+    return raw
+
+
+def _places(value: Any) -> Any:
+    for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(each, dict | list):
+            yield from _places(each)
+
+
+KEYS = [
+    "status",
+    "data",
+    "message",
+    "status_code",
+    "id",
+    "page",
+    "tags",
+    "child",
+    "time",
+    "date_added",
+    "data_added",
+    "0",
+]
+ODD = st.one_of(
+    st.sampled_from(
+        [None, "", [], {}, True, False, 0, -1, 10**30, 1e308, float("nan"), [[]], [None], {"": 1}, {"1": 1}]
+    ),
+    st.sampled_from(
+        ["0", "x", "2026-01-01", "0000-00-00", "99:99", "-1:00", "1:2:3:4", "ok", "error", "a,b", "٣", "\ud800"]
+    ),
+    st.sampled_from(["/project/1/", "/project/1/2/", "٣:٣", "1" * 5000, "1e999999", "9999999999:00", "—"]),
+    st.text(max_size=5),
+    st.integers(),
+    st.floats(),
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(SAMPLES_), st.sampled_from([200, 200, 200, 401, 429, 500]), st.data())
+def test_a_damaged_reply_is_a_value_or_an_error_of_this_package(
+    sample: Sample, status: int, data: st.DataObject
+) -> None:
+    reply = Reply(status, {}, mutated(sample, data))
+    result = outcome(lambda: read_reply(ACTIONS[sample.action], reply, STRUCTURE))
+    if isinstance(result, WorksectionError):
+        assert result.action == sample.action
+        assert result.__context__ is None
+
+
+@given(st.binary(max_size=60), st.integers(100, 599))
+@example(b"", 200)
+@example(b"\x00", 204)
+def test_any_bytes_are_a_value_or_an_error_of_this_package(body: bytes, status: int) -> None:
+    result = outcome(lambda: read_reply(GET_TASKS, Reply(status, {}, body), STRUCTURE))
+    assert not isinstance(result, WorksectionError) or str(result).startswith("get_tasks: ")
+
+
+# The same through a session
+
+ZIPPED = {"Content-Encoding": "gzip"}
+
+
+@pytest.mark.anyio
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <async_generator"
+)  # httpx leaves its own to the garbage collector where decoding fails
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (lambda: httpx.Response(200, content=HTML), UnexpectedReply),
+        (lambda: httpx.Response(502, content=HTML), UnexpectedReply),
+        (lambda: httpx.Response(414, content=HTML), UnexpectedReply),
+        (lambda: httpx.Response(200), UnexpectedReply),
+        (lambda: httpx.Response(200, content=b"[" * 10_000_000), UnexpectedReply),
+        (lambda: httpx.Response(301, headers={"Location": "https://example.com/login"}), UnexpectedReply),
+        (lambda: httpx.Response(302, headers={"Location": "::::"}), errors.TransportError),
+        (lambda: httpx.Response(200, stream=_Stream([gzip.compress(b"[5]")[:-9]]), headers=ZIPPED), UnexpectedReply),
+        (lambda: httpx.Response(200, stream=_Stream([b"no gzip"]), headers=ZIPPED), errors.TransportError),
+        (lambda: httpx.Response(200, stream=_Stream([b'{"status":', httpx.ReadError("")])), errors.TransportError),
+        (lambda: httpx.Response(429, content=HTML), RateLimited),
+        (lambda: httpx.Response(403, content=HTML), AuthError),
+    ],
+)  # fmt: skip
+async def test_a_session_raises_the_same(
+    session_with: Make, response: Callable[[], httpx.Response], kind: type
+) -> None:
+    async with session_with(lambda _: response(), retries=0, patience=0) as ws:
+        with pytest.raises(kind) as caught:
+            await ws.get_tasks(26)
+    assert isinstance(caught.value, WorksectionError)
+    assert (caught.value.action, caught.value.sent) == ("get_tasks", True)
+
+
+@pytest.mark.anyio
+async def test_a_redirect_is_not_followed(session_with: Make) -> None:
+    asked: list[httpx.URL] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(301, headers={"Location": "https://acme.worksection.com/elsewhere"})
+
+    async with session_with(handler) as ws:
+        with pytest.raises(UnexpectedReply, match="redirect"):
+            await ws.get_tasks(26)
+    assert len(asked) == 1
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(SAMPLES_), st.sampled_from([200, 200, 401, 500]), st.data())
+def test_a_call_raises_errors_of_this_package_only(sample: Sample, status: int, data: st.DataObject) -> None:
+    body = mutated(sample, data)
+
+    async def main() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+        options: dict[str, Any] = {"retries": 0, "patience": 0, "transport": transport}
+        async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), **options) as ws:
+            with contextlib.suppress(WorksectionError):
+                await ws.get_tasks(26)
+            with contextlib.suppress(WorksectionError):
+                await ws.call("get_tasks", {"id_project": 26})
+
+    anyio.run(main)
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A body that comes in pieces, or does not."""
+
+    def __init__(self, pieces: list[bytes | Exception]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> Any:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece

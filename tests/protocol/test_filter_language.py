@@ -1,0 +1,428 @@
+"""Filters: written so that the service reads what was meant, or refused before it is asked.
+
+The opinion on what a text means is the simulator's parser, which shares nothing with what writes it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import operator
+import pickle
+from collections.abc import Callable
+from datetime import date
+from functools import reduce
+from typing import Any, Literal, assert_type
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.constants import DOCS
+from worksection_async import Session
+from worksection_async._protocol.filter_fields import KNOWN
+from worksection_async._protocol.filter_language import Field, Filter
+from worksection_async._spec import load
+from worksection_async.errors import InvalidCall
+from worksection_async.filters import DateField, F, NumberField, TextField
+from worksection_async.testing import Simulator
+from worksection_async.testing import _filters as simulated
+from worksection_async.testing._actions import costs as simulated_costs
+from worksection_async.testing._actions import tasks as simulated_tasks
+from worksection_async.testing.records import Project, Task, User
+
+SPEC = load()
+DAY = date(2021, 5, 25)
+
+
+# What is written
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (F.id == 26, "id=26"),
+        (F.project.is_in([1, 2]), "project in (1, 2)"),
+        (F.project.is_in(iter((7,))), "project in (7)"),
+        (F.name == "Task Report", "name='Task Report'"),
+        (F.name.has("Звіт"), "name has 'Звіт'"),
+        (F.name.has('"a" (b) and c, d'), "name has '\"a\" (b) and c, d'"),
+        (F.name == "", "name=''"),
+        (F.dateend == DAY, "dateend='25.05.2021'"),
+        (F.dateend != DAY, "dateend!='25.05.2021'"),
+        (F.dateend < DAY, "dateend<'25.05.2021'"),
+        (F.dateend <= DAY, "dateend<='25.05.2021'"),
+        (F.dateend > DAY, "dateend>'25.05.2021'"),
+        (F.dateend >= date(1, 2, 3), "dateend>='03.02.0001'"),
+        (F.name.has("Report") & (F.dateend > DAY), "name has 'Report' and dateend>'25.05.2021'"),
+        ((F.id == 1) & (F.id == 2) & ((F.id == 3) & (F.id == 4)), "id=1 and id=2 and id=3 and id=4"),
+        ((F.id == 1) | (F.id == 2) | ((F.id == 3) | (F.id == 4)), "id=1 or id=2 or id=3 or id=4"),
+        ((F.id == 1) & (F.id == 2) | (F.id == 3), "(id=1 and id=2) or id=3"),
+        ((F.id == 1) & ((F.id == 2) | (F.id == 3)), "id=1 and (id=2 or id=3)"),
+        (
+            (F.name.has("Report") | F.name.has("Approval")) & ((F.dateend > DAY) & (F.dateend < date(2021, 5, 31))),
+            "(name has 'Report' or name has 'Approval') and dateend>'25.05.2021' and dateend<'31.05.2021'",
+        ),
+    ],
+)
+def test_a_filter_is_the_text_the_service_reads(condition: Filter[Any], text: str) -> None:
+    assert str(condition) == text
+    assert repr(condition) == f"<Filter {text}>"
+    assert pickle.loads(pickle.dumps(condition)) == condition
+
+
+def test_equal_filters_are_equal_and_can_be_keys() -> None:
+    assert F.name.has("x") & (F.id == 1) == F.name.has("x") & (F.id == 1)
+    assert (F.id == 1).__eq__(F.id == 2) is False
+    assert len({F.id.is_in([1]), F.id.is_in([1]), F.id.is_in([2])}) == 2
+
+
+def test_hundreds_of_conditions_need_no_depth() -> None:
+    many = reduce(operator.or_, [F.id == number for number in range(1, 501)])
+    assert "(" not in str(many)
+    assert simulated.compile_filter(str(many), simulated_tasks._FIELDS)(a_task(id=500))
+
+
+# What is refused
+
+VALUES: list[Callable[[], object]] = [
+    lambda: F.id == "26",
+    lambda: F.id == 0,
+    lambda: F.id == -1,
+    lambda: F.id == True,  # noqa: E712
+    lambda: F.id == None,  # noqa: E711
+    lambda: F.id == 1.5,
+    lambda: F.id.is_in([]),
+    lambda: F.id.is_in([1, "2"]),  # type: ignore[list-item]
+    lambda: F.id.is_in("12"),  # type: ignore[arg-type]
+    lambda: F.id.is_in(5),  # type: ignore[arg-type]
+    lambda: F.name == 5,
+    lambda: F.name == None,  # noqa: E711
+    lambda: F.name.has(b"x"),  # type: ignore[arg-type]
+    lambda: F.name.has(""),
+    lambda: F.name.has("  "),
+    lambda: F.name.has("\ud800"),
+    lambda: F.dateend > "25.05.2021",  # type: ignore[operator]
+    lambda: F.dateend == "25.05.2021",
+    lambda: F.dateend > 5,  # type: ignore[operator]
+    lambda: F.dateend != None,  # noqa: E711
+    lambda: F.dateend >= dt.datetime(2021, 5, 25, 15, 0),
+]
+
+
+@pytest.mark.parametrize("wrong", VALUES)
+def test_a_value_of_the_wrong_kind_is_a_value_error(wrong: Callable[[], object]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whatever it says
+        wrong()
+
+
+@pytest.mark.parametrize("character", ["'", "\\", "\n", "\r", "\t", "\0", "\x7f", "\x9f"])
+@pytest.mark.parametrize("ask", [F.name.has, F.name.__eq__, F.comment.has])
+def test_what_no_escape_is_known_for_is_refused_by_name(ask: Callable[[str], object], character: str) -> None:
+    with pytest.raises(ValueError, match="no escape for it is known; search for the parts around it") as caught:
+        ask(f"Rock{character}n roll")
+    assert str(caught.value).startswith(repr(character))
+
+
+MISTAKES: list[tuple[Callable[[], object], str]] = [
+    (lambda: F.id == 1 and F.id == 2, "neither true nor false: conditions are joined by &"),
+    (lambda: F.id == 1 or F.name == "x", "neither true nor false"),
+    (lambda: not F.name.has("x"), "neither true nor false"),
+    (lambda: DAY < F.dateend < DAY, "neither true nor false"),
+    (lambda: F.id in [1, 2], "neither true nor false"),
+    (lambda: ~F.name.has("x"), 'the service has no "not"'),  # type: ignore[operator]
+    (lambda: F.name.has("x") & F.dateend > DAY, "each comparison in parentheses"),  # type: ignore[operator]
+    (lambda: F.dateend > DAY & F.name.has("x"), "each comparison in parentheses"),  # type: ignore[operator]
+    (lambda: F.id == 1 | F.id == 2, "id alone is no condition"),  # type: ignore[operator]
+    (lambda: F.name.has("x") & "id=1", "not str"),  # type: ignore[operator]
+    (lambda: True | F.name.has("x"), "not bool"),  # type: ignore[operator]
+    (lambda: F.name.has("x") > F.name.has("y"), "a filter cannot be compared"),  # type: ignore[operator]
+    (lambda: bool(F.name), "name alone is no condition"),
+    (lambda: F.id > 5, r"id can be asked by == and is_in\(\) only"),  # type: ignore[operator]
+    (lambda: F.id != 5, r"id can be asked by == and is_in\(\) only"),
+    (lambda: F.name != "x", r"name can be asked by == and has\(\) only"),
+    (lambda: F.name < "x", "name can be asked by"),  # type: ignore[operator]
+]
+
+
+@pytest.mark.parametrize(("mistake", "says"), MISTAKES)
+def test_a_mistake_in_python_is_an_error_that_helps(mistake: Callable[[], object], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        mistake()
+
+
+def test_a_field_that_is_none_is_answered_with_those_that_are() -> None:
+    with pytest.raises(AttributeError, match="no field 'priority'; known are id, project, parent, name, dateadd"):
+        F.priority  # type: ignore[attr-defined]  # noqa: B018
+
+
+# What the service knows is the spec's
+
+METHODS = {"=": "__eq__", "!=": "__ne__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__"} | {
+    "in": "is_in",
+    "has": "has",
+}
+
+
+@pytest.mark.parametrize(("kind", "cls"), {"number": NumberField, "text": TextField, "date": DateField}.items())
+def test_a_kind_of_field_has_the_operators_of_the_spec(kind: str, cls: type) -> None:
+    assert {sign for sign, method in METHODS.items() if method in vars(cls)} == set(SPEC.service.filters[kind])
+
+
+def test_fields_are_those_of_the_spec() -> None:
+    fields = {name: it for name, it in vars(type(F)).items() if isinstance(it, Field)}
+    kinds = {name: it.kind for asked in SPEC.filters.values() for name, it in asked.items()}
+    assert {name: type(it).__name__ for name, it in fields.items()} == {
+        name: f"{kind.title()}Field" for name, kind in kinds.items()
+    }
+    assert KNOWN.keys() == SPEC.filters.keys() == {"search_tasks", "get_costs", "get_costs_total"}
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("search_tasks", simulated_tasks._FIELDS),
+        ("get_costs", simulated_costs._FIELDS),
+        ("get_costs_total", simulated_costs._PROJECT),
+    ],
+)
+def test_the_simulator_knows_the_fields_of_the_spec_and_no_others(action: str, fields: dict[str, Any]) -> None:
+    expected = {name: field.kind for first, field in SPEC.filters[action].items() for name in (first, *field.aliases)}
+    assert {name: field.kind for name, field in fields.items()} == expected
+
+
+def test_the_page_says_what_the_spec_says() -> None:
+    page = (DOCS / "searching.md").read_text("utf-8")
+    written = {"=": "==", "in": "is_in", "has": "has"}
+    for name in dict.fromkeys(name for fields in KNOWN.values() for name in fields):
+        signs = [fields.get(name, ()) for fields in KNOWN.values()]
+        cells = (" ".join(f"`{written.get(sign, sign)}`" for sign in known) or "–" for known in signs)
+        assert f"| `{name}` | {' | '.join(cells)} |\n" in page
+
+
+# What is meant is what is read
+
+NAMES = st.text(
+    st.one_of(
+        st.sampled_from('()=<>!,’"`%_-;#&|? abcABCіїєґЇщß😀'),
+        st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="'\\"),
+    ),
+    max_size=12,
+) | st.sampled_from(
+    ["x) or (id=1", "and", "or", "' or '".replace("'", "’"), "Report (2)", "id in (1, 2)", "25.05.2021"]
+)
+PARTS = NAMES.filter(str.strip)
+NUMBERS = st.integers(1, 5) | st.integers(1, 10**18 - 1)
+DAYS = st.dates(date(2021, 1, 1), date(2021, 1, 5)) | st.dates()
+
+Test = Callable[[Task], bool]
+Meant = tuple[Filter[Any], Test]
+
+
+def holds(of: Callable[[Task], Any], test: Callable[[Any], bool]) -> Test:
+    """What is not set never fits."""
+    return lambda task: (value := of(task)) is not None and test(value)
+
+
+def number_conditions() -> st.SearchStrategy[Meant]:
+    fields = st.sampled_from(
+        [
+            (F.id, lambda task: task.id),
+            (F.project, lambda task: task.project.id),
+            (F.parent, lambda task: task.parent and task.parent.id),
+        ]
+    )
+    equal = st.builds(lambda field, n: (field[0] == n, holds(field[1], lambda value: value == n)), fields, NUMBERS)
+    among = st.builds(
+        lambda field, ns: (field[0].is_in(ns), holds(field[1], lambda value: value in ns)),
+        fields,
+        st.lists(NUMBERS, min_size=1, max_size=4),
+    )
+    return equal | among
+
+
+def text_conditions() -> st.SearchStrategy[Meant]:
+    equal = st.builds(lambda text: (F.name == text, lambda task: task.name.casefold() == text.casefold()), NAMES)
+    part = st.builds(lambda text: (F.name.has(text), lambda task: text.casefold() in task.name.casefold()), PARTS)
+    return equal | part
+
+
+def date_conditions() -> st.SearchStrategy[Meant]:
+    fields = st.sampled_from(
+        [
+            (F.dateadd, lambda task: task.date_added.date()),
+            (F.datestart, lambda task: task.date_start),
+            (F.dateend, lambda task: task.date_end),
+            (F.dateclose, lambda task: task.date_closed and task.date_closed.date()),
+        ]
+    )
+    signs = st.sampled_from([operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge])
+    return st.builds(
+        lambda field, sign, day: (sign(field[0], day), holds(field[1], lambda value: bool(sign(value, day)))),
+        fields,
+        signs,
+        DAYS,
+    )
+
+
+def both(one: Meant, other: Meant) -> Meant:
+    return one[0] & other[0], lambda task: one[1](task) and other[1](task)
+
+
+def either(one: Meant, other: Meant) -> Meant:
+    return one[0] | other[0], lambda task: one[1](task) or other[1](task)
+
+
+MEANT = st.recursive(
+    number_conditions() | text_conditions() | date_conditions(),
+    lambda inner: st.builds(both, inner, inner) | st.builds(either, inner, inner),
+    max_leaves=12,
+)
+
+
+def a_task(**given: Any) -> Task:
+    given = {"id": 1, "name": "Report", "date_added": dt.datetime(2021, 1, 2, 10, 30), "project": 1, **given}
+    author = User(id=1, email="a@example.com")
+    project = Project(id=given.pop("project"), name="P", author=author, date_added=given["date_added"])
+    if parent := given.pop("parent", None):
+        given["parent"] = a_task(id=parent)
+    if closed := given.pop("date_closed", None):
+        given["date_closed"] = dt.datetime.combine(closed, dt.time(9))
+    return Task(project=project, author=author, **given)
+
+
+TASKS = st.builds(
+    a_task,
+    id=NUMBERS,
+    project=NUMBERS,
+    parent=st.none() | NUMBERS,
+    name=NAMES,
+    date_added=st.datetimes(dt.datetime(2021, 1, 1), dt.datetime(2021, 1, 6)),
+    date_start=st.none() | DAYS,
+    date_end=st.none() | DAYS,
+    date_closed=st.none() | DAYS,
+)
+
+
+@given(MEANT, st.lists(TASKS, min_size=1, max_size=8))
+def test_the_service_selects_what_python_selects(meant: Meant, tasks: list[Task]) -> None:
+    condition, test = meant
+    reads = simulated.compile_filter(str(condition), simulated_tasks._FIELDS)
+    assert [reads(task) for task in tasks] == [test(task) for task in tasks]
+
+
+@given(st.text(max_size=20) | st.text("'\\\"() andorxі=,\n\0", max_size=20))
+@example("x' or name has 'y")
+@example("x\\")
+@example("\\' or id=1 or name='")
+@example("x') or (id=1")
+@example("Об'єкт")
+@example("a\nb")
+def test_no_name_changes_the_structure(name: str) -> None:
+    """It is one text in one comparison, or it is refused."""
+    try:
+        condition = (F.id == 1) & (F.name == name)
+    except ValueError:
+        assert any(character in "'\\" or not character.isprintable() for character in name)
+        return
+    assert simulated._tokens(str(condition)) == ["id", "=", "1", "and", "name", "=", f"'{name}'"]
+    assert not {"'", "\\", "\n"} & set(name)
+    assert simulated.compile_filter(str(condition), simulated_tasks._FIELDS)(a_task(id=1, name=name))
+
+
+# Types: read by mypy; the wrong ones above and below carry a ``type: ignore`` it would miss
+
+
+def test_the_type_of_a_filter_names_the_actions_that_understand_it() -> None:
+    assert_type(F.project == 1, Filter[Literal["search_tasks", "get_costs", "get_costs_total"]])
+    assert_type((F.project == 1) & (F.id == 2), Filter[Literal["search_tasks", "get_costs"]])
+    assert_type((F.id == 2) | (F.project == 1), Filter[Literal["search_tasks", "get_costs"]])
+    assert_type((F.project == 1) & (F.id == 2) & F.name.has("x"), Filter[Literal["search_tasks"]])
+    assert_type(F.comment.has("x") | (F.project == 1), Filter[Literal["get_costs"]])
+    assert_type(F.dateend > DAY, Filter[Literal["search_tasks"]])
+    F.comment.has("x") & F.name.has("x")  # type: ignore[operator]  # no action knows both
+
+
+# Calls
+
+
+@attrs.define
+class Unsent:
+    """A session whose requests fail the test."""
+
+    def __call__(self, request: object) -> Any:
+        raise AssertionError("it was sent")
+
+
+WRONG_CALLS: list[tuple[Callable[[Session], Any], str]] = [
+    (
+        lambda ws: ws.search_tasks(filter=F.comment.has("x")),  # type: ignore[arg-type]
+        "search_tasks: filter: search_tasks has no field 'comment'; known are id, project, parent, name",
+    ),
+    (
+        lambda ws: ws.get_costs(filter=(F.project == 1) & F.name.has("x")),  # type: ignore[arg-type]
+        "get_costs: filter: get_costs has no field 'name'; known are id, task, project, comment, dateadd",
+    ),
+    (
+        lambda ws: ws.get_costs_total(filter=F.id == 1),  # type: ignore[arg-type]
+        "get_costs_total: filter: get_costs_total has no field 'id'; known are project",
+    ),
+    (lambda ws: ws.get_costs(filter=F.dateadd > DAY), "filter: get_costs knows dateadd with =, not >"),
+    (lambda ws: ws.search_tasks(filter=F.name), "an expression of F or text expected, not TextField"),  # type: ignore[arg-type]
+    (lambda ws: ws.search_tasks(filter=5), "an expression of F or text expected, not int"),  # type: ignore[arg-type]
+    (lambda ws: ws.search_tasks(filter=""), "at least one of"),
+    (lambda ws: ws.call("get_costs", {"filter": F.name.has("x")}), "get_costs has no field 'name'"),
+    (lambda ws: ws.get_tasks(26, filter=F.id == 1), "filter: one of active expected"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("call", "says"), WRONG_CALLS)
+async def test_a_filter_of_another_action_is_refused_before_anything_is_sent(
+    session_with: Callable[..., Session], call: Callable[[Session], Any], says: str
+) -> None:
+    async with session_with(Unsent()) as ws:
+        with pytest.raises(InvalidCall) as caught:
+            await call(ws)
+    assert says in str(caught.value)
+    assert not caught.value.sent
+
+
+@pytest.mark.anyio
+async def test_search() -> None:
+    async with Simulator() as sim, sim.session() as ws:
+        project = sim.world.add_project("Moon")
+        tasks = [
+            sim.world.add_task(project, name, date_end=day)
+            for name, day in [("Звіт (1)", DAY), ("Звіт (2)", date(2021, 6, 1)), ("and or", None), ("Rock’n’roll", DAY)]
+        ]
+
+        async def found(condition: Filter[Any]) -> list[int]:
+            by_method = await ws.search_tasks(filter=condition, id_project=project.id)
+            envelope = await ws.call("search_tasks", {"filter": condition, "id_project": project.id})
+            as_text = await ws.search_tasks(filter=str(condition), id_project=project.id)
+            assert [int(row["id"]) for row in envelope["data"]] == [task.id for task in by_method]
+            assert as_text == by_method
+            return [tasks.index(sim.world.tasks[task.id]) for task in by_method]
+
+        assert await found(F.name.has("звіт (")) == [0, 1]
+        assert await found(F.name.has("Звіт") & (F.dateend > DAY)) == [1]
+        assert await found(F.name.has("and or") | (F.dateend == DAY)) == [0, 2, 3]
+        assert await found(F.name == "Rock’n’roll") == [3]
+        assert await found(F.id.is_in([tasks[1].id, tasks[2].id]) & ((F.dateend != DAY) | F.name.has("or"))) == [1, 2]
+        assert await found(F.project == 1) == []
+
+
+@pytest.mark.anyio
+async def test_costs() -> None:
+    async with Simulator() as sim, sim.session() as ws:
+        project = sim.world.add_project("Moon")
+        task = sim.world.add_task(project, "Launch")
+        cost = sim.world.add_cost(task, dt.timedelta(hours=2), comment="Fuel", date=DAY)
+        sim.world.add_cost(task, dt.timedelta(hours=1), comment="Food", date=date(2021, 6, 1))
+        costs = await ws.get_costs(filter=F.comment.has("fuel") & (F.dateadd == DAY) & (F.task == task.id))
+        assert [each.id for each in costs.data] == [cost.id]
+        assert len((await ws.get_costs(filter=(F.id == task.id) | F.project.is_in([project.id]))).data) == 2
+        total = (await ws.get_costs_total(filter=(F.project == project.id) | (F.project == 26))).total
+        assert total is not None
+        assert total.time == dt.timedelta(hours=3)

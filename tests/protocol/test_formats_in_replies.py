@@ -1,0 +1,206 @@
+"""What the service wrote → Python values: every `from_…` format, the round trips, and how nonsense ends."""
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worksection_async._protocol import formats
+from worksection_async._protocol.formats import (
+    from_clock,
+    from_date,
+    from_datetime,
+    from_flag,
+    from_hours,
+    from_id,
+    from_money,
+    from_seconds,
+    from_str,
+    from_time,
+    to_clock,
+    to_flag,
+    to_hours,
+    to_id,
+    to_money,
+    to_str,
+)
+
+Read = Callable[[Any], object]
+
+
+def span(hours: int = 0, minutes: int = 0, seconds: float = 0) -> dt.timedelta:
+    return dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+READ: list[tuple[Read, object, object]] = [
+    (from_id, "26", 26),
+    (from_id, 26, 26),
+    (from_id, 26.0, 26),
+    (from_id, "-4", -4),  # sets of tags have such numbers
+    (from_str, "text", "text"),
+    (from_str, "", ""),
+    (from_str, 352, "352"),
+    (from_str, 75.17, "75.17"),
+    (from_flag, 1, True),
+    (from_flag, 0, False),
+    (from_flag, "1", True),
+    (from_flag, "0", False),
+    (from_flag, True, True),
+    (from_flag, False, False),
+    (from_flag, "true", True),
+    (from_flag, "false", False),
+    (from_date, "2026-12-31", dt.date(2026, 12, 31)),
+    (from_date, "2026-12-31 10:30", dt.date(2026, 12, 31)),
+    (from_date, "2026—12—31", dt.date(2026, 12, 31)),  # as the documentation prints it
+    (from_datetime, "2026-12-31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
+    (from_datetime, "2026-12-31 10:30:15", dt.datetime(2026, 12, 31, 10, 30, 15)),
+    (from_datetime, "2026—12—31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
+    (from_datetime, "2026-12-31", dt.datetime(2026, 12, 31)),
+    (from_time, "08:00", dt.time(8)),
+    (from_time, "8:05", dt.time(8, 5)),
+    (from_time, "18:30:10", dt.time(18, 30, 10)),
+    (from_money, "75.17", Decimal("75.17")),
+    (from_money, "75,17", Decimal("75.17")),
+    (from_money, "0", Decimal(0)),
+    (from_money, 352, Decimal(352)),
+    (from_money, 75.17, Decimal("75.17")),
+    (from_money, "-12.50", Decimal("-12.50")),
+    (from_clock, "6:50", span(6, 50)),
+    (from_clock, "103:39", span(103, 39)),
+    (from_clock, "0:00", span()),
+    (from_clock, "00:11:13", span(0, 11, 13)),
+    (from_clock, "-1:30", -span(1, 30)),
+    (from_hours, 352, span(352)),
+    (from_hours, 1.5, span(1, 30)),
+    (from_hours, "352", span(352)),
+    (from_hours, "1.5", span(1, 30)),
+    (from_hours, "1,5", span(1, 30)),
+    (from_hours, "1:30", span(1, 30)),
+    (from_seconds, "00:11:13", span(0, 11, 13)),
+    (from_seconds, "100:00:01", span(100, 0, 1)),
+    (from_seconds, 4360, span(1, 12, 40)),
+    (from_seconds, "4360", span(1, 12, 40)),
+    (from_seconds, 0, span()),
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "result"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}-{row[2]}") for row in READ]
+)
+def test_every_form_that_was_seen_is_read(read: Read, value: object, result: object) -> None:
+    assert read(value) == result
+    assert type(read(value)) is type(result)
+
+
+NONSENSE: list[tuple[Read, object]] = [
+    (from_id, None), (from_id, True), (from_id, 2.5), (from_id, "x"), (from_id, ""),
+    (from_id, []), (from_id, {}), (from_id, float("inf")),
+    (from_str, None), (from_str, True), (from_str, []), (from_str, {}),
+    (from_flag, None), (from_flag, 2), (from_flag, "yes"), (from_flag, ""), (from_flag, []),
+    (from_date, None), (from_date, 20261231), (from_date, ""), (from_date, "31.12.2026"),
+    (from_date, "0000-00-00"), (from_date, "2026-02-30"), (from_date, []),
+    (from_datetime, None), (from_datetime, "10:30"), (from_datetime, {}), (from_datetime, 0),
+    (from_time, None), (from_time, "24:00"), (from_time, ""), (from_time, 8), (from_time, []),
+    (from_money, None), (from_money, True), (from_money, ""), (from_money, "NaN"),
+    (from_money, float("inf")), (from_money, "1,234.50"), (from_money, [1]),
+    (from_clock, None), (from_clock, True), (from_clock, ""), (from_clock, ":"),
+    (from_clock, "1:"), (from_clock, "1:-30"), (from_clock, "1:2:3:4"), (from_clock, "--1:30"),
+    (from_clock, "9999999999:00"), (from_clock, 10**30), (from_clock, "1e400"), (from_clock, []),
+    (from_seconds, None), (from_seconds, True), (from_seconds, "soon"), (from_seconds, "1e400"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("read", "value"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]!r:.20}") for row in NONSENSE]
+)
+def test_nonsense_is_refused_and_not_guessed_at(read: Read, value: object) -> None:
+    with pytest.raises((ValueError, TypeError, ArithmeticError)):
+        read(value)
+
+
+# Round trips
+
+minutes = st.integers(0, 10**7).map(lambda number: dt.timedelta(minutes=number))
+
+
+@given(minutes)
+def test_a_clock_comes_back_to_the_minute(duration: dt.timedelta) -> None:
+    assert from_clock(to_clock(duration)) == duration
+
+
+@given(st.integers(0, 10**7))
+def test_hours_come_back_to_the_hundredth(hundredths: int) -> None:
+    duration = dt.timedelta(seconds=36 * hundredths)
+    assert from_hours(to_hours(duration)) == duration
+
+
+@given(st.decimals(-(10**9), 10**9, places=4))
+def test_money_comes_back_to_the_fourth_decimal(money: Decimal) -> None:
+    assert from_money(to_money(money)) == money
+
+
+@given(st.floats(-1e9, 1e9).map(lambda number: round(number, 2)))
+def test_a_float_of_money_comes_back_as_it_was_written(money: float) -> None:
+    assert from_money(to_money(money)) == Decimal(repr(money))
+
+
+@given(st.integers(1, 2**63))
+def test_an_id_comes_back(number: int) -> None:
+    assert from_id(to_id(str(number))) == number
+
+
+@given(st.booleans())
+def test_a_flag_comes_back(flag: bool) -> None:
+    assert from_flag(to_flag(flag)) is flag
+    assert from_flag(str(to_flag(flag))) is flag
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_text_comes_back(text: str) -> None:
+    assert from_str(to_str(text)) == text
+
+
+@given(st.datetimes())
+def test_iso_dates_and_times_are_read_as_they_stand(moment: dt.datetime) -> None:
+    assert from_datetime(f"{moment:%Y-%m-%d %H:%M:%S}".zfill(19)) == moment.replace(microsecond=0)
+    assert from_date(moment.date().isoformat()) == moment.date()
+    assert from_time(f"{moment.hour}:{moment.minute:02}") == moment.time().replace(second=0, microsecond=0)
+
+
+@given(st.timedeltas(dt.timedelta(0), dt.timedelta(days=9999)))
+def test_a_timer_is_read_in_both_its_forms(duration: dt.timedelta) -> None:
+    seconds = duration // dt.timedelta(seconds=1)
+    text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    assert from_seconds(text) == from_seconds(seconds) == dt.timedelta(seconds=seconds)
+
+
+# Whatever comes
+
+READERS = {name: getattr(formats, name) for name in dir(formats) if name.startswith("from_")}
+json_values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.text("0123456789:-+., eENaT", max_size=12)
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=2), inner, max_size=2)),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=1000)
+@given(st.sampled_from(sorted(READERS)), json_values)
+def test_any_json_is_read_or_refused_with_an_error_readers_expect(name: str, value: object) -> None:
+    kinds = {
+        "from_id": int, "from_str": str, "from_flag": bool, "from_date": dt.date, "from_datetime": dt.datetime,
+        "from_time": dt.time, "from_money": Decimal, "from_clock": dt.timedelta, "from_hours": dt.timedelta,
+        "from_seconds": dt.timedelta,
+    }  # fmt: skip
+    assert kinds.keys() == READERS.keys()
+    try:
+        result = READERS[name](value)
+    except (ValueError, TypeError, ArithmeticError, AttributeError):  # OverflowError is an ArithmeticError
+        return
+    assert type(result) is kinds[name]

@@ -1,0 +1,359 @@
+"""Python values on their way out: every `to_…` format writes what the service reads, or refuses with a ValueError."""
+
+import datetime as dt
+import re
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worksection_async._protocol import compound_formats, formats
+from worksection_async._protocol.compound_formats import to_attach, to_files, to_options, to_uploads
+from worksection_async._protocol.formats import (
+    Repeated,
+    Spread,
+    Structured,
+    to_assignee,
+    to_clock,
+    to_date,
+    to_email,
+    to_emails,
+    to_flag,
+    to_hours,
+    to_id,
+    to_ids,
+    to_money,
+    to_name,
+    to_names,
+    to_period,
+    to_priority,
+    to_str,
+    to_text,
+    to_todo,
+)
+from worksection_async.models import ProjectOptions, UploadedFile
+
+Fruit = Literal["apple", "pear", "fig tree"]
+DAY = dt.date(2026, 12, 31)
+STORED = UploadedFile(id="k1", ext="pdf", name="план.pdf", icon="pdf")
+FAILED = UploadedFile(ext="exe", name="a.exe", error="refused")
+LONGEST = "я" * 65_536
+
+UNITS = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": dt.timedelta(days=1)}
+
+FORMATS: dict[str, formats.Format] = {
+    name: getattr(module, name)
+    for module in (formats, compound_formats)
+    for name in dir(module)
+    if name.startswith("to_") and name not in ("to_attach", "to_files")
+} | {
+    "choice": compound_formats.choice(Fruit),
+    "choices": compound_formats.choices(Fruit),
+    "schedule": compound_formats.schedule(Fruit),
+    "by_type": compound_formats.by_type,
+}
+
+
+def hours(number: float) -> dt.timedelta:
+    return dt.timedelta(hours=number)
+
+
+# What is written
+
+def case_id(write: object, value: object) -> str:
+    """The format and the value, without the addresses of objects: parallel runs have to collect the same ids."""
+    shown = re.sub(r" at 0x[0-9a-f]+", "", str(value))[:30]
+    return f"{getattr(write, '__name__', 'choice')}-{shown!a}"
+
+
+WRITTEN: list[tuple[formats.Format, object, object]] = [
+    (to_str, "Привіт, 100 % & more", "Привіт, 100 % & more"),
+    (to_str, 5, "5"),
+    (to_text, LONGEST, LONGEST),
+    (to_name, "On hold", "On hold"),
+    (to_name, 17, "17"),
+    (to_id, 26, 26),
+    (to_id, "26", 26),
+    (to_priority, 0, 0),
+    (to_priority, 10, 10),
+    (to_flag, True, 1),
+    (to_flag, False, 0),
+    (to_flag, 1, 1),
+    (to_flag, 0, 0),
+    (to_email, "ann@example.com", "ann@example.com"),
+    (to_assignee, "NOONE", "NOONE"),
+    (to_names, ["On hold", 17], "On hold,17"),
+    (to_names, ("a",), "a"),
+    (to_names, "a,b", "a,b"),
+    (to_names, [], ""),
+    (to_emails, ["ann@example.com", "bob@example.com"], "ann@example.com,bob@example.com"),
+    (to_emails, "ann@example.com,bob@example.com", "ann@example.com,bob@example.com"),
+    (to_ids, [1, "2", 3], "1,2,3"),
+    (to_ids, "1,2", "1,2"),
+    (to_todo, ["first, of all", "second"], Repeated(("first, of all", "second"))),
+    (to_todo, iter(["first"]), Repeated(("first",))),
+    (to_date, dt.date(2026, 1, 2), "02.01.2026"),
+    (to_date, dt.datetime(2026, 1, 2, 23, 59), "02.01.2026"),
+    (to_date, dt.date(987, 6, 5), "05.06.0987"),
+    (to_date, "02.01.2026", "02.01.2026"),
+    (to_money, 75, "75"),
+    (to_money, 75.17, "75.17"),
+    (to_money, Decimal("75.10"), "75.1"),
+    (to_money, Decimal("1E+3"), "1000"),
+    (to_money, 1e11, "100000000000"),
+    (to_money, 0.1 + 0.2, "0.3"),
+    (to_money, -0.0, "0"),
+    (to_money, -12.5, "-12.5"),
+    (to_money, "75.17", "75.17"),
+    (to_hours, hours(1.5), "1.5"),
+    (to_hours, dt.timedelta(seconds=1), "0.0003"),
+    (to_hours, 40, "40"),
+    (to_hours, Decimal("0.25"), "0.25"),
+    (to_hours, "1,5", "1.5"),
+    (to_hours, "1:30", "1.5"),
+    (to_hours, 0, "0"),
+    (to_clock, hours(1.5), "1:30"),
+    (to_clock, dt.timedelta(days=4, hours=7, minutes=39), "103:39"),
+    (to_clock, dt.timedelta(minutes=5), "0:05"),
+    (to_clock, dt.timedelta(minutes=59, seconds=31), "1:00"),
+    (to_clock, 1.5, "1:30"),
+    (to_clock, Decimal("0.1"), "0:06"),
+    (to_clock, "103:39", "103:39"),
+    (to_clock, "0:11:13", "0:11"),
+    (to_period, "1m", "1m"),
+    (to_period, "360m", "360m"),
+    (to_period, "72h", "72h"),
+    (to_period, "30d", "30d"),
+    (to_period, dt.timedelta(0), "1m"),
+    (to_period, dt.timedelta(seconds=61), "2m"),
+    (to_period, hours(6), "360m"),
+    (to_period, hours(6) + dt.timedelta(microseconds=1), "7h"),
+    (to_period, hours(72), "72h"),
+    (to_period, hours(72.5), "4d"),
+    (to_period, dt.timedelta(days=30), "30d"),
+    (to_options, ProjectOptions(allow_close=True, timer_only=False),
+     Spread({"options.allow_close": 1, "options.timer_only": 0})),
+    (to_options, ProjectOptions(), Spread({})),
+    (to_options, ProjectOptions(allow_give=True, extra={"new_rule": "1"}), Spread({"options.allow_give": 1})),
+    (to_uploads, [STORED], Structured(
+        [{"id": "k1", "ext": "pdf", "name": "план.pdf", "icon": "pdf", "error": None}], in_query=False)),
+    (to_uploads, iter([STORED, STORED]), Structured(
+        [{"id": "k1", "ext": "pdf", "name": "план.pdf", "icon": "pdf", "error": None}] * 2, in_query=False)),
+    (compound_formats.choice(Fruit), "fig tree", "fig tree"),
+    (compound_formats.choices(Fruit), ["apple", "pear"], "apple,pear"),
+    (compound_formats.choices(Fruit), "apple, pear,fig tree", "apple,pear,fig tree"),
+    (compound_formats.choices(Fruit), "apple", "apple"),
+    (compound_formats.choices(Fruit), [], ""),
+    (compound_formats.schedule(Fruit), {"ann@example.com": {DAY: "apple"}, 5: {"01.02.2026": "pear"}},
+     Structured({"ann@example.com": {"31.12.2026": "apple"}, "5": {"01.02.2026": "pear"}})),
+    (compound_formats.by_type, True, 1),
+    (compound_formats.by_type, 7, 7),
+    (compound_formats.by_type, DAY, "31.12.2026"),
+    (compound_formats.by_type, Decimal("1.50"), "1.5"),
+    (compound_formats.by_type, 1.5, "1.5"),
+    (compound_formats.by_type, hours(1.5), "1:30"),
+    (compound_formats.by_type, {"a": [1, None]}, Structured({"a": [1, None]})),
+    (compound_formats.by_type, ["a", 1], "a,1"),
+    (compound_formats.by_type, "a,b", "a,b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "written"),
+    [pytest.param(*row, id=case_id(row[0], row[1])) for row in WRITTEN],
+)
+def test_it_is_written_as_the_service_reads_it(write: formats.Format, value: object, written: object) -> None:
+    result = write(value)
+    assert result == written
+    assert type(result) is type(written)  # a flag is 1, not True
+
+
+# What is refused
+
+REFUSED: list[tuple[formats.Format, object, str]] = [
+    (to_str, True, "text expected, not bool"),
+    (to_str, None, "text expected, not NoneType"),
+    (to_str, 1.5, "text expected, not float"),
+    (to_str, b"bytes", "text expected, not bytes"),
+    (to_str, "half a pair \ud83d", "surrogates not allowed"),
+    (to_text, LONGEST + "я", "65537 characters; the service would cut it silently at 65536"),
+    (to_id, 0, "a positive number expected, not 0"),
+    (to_id, -1, "positive"),
+    (to_id, True, "positive"),
+    (to_id, 26.0, "positive"),
+    (to_id, "", "positive"),
+    (to_id, "26 ", "positive"),
+    (to_id, "٢٦", "positive"),
+    (to_id, "²", "positive"),
+    (to_priority, 11, "0 to 10"),
+    (to_priority, -1, "0 to 10"),
+    (to_priority, "7", "0 to 10"),
+    (to_priority, True, "0 to 10"),
+    (to_flag, 2, "True or False expected, not 2"),
+    (to_flag, "1", "True or False"),
+    (to_flag, [], "True or False"),
+    (to_flag, Decimal("sNaN"), "True or False"),
+    (to_email, "", "one e-mail address"),
+    (to_email, "ann@example.com,bob@example.com", "one e-mail address"),
+    (to_email, "ann@example.com;bob@example.com", "one e-mail address"),
+    (to_email, "ann@example.com bob@example.com", "one e-mail address"),
+    (to_email, "ann@example.com\r", "one e-mail address"),
+    (to_email, "ann@example.com\u00a0", "one e-mail address"),
+    (to_email, ["ann@example.com"], "one e-mail address"),
+    (to_email, 5, "one e-mail address"),
+    (to_assignee, "ANY,NOONE", "one e-mail address"),
+    (to_names, ["fine", "not, fine"], "'not, fine' has a comma"),
+    (to_names, 5, "a sequence expected, not int"),
+    (to_names, b"ab", "a sequence expected, not bytes"),
+    (to_names, {"a": 1}, "a sequence expected, not dict"),
+    (to_names, [True], "text expected, not bool"),
+    (to_names, [None], "text expected, not NoneType"),
+    (to_emails, ["ann@example.com, bob@example.com"], "one e-mail address"),
+    (to_emails, [""], "one e-mail address"),
+    (to_ids, [1, 0], "positive"),
+    (to_ids, 5, "a sequence expected, not int"),
+    (to_todo, "one string", "a sequence of items expected, not one string"),
+    (to_todo, ["fine", LONGEST + "я"], "65537 characters"),
+    (to_date, "2026-12-31", "does not match"),
+    (to_date, "31.02.2026", "day is out of range"),
+    (to_date, 5, "a date expected, not int"),
+    (to_date, dt.time(1), "a date expected, not time"),
+    (to_money, True, "a number expected, not True"),
+    (to_money, float("nan"), "a number expected, not nan"),
+    (to_money, float("inf"), "a number expected"),
+    (to_money, Decimal("sNaN"), "a number expected"),
+    (to_money, Decimal("1E+999999"), "a number expected"),
+    (to_money, 10**12, "a number expected"),
+    (to_money, "ten", "a number expected, not 'ten'"),
+    (to_money, None, "a number expected, not None"),
+    (to_money, (0, (1, 2), 1), "a number expected"),
+    (to_hours, -1, "cannot be negative"),
+    (to_hours, dt.timedelta(seconds=-1), "cannot be negative"),
+    (to_hours, "an hour", "a number expected"),
+    (to_clock, "-1:30", "cannot be negative"),
+    (to_clock, dt.timedelta(seconds=29), "less than half a minute"),
+    (to_money, 1e-7, "too little"),
+    (to_hours, Decimal("0.00001"), "too little"),
+    (to_clock, "1:-30", "hours and minutes expected"),
+    (to_clock, "1:2:3:4", "hours and minutes expected"),
+    (to_clock, "99999999999:00", "hours and minutes expected"),
+    (to_clock, Decimal("1E+999999"), "a number expected"),
+    (to_period, "0m", "1m..360m"),
+    (to_period, "361m", "1m..360m"),
+    (to_period, "73h", "1m..360m"),
+    (to_period, "60d", "1m..360m"),
+    (to_period, "3w", "1m..360m"),
+    (to_period, "3d\n", "1m..360m"),
+    (to_period, 3, "1m..360m"),
+    (to_period, dt.timedelta(days=30, microseconds=1), "1m..360m"),
+    (to_period, dt.timedelta(seconds=-1), "a period cannot be negative"),
+    (to_options, {"allow_close": True}, "ProjectOptions expected, not dict"),
+    (to_uploads, [STORED, FAILED], "without those that have an error"),
+    (to_uploads, iter([FAILED]), "without those that have an error"),
+    (to_uploads, ["k1"], "what upload_files returned expected"),
+    (to_uploads, STORED, "a sequence expected, not UploadedFile"),
+    (compound_formats.choice(Fruit), "plum", "one of apple, pear, fig tree expected, not 'plum'"),
+    (compound_formats.choice(Fruit), "apple,pear", "one of"),
+    (compound_formats.choice(Fruit), ["apple"], "one of"),
+    (compound_formats.choices(Fruit), ["apple", "plum"], "one of apple, pear, fig tree expected, not 'plum'"),
+    (compound_formats.choices(Fruit), "apple,plum", "not 'plum'"),
+    (compound_formats.choices(Fruit), 5, "a sequence expected, not int"),
+    (compound_formats.schedule(Fruit), [], "a mapping of users expected, not list"),
+    (compound_formats.schedule(Fruit), {"ann@example.com": [DAY]}, "a mapping of days expected, not list"),
+    (compound_formats.schedule(Fruit), {"ann@example.com": {DAY: "plum"}}, "one of"),
+    (compound_formats.schedule(Fruit), {"ann@example.com": {"soon": "apple"}}, "does not match"),
+    (compound_formats.by_type, b"ab", "a sequence expected, not bytes"),
+    (compound_formats.by_type, {"day": DAY}, "it cannot be written as JSON"),
+    (compound_formats.by_type, {"sum": float("nan")}, "not JSON compliant"),
+    (compound_formats.by_type, MappingProxyType({}), "it cannot be written as JSON"),
+]
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "complaint"),
+    [pytest.param(*row, id=case_id(row[0], row[1])) for row in REFUSED],
+)
+def test_it_is_refused_with_a_word_on_what_is_wrong(write: formats.Format, value: object, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        write(value)
+
+
+@pytest.mark.parametrize("write", [to_attach, to_files])
+def test_files_are_no_parameters(write: formats.Format) -> None:
+    with pytest.raises(NotImplementedError):
+        write([])
+
+
+# What holds for any value
+
+moneys = st.decimals(min_value=-(10**11), max_value=10**11, allow_nan=False, allow_infinity=False)
+numbers = st.one_of(moneys, st.floats(-1e11, 1e11), st.integers(-(10**11), 10**11))
+spans = st.timedeltas(min_value=dt.timedelta(0), max_value=dt.timedelta(days=30))
+anything = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.decimals(), st.text(), st.binary(), st.dates(),
+        st.times(), st.timedeltas(), st.complex_numbers(), st.just(STORED), st.just(ProjectOptions()), st.just(object),
+        st.from_regex(r"-?\d+:-?\d+(:\d+)?"), st.characters(categories=["Cs"]), st.sampled_from(["sNaN", "1e999999"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=5,
+)  # fmt: skip
+
+
+def _is_worth_writing(number: Any) -> bool:
+    return not 0 < abs(number) < 0.00005
+
+
+@given(numbers.filter(_is_worth_writing))
+def test_money_has_digits_only_and_loses_no_more_than_half_of_its_fourth_decimal(number: Decimal | float) -> None:
+    text = to_money(number)
+    assert re.fullmatch(r"-?(0|[1-9]\d*)(\.\d{0,3}[1-9])?", text)
+    assert text != "-0"
+    assert abs(Decimal(text) - Decimal(str(number))) <= Decimal("0.00005")
+
+
+@given(spans.filter(lambda span: not dt.timedelta(0) < span < dt.timedelta(seconds=0.2)))
+def test_hours_are_exact_to_a_fifth_of_a_second(span: dt.timedelta) -> None:
+    assert abs(dt.timedelta(hours=float(to_hours(span))) - span) <= dt.timedelta(seconds=0.2)
+
+
+@given(spans.filter(lambda span: not dt.timedelta(0) < span <= dt.timedelta(seconds=30)))
+def test_a_clock_is_exact_to_half_a_minute_and_has_two_digits_of_minutes(span: dt.timedelta) -> None:
+    hours_, minutes = re.fullmatch(r"(0|[1-9]\d*):([0-5]\d)", to_clock(span)).groups()  # type: ignore[union-attr]
+    assert abs(dt.timedelta(hours=int(hours_), minutes=int(minutes)) - span) <= dt.timedelta(seconds=30)
+
+
+@given(spans)
+def test_a_period_is_never_shorter_than_asked_and_longer_by_less_than_its_unit(span: dt.timedelta) -> None:
+    period = to_period(span)
+    unit = UNITS[period[-1]]
+    assert span <= int(period[:-1]) * unit
+    assert int(period[:-1]) * unit < span + unit or period == "1m"
+    assert to_period(period) == period
+
+
+@given(st.dates())
+def test_a_date_is_day_month_year_with_all_its_digits(day: dt.date) -> None:
+    text = to_date(day)
+    assert re.fullmatch(r"\d\d\.\d\d\.\d{4}", text)
+    assert [int(part) for part in text.split(".")] == [day.day, day.month, day.year]
+    assert to_date(text) == text
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1).filter(str.strip)))
+def test_the_service_finds_every_name_of_a_list(names: list[str]) -> None:
+    assert to_names(names) == ",".join(names)
+    assert not names or to_names(names).split(",") == names
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(sorted(FORMATS)), anything)
+def test_whatever_it_gets_it_writes_it_or_raises_a_value_error(name: str, value: object) -> None:
+    try:
+        written = FORMATS[name](value)
+    except ValueError:
+        return
+    assert isinstance(written, str | int | Repeated | Structured | Spread)

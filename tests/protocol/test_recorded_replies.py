@@ -1,0 +1,99 @@
+"""Replies captured from the service: each is understood, and nothing of it is lost.
+
+They are not part of the project; where they are missing, these tests are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.constants import RECORDED
+from tests.support.expectations import MESSAGES, Sample, load, losses, misfits, read, returned, returns_data
+from worksection_async import errors
+from worksection_async._protocol.actions import ACTIONS
+from worksection_async._protocol.envelope import open_envelope, read_reply
+from worksection_async._protocol.structure import Structure
+from worksection_async.models import Project
+
+pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason=f"there are no captured replies in {RECORDED}")
+
+ACTIONS_OF = {
+    "legacy.ruby.get_all_tasks": "get_all_tasks",
+    "legacy.ruby.get_projects": "get_projects",
+    "legacy.ruby.get_timemoney": "get_costs",  # the older name of the action, with the same records
+    "legacy.zeetabit.get_tasks": "get_tasks",
+    "phpsdk.get_projects.autorefresh": "get_projects",
+}
+"""Replies that are not named for an action of today."""
+
+PUT_THERE_BY_THE_SDK = {"phpsdk.get_projects.autorefresh": ["$.access_token", "$.refresh_token"]}
+"""Keys the service never sent: that SDK refreshed a token on the way and wrote the new pair into the reply."""
+
+ELSEWHERE = {"oauth2_resource.success", "oauth2_token.success"}
+"""Read by the tests of OAuth2: no action returns them."""
+
+FILES = sorted(path for path in RECORDED.glob("*.json") if path.stem not in ELSEWHERE)
+REFUSED = [path for path in FILES if load(path, "").message is not None] if FILES else []
+OK = [path for path in FILES if path not in REFUSED]
+
+
+def _action(path: Path) -> str:
+    name = ACTIONS_OF.get(path.stem) or path.stem.partition(".")[0]
+    return "get_tasks" if name in ("error", "oauth2_token", "oauth2_resource") else name
+
+
+def _stem(path: Path) -> str:
+    return path.stem
+
+
+def _read(path: Path) -> tuple[Sample, object]:
+    sample = load(path, _action(path))
+    return sample, read(sample)
+
+
+def test_there_are_replies_of_both_kinds() -> None:
+    assert len(OK) > 40
+    assert len(REFUSED) > 20
+
+
+@pytest.mark.parametrize("path", OK, ids=_stem)
+def test_a_captured_reply_becomes_what_its_action_is_declared_to_return(path: Path) -> None:
+    sample, value = _read(path)
+    assert misfits(value, returned(sample.action)) == []
+
+
+@pytest.mark.parametrize("path", OK, ids=_stem)
+def test_nothing_of_a_captured_reply_is_lost(path: Path) -> None:
+    sample, value = _read(path)
+    if returns_data(sample.action):
+        assert losses(sample.body, value) == PUT_THERE_BY_THE_SDK.get(path.stem, [])
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=_stem)
+def test_a_captured_error_becomes_the_exception_its_message_means(path: Path) -> None:
+    sample = load(path, _action(path))
+    assert sample.message is not None
+    with pytest.raises(MESSAGES[sample.message]) as caught:
+        read(sample)
+    assert type(caught.value) is MESSAGES[sample.message]
+    assert (vars(caught.value)["message"], caught.value.action) == (sample.message, sample.action)
+    assert vars(caught.value)["details"] == sample.body.get("message_details", "")
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=_stem)
+def test_an_error_is_an_error_whatever_the_action(path: Path) -> None:
+    """Those of the token's endpoints too, although nothing calls these yet."""
+    sample = load(path, "")
+    for action in ACTIONS.values():
+        with pytest.raises(errors.ApiError):
+            open_envelope(action, sample.reply)
+        with pytest.raises(errors.ApiError):
+            read_reply(action, sample.reply, Structure())
+
+
+def test_the_archive_of_the_sdk_is_read_past_its_tokens() -> None:
+    value = read(load(RECORDED / "phpsdk.get_projects.autorefresh.json", "get_projects"))
+    assert all(isinstance(project, Project) and project.status == "archive" for project in value)
+    assert len(value) == 2

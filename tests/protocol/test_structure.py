@@ -1,0 +1,319 @@
+"""Models as values, and what of a record becomes what."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import itertools
+import pickle
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.expectations import SAMPLES, Sample, load, read, returns_data
+from worksection_async import models
+from worksection_async._protocol.structure import Malformed, Structure
+from worksection_async.models import Member, Model, ProjectRef, Task, TaskRef, User
+from worksection_async.models._base import NO_EXTRA
+
+MODELS = [model for name in models.__all__ if attrs.has(model := getattr(models, name)) and model is not Model]
+OK = [sample for path in sorted(SAMPLES.glob("*.json")) if (sample := load(path)).message is None]
+WITH_DATA = [sample for sample in OK if returns_data(sample.action)]
+
+
+@pytest.fixture
+def structure() -> Structure:
+    return Structure()
+
+
+def _name(sample: Sample) -> str:
+    return sample.name
+
+
+# Models as values
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_models_are_frozen_and_slotted(model: Any) -> None:
+    value = model(**{field.name: None for field in attrs.fields(model) if field.default is attrs.NOTHING})
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, attrs.fields(model)[1].name, 5)
+    assert not hasattr(value, "__dict__")
+    with pytest.raises(AttributeError):
+        value.something_new = 5
+
+
+@pytest.mark.parametrize("sample", WITH_DATA, ids=_name)
+def test_models_survive_pickle_and_copy_with_what_no_field_is_for(sample: Sample) -> None:
+    value = read(sample, ZoneInfo("Europe/Kyiv"))
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(value, protocol)) == value
+    assert copy.deepcopy(value) == value
+
+
+def test_extra_takes_part_in_comparison_and_in_pickles() -> None:
+    plain, more = Task(id=1), Task(id=1, extra={"mood": "good"})
+    assert plain != more
+    assert more == Task(id=1, extra={"mood": "good"})
+    assert pickle.loads(pickle.dumps(more)).extra == {"mood": "good"}
+    assert pickle.loads(pickle.dumps(plain)).extra is NO_EXTRA
+    assert (dict(plain.extra), len(plain.extra), plain.extra.get("mood"), repr(plain.extra)) == ({}, 0, None, "{}")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        User(id=1, email="a", name="b"),
+        Task(id=1, tags={1: "a"}, child=(Task(id=2, extra={"x": []}),)),
+        models.CostsTotal(projects={1: models.ProjectCosts(id=1)}),
+        models.UserSchedule(id=1, schedule={dt.date(2026, 1, 1): "vacation"}),
+        models.Event(action="post", object=models.EventObject(id=1), new={"a": [1]}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_models_are_hashable_whatever_dicts_they_hold(value: Model) -> None:
+    assert hash(value) == hash(copy.deepcopy(value))
+    assert {value: 1}[copy.deepcopy(value)] == 1
+
+
+def test_a_repr_shows_what_there_is_of_a_record() -> None:
+    """Nothing that is absent, and all that is there: zero, False and no time at all are answers."""
+    task = Task(id=1, name="One", priority=0, user_to=User(id=2), max_time=dt.timedelta(0), tags={}, files=())
+    assert repr(task) == "Task(id=1, name='One', priority=0, user_to=User(id=2), max_time=datetime.timedelta(0))"
+    assert repr(User()) == "User()"
+
+
+def test_models_of_different_classes_are_different() -> None:
+    refs: list[object] = [TaskRef(id=1), Task(id=1), ProjectRef(id=1), User(id=1), Member(id=1)]
+    assert len({repr(ref) for ref in refs}) == len(refs)
+    assert all(one is other or one != other for one in refs for other in refs)
+
+
+# Users
+
+
+@pytest.mark.parametrize(
+    ("user", "nobody", "anybody"),
+    [
+        (User(id=1, email="NOONE", name="Executive isn't assigned"), True, False),
+        (User(id=0, email="NOONE", name="Manager isn't assigned"), True, False),
+        (User(email="noone", name="?"), True, False),
+        (User(id=1, email="никто", name="Никто"), True, False),
+        (User(id=0), True, False),
+        (User(id=2, email="ANY", name="Anyone"), False, True),
+        (User(email="any"), False, True),
+        (User(id=2, email="Любой сотрудник"), False, True),
+        (User(id=41, email="ada@example.com", name="NOONE"), False, False),
+        (User(id=42, email="bo@example.com", name="ANY"), False, False),
+        (User(id=43, email="anyone@example.com", name="Anyone"), False, False),
+        (User(), False, False),
+    ],
+    ids=repr,
+)
+def test_nobody_and_anybody_are_told_by_address_or_number_and_not_by_name(
+    user: User, nobody: bool, anybody: bool
+) -> None:
+    assert (user.is_nobody, user.is_anybody) == (nobody, anybody)
+
+
+NUMBERS = st.sampled_from(["1", "2", "3", 1, 2, 3, "", None])
+WORDS = st.sampled_from(["", "a", "b", "1", "2", None])
+SMALL = st.fixed_dictionaries(
+    {},
+    optional={"id": NUMBERS, "email": WORDS, "name": WORDS, "page": WORDS, "colour": st.sampled_from(["red", "blue"])},
+)
+
+
+@given(st.lists(SMALL, min_size=1, max_size=20))
+def test_records_that_share_a_model_are_the_same(records: list[dict[str, Any]]) -> None:
+    """Users are remembered between records; one never stands for another."""
+    structure = Structure()
+    for record in records:
+        user = structure.at("$", record, User)
+        assert user.id == (None if record.get("id") in (None, "") else int(record["id"]))
+        assert user.email == (record.get("email") or "")
+        assert user.name == (record.get("name") or "")
+        assert dict(user.extra) == {key: record[key] for key in ("page", "colour") if key in record}
+
+
+def test_users_that_share_all_but_one_value_are_different(structure: Structure) -> None:
+    numbers: list[str | int] = [1, 2, "1", "3"]
+    everybody = list(itertools.product(numbers, ["", "a", "b"], ["", "a", "b"]))
+    for number, email, name in everybody + everybody[::-1]:
+        user = structure.at("$", {"id": number, "email": email, "name": name}, User)
+        assert (user.id, user.email, user.name) == (int(number), email, name)
+
+
+def test_what_is_remembered_is_bounded_and_shared(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worksection_async._protocol.structure.SHARED_RECORDS", 3)
+    users = [structure.at("$", {"id": n, "email": f"{n}", "name": ""}, User) for n in [*range(10), *range(10)]]
+    assert [user.id for user in users] == [*range(10), *range(10)]
+    again = [structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) for _ in range(2)]
+    assert again[0] is again[1]
+    for number in range(4):
+        structure.at("$", {"id": number, "email": "", "name": "y"}, User)
+    assert structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) is not again[0]
+
+
+def test_lists_and_maps_inside_small_records_are_read_though_nothing_remembers_them(structure: Structure) -> None:
+    services = structure.at("$", {"chats": {"a": "b"}, "socials": {"c": "d"}}, models.Services)
+    assert services == models.Services(chats={"a": "b"}, socials={"c": "d"})
+    relation = {"type": "finish-to-start", "task": {"id": "2"}}
+    relations = structure.at("$", {"from": [relation], "to": []}, models.Relations)
+    assert relations.from_ == (models.Relation(type="finish-to-start", task=TaskRef(id=2)),)
+
+
+# Formats
+
+
+@pytest.mark.parametrize("tz", [dt.UTC, ZoneInfo("Europe/Kyiv"), dt.timezone(dt.timedelta(hours=-3))])
+def test_a_time_zone_makes_date_times_aware_and_leaves_dates_alone(tz: dt.tzinfo) -> None:
+    record = {"id": 1, "date_added": "2026-07-01 10:00", "date_end": "2026-07-02", "time_end": "18:00"}
+    task = Structure(tz).at("$", record, Task)
+    assert task.date_added == dt.datetime(2026, 7, 1, 10, tzinfo=tz)
+    assert task.date_added is not None
+    assert task.date_added.tzinfo is tz
+    assert task.date_end == dt.date(2026, 7, 2)
+    assert task.time_end == dt.time(18)
+    assert Structure().at("$", record, Task).date_added == dt.datetime(2026, 7, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "spelling", "expected"),
+    [
+        (Member, "role", "Owner", "owner"),
+        (Member, "role", "Account admin", "account admin"),
+        (Member, "role", "reader", "reader"),
+        (Member, "role", "Janitor", "Janitor"),
+        (models.Project, "status", "archived", "archive"),
+        (models.Project, "status", "archive", "archive"),
+        (models.Project, "status", "frozen", "frozen"),
+        (models.Task, "status", "archived", "archived"),
+        (models.TagGroup, "type", "", ""),
+    ],
+)
+def test_values_of_enumerations_have_one_spelling(
+    structure: Structure, model: type[Model], key: str, spelling: str, expected: str
+) -> None:
+    assert getattr(structure.at("$", {"id": 1, key: spelling}, model), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "expected"),
+    [
+        ("max_time", 352, dt.timedelta(hours=352)),
+        ("max_time", "1.5", dt.timedelta(hours=1.5)),
+        ("max_money", "75.17", Decimal("75.17")),
+        ("max_money", 75.17, Decimal("75.17")),
+        ("priority", "10", 10),
+        ("has_comments", "1", True),
+        ("has_comments", 0, False),
+        ("has_comments", "true", True),
+        ("tags", [], {}),
+        ("tags", {"5": "a"}, {5: "a"}),
+        ("relations", [], models.Relations()),
+        ("user_to", "", None),
+        ("user_to", None, None),
+        ("date_end", "", None),
+        ("date_end", "0000-00-00", None),
+        ("date_end", "2026—03—04", dt.date(2026, 3, 4)),
+        ("date_end", "2026-03-04 00:00", dt.date(2026, 3, 4)),
+        ("date_closed", "0000-00-00 00:00:00", None),
+        ("date_closed", "2026—03—04 05:06", dt.datetime(2026, 3, 4, 5, 6)),
+        ("time_start", "8:00", dt.time(8)),
+        ("text", "", ""),
+    ],
+)
+def test_a_value_is_read_in_every_form_it_was_seen_in(
+    structure: Structure, key: str, raw: object, expected: object
+) -> None:
+    value = getattr(structure.at("$", {"id": 1, key: raw}, Task), key)
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("record", "path"),
+    [
+        ({}, "$.id"),
+        ({"id": None}, "$.id"),
+        ({"id": True}, "$.id"),
+        ({"id": 1.5}, "$.id"),
+        ({"id": "x"}, "$.id"),
+        ({"id": 1, "name": {}}, "$.name"),
+        ({"id": 1, "date_end": "tomorrow"}, "$.date_end"),
+        ({"id": 1, "date_end": 20260101}, "$.date_end"),
+        ({"id": 1, "date_end": "2026-02-30"}, "$.date_end"),
+        ({"id": 1, "time_start": {}}, "$.time_start"),
+        ({"id": 1, "max_time": 10**400}, "$.max_time"),
+        ({"id": 1, "max_money": "NaN"}, "$.max_money"),
+        ({"id": 1, "max_money": {}}, "$.max_money"),
+        ({"id": 1, "has_comments": "maybe"}, "$.has_comments"),
+        ({"id": 1, "user_to": "ada"}, "$.user_to"),
+        ({"id": 1, "files": "plan"}, "$.files"),
+        ({"id": 1, "files": [{"id": 1}, None]}, "$.files[1]"),
+        ({"id": 1, "files": {"a": {}}}, "$.files"),
+        ({"id": 1, "files": 5}, "$.files"),
+        ({"id": 1, "tags": "a"}, "$.tags"),
+        ({"id": 1, "tags": {"a": "b"}}, "$.tags['a']"),
+        ({"id": 1, "tags": {"5": {}}}, "$.tags['5']"),
+        ({"id": 1, "tags": ["a", 5]}, "$.tags"),
+        ({"id": 1, "child": [{"id": 2, "child": [{"id": 3}, {"name": "x"}]}]}, "$.child[0].child[1].id"),
+        ({"id": 1, "comments": [{"id": 2, "user_from": {"id": []}}]}, "$.comments[0].user_from.id"),
+        ({"id": 1, "relations": {"to": [{"task": {"page": "/x/"}}]}}, "$.relations.to[0].task.id"),
+        ({"page": "/project/1/2/", "id": "y"}, "$.id"),
+        ("text", "$"),
+        (["id"], "$"),
+        (None, "$"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_makes_no_sense_is_named_by_its_path(structure: Structure, record: object, path: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        structure.at("$", record, Task)
+    assert caught.value.path == path
+    assert 0 < len(caught.value.reason) <= 250
+
+
+@pytest.mark.parametrize("key", ["max_money", "max_time"])
+def test_what_makes_no_sense_is_shown(structure: Structure, key: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        structure.at("$", {"id": 1, key: "much"}, Task)
+    assert caught.value.reason == "a number expected, not 'much'"
+
+
+@pytest.mark.parametrize("model", [models.Comment, models.EventObject, models.File])
+def test_only_tasks_and_projects_are_named_by_a_page(structure: Structure, model: type[Model]) -> None:
+    """The page of a comment is that of its task: its number is not the comment's."""
+    for record in ({"page": "/project/1/2/"}, {"page": "/project/1/2/", "mood": 1, "name": None}):
+        with pytest.raises(Malformed, match=r"\$\.id"):
+            structure.at("$", record, model)
+
+
+@pytest.mark.parametrize("habit", [{}, {"text": None}, {"custom_fields": None}, {"mood": 1}, {"tags": ["a"]}], ids=repr)
+@pytest.mark.parametrize("leaf", [{"id": 1}, {"id": "x"}])
+def test_the_work_grows_with_the_size_of_a_record_and_not_with_its_depth(
+    structure: Structure, habit: dict[str, Any], leaf: dict[str, Any]
+) -> None:
+    """At every level one look has to do, be the record loose or wrong at its bottom."""
+    record = leaf
+    for _ in range(60):
+        record = {"id": 1, "child": [record], **habit}
+    if leaf == {"id": 1}:
+        assert structure.at("$", record, Task).id == 1
+    else:
+        with pytest.raises(Malformed) as caught:
+            structure.at("$", record, Task)
+        assert caught.value.path == "$" + ".child[0]" * 60 + ".id"
+
+
+def test_a_record_nested_too_deeply_is_malformed(structure: Structure) -> None:
+    record: dict[str, Any] = {"id": 1}
+    for _ in range(5000):
+        record = {"id": 1, "child": [record]}
+    with pytest.raises(Malformed, match="too deeply"):
+        structure.at("$.data[3]", record, Task)

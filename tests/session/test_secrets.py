@@ -1,0 +1,252 @@
+"""No key, no token and no signature is seen anywhere: not in logs, not in errors, not in what things look like."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import pickle
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+import worksection_async
+from tests.support.constants import KEY, TOKEN
+from tests.support.secrecy import Log, assert_no_secret, everything_about, raw_of, sent_secrets
+from tests.support.tcp import (
+    Behaviour,
+    Server,
+    answer,
+    close_after_reading,
+    cut_the_body,
+    cut_the_headers,
+    echo,
+    reset_after_reading,
+    say_nothing,
+    stop_in_the_body,
+)
+from worksection_async import AccessToken, ApiKey, Session, TokenBucket, errors
+from worksection_async._auth.credentials import Auth
+from worksection_async._protocol.actions import GET_TASKS, POST_TASK
+from worksection_async._protocol.call import prepare
+from worksection_async.errors import WorksectionError
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses")]
+
+
+PACKAGE = str(Path(worksection_async.__file__).parent)
+CREDENTIALS = [ApiKey(KEY), ApiKey(KEY, scheme="signature"), AccessToken(TOKEN)]
+with_each_credential = pytest.mark.parametrize("auth", CREDENTIALS, ids=["hash", "signature", "token"])
+
+
+# Calls that go well, that are refused, that break
+
+
+OUTCOMES: list[tuple[str, Callable[[], httpx.Response]]] = [
+    ("ok", lambda: httpx.Response(200, json={"status": "ok", "data": [{"id": 1}]})),
+    ("refused", lambda: httpx.Response(200, json={"status": "error", "message": "Field is required"})),
+    ("hash", lambda: httpx.Response(200, json={"status": "error", "message": "Action hash is missed or invalid"})),
+    ("limited", lambda: httpx.Response(429, content=b"<html>")),
+    ("unauthorized", lambda: httpx.Response(401)),
+    ("html", lambda: httpx.Response(502, content=b"<html>nginx</html>")),
+    ("malformed", lambda: httpx.Response(200, json={"status": "ok", "data": [{"id": "x"}]})),
+    ("redirect", lambda: httpx.Response(302, headers={"Location": "/login"})),
+]  # fmt: skip
+
+
+@with_each_credential
+@pytest.mark.parametrize(("name", "response"), OUTCOMES, ids=[name for name, _ in OUTCOMES])
+async def test_nothing_is_seen_of_a_credential(
+    session_with: Callable[..., Session], log: Log, auth: Auth, name: str, response: Callable[[], httpx.Response]
+) -> None:
+    secrets: set[str] = set()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        secrets.update(sent_secrets(raw_of(request)))
+        return response()
+
+    texts: list[str] = []
+    async with session_with(handler, auth=auth, retries=1, patience=0) as ws:
+        for call in (ws.get_tasks(26), ws.call("post_task", {"id_project": 26, "title": "a"}), ws.download(5, Path())):
+            try:
+                await call
+            except WorksectionError as error:
+                texts += everything_about(error)
+        texts += [repr(ws), str(ws), f"{ws}", repr(ws.limiter), repr(ws.limiter.statistics())]
+    assert secrets
+    assert log.texts
+    assert "httpx" in log.loggers
+    assert_no_secret([*texts, *log.texts], secrets)
+
+
+def garbage(server: Server, connection: socket.socket) -> None:
+    """Everything that was asked, back as a header."""
+    server.take(connection)
+    line = server.received[-1].replace(b"\r\n", b" ")
+    connection.sendall(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n")
+    connection.close()
+
+
+@with_each_credential
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        answer,
+        close_after_reading,
+        reset_after_reading,
+        cut_the_headers,
+        cut_the_body,
+        echo,
+        garbage,
+        say_nothing,
+        stop_in_the_body,
+    ],
+    ids=lambda behaviour: behaviour.__name__,
+)
+async def test_nothing_is_seen_over_real_connections(
+    serve: Callable[..., Server], log: Log, auth: Auth, behaviour: Behaviour
+) -> None:
+    server = serve(behaviour)
+    texts: list[str] = []
+    async with Session(server.url, auth, limiter=TokenBucket(1e6), retries=0, timeout=0.1) as ws:
+        try:
+            await ws.get_tasks(26)
+        except WorksectionError as error:
+            texts += everything_about(error)
+    assert (texts == []) == (behaviour is answer)
+    assert {"httpcore.connection", "httpcore.http11"} <= log.loggers
+    if behaviour not in (echo, garbage):  # httpcore logs the headers it receives, and these are the request
+        texts += log.texts
+    assert_no_secret(texts, sent_secrets(b"".join(server.received)))
+
+
+@with_each_credential
+async def test_nothing_is_seen_of_a_connection_that_was_refused(log: Log, auth: Auth) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    async with Session(url, auth, limiter=TokenBucket(1e6), retries=0) as ws:
+        with pytest.raises(errors.TransportError) as caught:
+            await ws.get_tasks(26)
+    assert_no_secret([*everything_about(caught.value), *log.texts], set())
+
+
+@with_each_credential
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"%s", b"<html><body>Cannot GET %s</body></html>", b"\n\n  %s", b'{"echo":"%s"}', b'"%s"', b"[%s]",
+        b'{"status":"ok","data":"%s"}', b"x" * 70 + b" %s", *(b" " * size + b"%s" for size in (328, 380, 4024)),
+    ],
+    ids=lambda page: ascii(page)[:20],
+)  # fmt: skip
+async def test_a_reply_that_repeats_the_request_is_not_repeated(
+    session_with: Callable[..., Session], log: Log, auth: Auth, page: bytes
+) -> None:
+    """Login pages and proxies show the URL they were asked for, and some the headers too."""
+    secrets: set[str] = set()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        secrets.update(sent_secrets(raw_of(request)))
+        return httpx.Response(200, content=page % raw_of(request).replace(b"\r\n", b" "))
+
+    async with session_with(handler, auth=auth, retries=0) as ws:
+        with pytest.raises(WorksectionError) as caught:
+            await ws.get_tasks(26)
+    assert isinstance(caught.value, errors.UnexpectedReply)
+    assert_no_secret([*everything_about(caught.value, variables=False), *log.texts], secrets)
+
+
+@with_each_credential
+async def test_nothing_is_seen_when_the_caller_gives_up(serve: Callable[..., Server], log: Log, auth: Auth) -> None:
+    server = serve(say_nothing)
+    async with Session(server.url, auth, limiter=TokenBucket(1e6)) as ws:
+        with anyio.move_on_after(0.1):
+            await ws.get_tasks(26)
+    assert_no_secret(log.texts, sent_secrets(b"".join(server.received)))
+
+
+# What things look like
+
+
+@with_each_credential
+def test_nothing_is_seen_of_the_parts_of_a_session(auth: Auth) -> None:
+    ws = Session("acme", auth, limiter=TokenBucket(1e6))
+    call = prepare(POST_TASK, {"id_project": 26, "title": "a"})
+    request = auth.sign(call, time.time())
+    seen = [ws, ws.with_options(lane="bulk"), auth, ws.limiter, ws._link, ws._options, call, request]
+    texts = [text for each in seen for text in (repr(each), str(each), f"{each}", f"{each!r:>10}")]
+    assert_no_secret(
+        texts, sent_secrets(f"{request.target} Authorization: {request.headers.get('Authorization')}".encode())
+    )
+    assert "acme" in repr(ws)
+
+
+@with_each_credential
+def test_credentials_and_what_holds_them_are_not_pickled(auth: Auth) -> None:
+    ws = Session("acme", auth, limiter=TokenBucket(1e6))
+    for each in (auth, ws, ws.with_options(retries=0), [auth], {"auth": auth}):
+        for write in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TypeError) as caught:
+                write(each)
+            assert_no_secret([str(caught.value), repr(caught.value.args)], set())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AccessToken(f"{TOKEN}\n"),
+        lambda: AccessToken(f" {TOKEN}"),
+        lambda: AccessToken(f"{TOKEN}é"),
+        lambda: ApiKey(f"{KEY}\n"),
+        lambda: ApiKey("hash", KEY),  # type: ignore[arg-type]
+        lambda: Session(f"https://user:{KEY}@acme.worksection.com", ApiKey(KEY)),
+        lambda: Session(f"https://acme.worksection.com/?hash={KEY}", ApiKey(KEY)),
+    ],
+)
+def test_a_refusal_to_take_a_credential_does_not_show_it(make: Callable[[], object]) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        make()
+    assert_no_secret([str(caught.value), repr(caught.value), repr(caught.value.args)], set())
+
+
+@with_each_credential
+def test_what_cannot_be_sent_does_not_show_the_credential(auth: Auth) -> None:
+    """Even where the transport would quote the header it does not like."""
+    call = prepare(GET_TASKS, {"id_project": 26})
+    request = auth.sign(call, 1_700_000_000.0)
+    error = errors.TransportError(
+        "get_tasks", errors.masked(f"illegal header {request.headers} {request.target}"), sent=False
+    )
+    secret = sent_secrets(f"{request.target} Authorization: {request.headers.get('Authorization')}".encode())
+    assert_no_secret(everything_about(error), secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("502 Bad Gateway", "502 Bad Gateway"),
+        (f"?hash={KEY}&x=1", "…"),
+        ("anna.a-very-long-name.indeed@example.com", "anna.a-very-long-name.indeed@example.com"),
+        (f"{KEY}@example.com", "…"),
+        (f"Bearer {TOKEN}", "Bearer …"),
+        ("GET /api/admin/v2/ HTTP/1.1", "GET /api/admin/v2/ HTTP/1.1"),
+        ("", ""),
+    ],
+)
+def test_what_is_long_enough_to_be_a_secret_is_masked(text: str, shown: str) -> None:
+    assert errors.masked(text) == shown
+
+
+def test_the_log_of_this_test_sees_secrets(log: Log) -> None:
+    """It would not be much of a test otherwise."""
+    logging.getLogger("somebody").debug("with %s", {"key": KEY})
+    with contextlib.suppress(AssertionError):
+        assert_no_secret(log.texts, set())
+        pytest.fail("the key was not noticed")
+    with pytest.raises(AssertionError):
+        assert_no_secret(everything_about(errors.TransportError("a", KEY, sent=True)), set())

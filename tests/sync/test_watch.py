@@ -1,0 +1,307 @@
+"""Events and tags without a public URL: none lost, none twice, across looks and restarts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+
+import anyio
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.virtual_time import on_virtual_time
+from worksection_async import Cursor, Session
+from worksection_async._sync.watch import EventWatch
+from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
+from worksection_async.models import Event
+from worksection_async.testing import Simulator, faults
+
+START = 1_780_000_000.0
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+
+
+GAPS = st.floats(0, 3 * HOUR) | st.sampled_from([0.0, 30.0, 7 * HOUR, 4 * DAY])
+
+
+def now() -> float:
+    return START + trio.current_time()
+
+
+def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run *main* on virtual time, with a simulator whose clock is that of the sleeping."""
+    monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=now))
+    on_virtual_time(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
+
+
+async def happen(sim: Simulator, count: int = 1, project: int | None = None) -> None:
+    """Let members do *count* things of one and the same kind."""
+    id_project = project or next(iter(sim.world.projects))
+    async with sim.session() as ws:
+        for _ in range(count):
+            task = await ws.post_task(id_project, "Something")
+            await ws.complete_task(task.id)
+
+
+async def taken(watch: EventWatch, seconds: float) -> list[Event]:
+    """What comes within *seconds*."""
+    events: list[Event] = []
+    with anyio.move_on_after(seconds):
+        async for event in watch:
+            events.append(event)
+    return events
+
+
+def keys(events: list[Event]) -> Counter[tuple[str, int]]:
+    return Counter((str(event.action), event.object.id) for event in events)
+
+
+def happened(sim: Simulator) -> Counter[tuple[str, int]]:
+    return Counter((event.action, event.id) for event in sim.world.events)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["one watch", "a restart after each look"])
+@given(gaps=st.lists(st.tuples(st.integers(0, 3), GAPS), max_size=6))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_event_comes_once(restarts: bool, monkeypatch: pytest.MonkeyPatch, gaps: list[tuple[int, float]]) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        found: list[Event] = []
+        async with sim.session() as ws:
+            watch = ws.watch(every=HOUR / 2)
+            for count, gap in gaps:
+                await happen(sim, count)
+                if restarts:
+                    await trio.sleep(gap)
+                    watch = ws.watch(every=MINUTE, cursor=Cursor.from_json(watch.cursor.to_json()))
+                    found += await taken(watch, 0.5)
+                else:
+                    found += await taken(watch, gap)
+            found += await taken(watch, HOUR)
+        assert keys(found) == happened(sim)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_events_alike_in_everything_come_as_often_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        async with sim.session() as ws:
+            task = await ws.post_task(next(iter(sim.world.projects)), "Busy")
+            watch = ws.watch(every=20)
+            for _ in range(3):
+                await ws.complete_task(task.id)
+                await ws.reopen_task(task.id)
+                assert len(await taken(watch, 30)) in (2, 3)
+            assert await taken(watch, HOUR) == []
+
+    with_simulator(main, monkeypatch)
+
+
+def test_a_crash_loses_no_event_that_was_not_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor is that of the last event handed out, not of the last look."""
+
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        await happen(sim, 5)
+        async with sim.session() as ws:
+            watch = ws.watch()
+            first = [await anext(watch) for _ in range(3)]
+            saved = watch.cursor.to_json()
+            await trio.sleep(2 * DAY)
+            rest = await taken(ws.watch(cursor=Cursor.from_json(saved)), MINUTE)
+        assert keys(first + rest) == happened(sim)
+        assert [event.date_added for event in first + rest] == sorted(event.date_added for event in first + rest)  # type: ignore[type-var]
+
+    with_simulator(main, monkeypatch)
+
+
+def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        async with sim.session() as ws:
+            await taken(ws.watch(every=10 * MINUTE), 35 * MINUTE)
+            assert [request.params["period"] for request in sim.requests] == ["3m", "13m", "13m", "13m"]
+            sim.requests.clear()
+            await taken(ws.watch(period_start=dt.timedelta(hours=20), every=HOUR), MINUTE)
+            assert [request.params["period"] for request in sim.requests] == ["21h"]
+            lanes = []
+            monkeypatch.setattr(Session, "_waiter", lambda view, _: lanes.append(view._options.lane))
+            with pytest.raises(AttributeError):
+                await anext(ws.watch())
+            assert lanes == ["bulk"]
+
+    with_simulator(main, monkeypatch)
+
+
+def test_events_of_some_projects_cost_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        one, two, three = list(sim.world.projects)[:3]
+        for project in (one, two, three):
+            await happen(sim, 1, project)
+        sim.requests.clear()
+        async with sim.session() as ws:
+            some = await taken(ws.watch(projects=[one, three]), 30)
+            only = await taken(ws.watch(projects=[two]), 30)
+        assert (len(some), len(only), len(sim.requests)) == (4, 2, 2)
+        assert "id_project" not in sim.requests[0].params
+        assert sim.requests[1].params["id_project"] == str(two)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_after_a_failure_the_next_step_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        async with sim.session(retries=0) as ws:
+            watch = ws.watch()
+            assert await taken(watch, 10) == []
+            await happen(sim, 1)
+            sim.faults.add("get_events", faults.reset())
+            with pytest.raises(TransportError):
+                await anext(watch)
+            assert keys(await taken(watch, 10 * MINUTE)) == happened(sim)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_what_the_service_has_forgotten_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        async with sim.session() as ws:
+            old = Cursor(looked_at=now() - 31 * DAY)
+            with pytest.raises(InvalidCall, match="remembers 30 days"):
+                await anext(ws.watch(cursor=old))
+            monkeypatch.setattr("worksection_async._sync.watch.RECORDS", 2)
+            await happen(sim, 1)
+            with pytest.raises(TooManyRecords, match="2 events or more"):
+                await anext(ws.watch())
+
+    with_simulator(main, monkeypatch)
+
+
+def test_the_cursor_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sizes = []
+        async with sim.session() as ws:
+            watch = ws.watch(every=HOUR)
+            for _ in range(6):
+                await happen(sim, 10)
+                await taken(watch, 20 * HOUR)
+                sizes.append(len(watch.cursor.seen))
+        assert sizes[-1] <= 60, "those of a day and a little"
+
+    with_simulator(main, monkeypatch)
+
+
+@given(
+    st.text(max_size=20) | st.sampled_from(["{}", "[]", "null", '{"looked_at": "x", "seen": {}}', '{"looked_at": 1}'])
+)
+def test_text_that_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no cursor"):
+        Cursor.from_json(text)
+
+
+@pytest.mark.parametrize("every", [0, -1, float("nan")])
+def test_a_rhythm_that_makes_no_sense_is_refused(every: float) -> None:
+    ws = Simulator().session()
+    for watch in (ws.watch, ws.watch_tags):
+        with pytest.raises(ValueError, match="every must be a positive number"):
+            watch(every=every)
+
+
+# Tags
+
+
+def test_tags_that_change_are_noticed_those_of_subtasks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        project = next(iter(sim.world.projects.values()))
+        async with sim.session() as ws:
+            task = await ws.post_task(project.id, "Tagged")
+            child = await ws.post_task(project.id, "Child", id_parent=task.id)
+            names = [tag.title for group in await ws.get_task_tags() for tag in [group]][:2]
+            watch = ws.watch_tags(every=100)
+            found = []
+
+            async def collect() -> None:
+                async for change in watch:
+                    found.append((change.task.id, sorted(change.added.values()), sorted(change.removed.values())))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collect)
+                await trio.sleep(50)
+                await ws.update_task_tags(task.id, plus=[names[0]])
+                await ws.update_task_tags(child.id, plus=[names[1]])
+                fresh = await ws.post_task(project.id, "New", tags=[names[0]])
+                await trio.sleep(100)
+                assert sorted(found) == sorted([(task.id, [names[0]], []), (child.id, [names[1]], [])])
+                found.clear()
+                await ws.update_task_tags(task.id, plus=[names[1]], minus=[names[0]])
+                await ws.update_task_tags(fresh.id, minus=[names[0]])
+                await trio.sleep(100)
+                assert sorted(found) == sorted([(task.id, [names[1]], [names[0]]), (fresh.id, [], [names[0]])])
+                await trio.sleep(300)
+                tasks.cancel_scope.cancel()
+            assert len(found) == 2
+
+    with_simulator(main, monkeypatch)
+
+
+def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        for place in ("_sync.streams.RECORDS", "testing._actions.tasks.RECORDS"):
+            monkeypatch.setattr(f"worksection_async.{place}", 10)
+        async with sim.session(retries=0) as ws:
+            names = [tag.title for tag in await ws.get_task_tags()][:1]
+            watch = ws.watch_tags(every=100)
+            found: list[int] = []
+            with anyio.move_on_after(50):
+                await anext(watch)
+            for task in sim.world.tasks.values():
+                await ws.update_task_tags(task.id, plus=names)
+            sim.faults.add("get_tasks", faults.delay(0))
+            sim.faults.add("get_tasks", faults.reset())
+            for _ in range(3):
+                with anyio.move_on_after(500):
+                    try:
+                        async for change in watch:
+                            found.append(change.task.id)
+                    except TransportError:
+                        continue
+        assert len(found) == len(set(found)) > 3
+
+    with_simulator(main, monkeypatch)
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_clock_that_is_set_loses_no_event(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    async def main(sim: Simulator) -> None:
+        off = [0.0]
+        monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + off[0]))
+        sim.world.events.clear()
+        found = []
+        async with sim.session() as ws:
+            watch = ws.watch(every=10 * MINUTE)
+            await happen(sim, 1)
+            found += await taken(watch, MINUTE)
+            off[0] = step
+            for _ in range(10):
+                await happen(sim, 1)
+                found += await taken(watch, 9 * MINUTE)
+            saved, off[0] = watch.cursor, -step
+            await happen(sim, 2)
+            found += await taken(ws.watch(cursor=saved), 30 * MINUTE)
+        assert keys(found) == happened(sim)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_a_watch_can_begin_as_far_back_as_the_service_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        async with sim.session() as ws:
+            await taken(ws.watch(period_start=dt.timedelta(days=30)), 30)
+        assert sim.requests[0].params["period"] == "30d"
+
+    with_simulator(main, monkeypatch)

@@ -1,0 +1,372 @@
+"""Files on their way in: whole or not at all, under a safe name, and never over another one unasked."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.constants import KEY
+from tests.support.tcp import Server
+from worksection_async import ApiKey, DownloadedFile, Session, TokenBucket, errors
+from worksection_async._transfer.file_names import safe_name
+from worksection_async.errors import InvalidCall, NotFound, TransportError, UnexpectedReply
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[..., Session]
+Answers = Callable[[httpx.Request], httpx.Response]
+
+CONTENT = bytes(range(256)) * 800
+
+
+def disposition(name: str) -> str:
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def file(
+    content: bytes = CONTENT, name: str = "plan.pdf", media_type: str = "application/x-download"
+) -> httpx.Response:
+    return httpx.Response(
+        200, content=content, headers={"Content-Type": media_type, "Content-Disposition": disposition(name)}
+    )
+
+
+def cut_file(size: int = 1000, whole: int = len(CONTENT)) -> httpx.Response:
+    """The beginning of a file, from a transport that does not mind."""
+    headers = {"Content-Disposition": disposition("plan.pdf"), "Content-Length": str(whole)}
+    return httpx.Response(200, stream=_Pieces(CONTENT[:size]), headers=headers)
+
+
+class _Pieces(httpx.AsyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> Any:
+        for start in range(0, len(self._content), 300):
+            yield self._content[start : start + 300]
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def always(response: Callable[[], httpx.Response]) -> Answers:
+    return lambda _: response()
+
+
+# Where it goes
+
+
+async def test_into_a_folder_under_the_name_the_service_gives(session_with: Make, tmp_path: Path) -> None:
+    async with session_with(always(file)) as ws:
+        saved = await ws.download(5, tmp_path)
+    assert saved == DownloadedFile(tmp_path / "plan.pdf", "plan.pdf", len(CONTENT), "application/x-download")
+    assert (tmp_path / "plan.pdf").read_bytes() == CONTENT
+    assert names_in(tmp_path) == ["plan.pdf"]
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+async def test_to_a_path(session_with: Make, tmp_path: Path, as_type: type) -> None:
+    async with session_with(always(file)) as ws:
+        saved = await ws.download(5, as_type(tmp_path / "other.bin"))
+    assert (saved.path, saved.name) == (tmp_path / "other.bin", "plan.pdf")
+    assert (tmp_path / "other.bin").read_bytes() == CONTENT
+
+
+async def test_into_an_open_file_at_its_position(session_with: Make) -> None:
+    target = io.BytesIO(b"head")
+    target.seek(0, io.SEEK_END)
+    async with session_with(always(file)) as ws:
+        saved = await ws.download(5, target)
+    assert saved == DownloadedFile(None, "plan.pdf", len(CONTENT), "application/x-download")
+    assert target.getvalue() == b"head" + CONTENT
+
+
+async def test_an_empty_file_is_a_file(session_with: Make, tmp_path: Path) -> None:
+    async with session_with(always(lambda: file(b""))) as ws:
+        assert (await ws.download(5, tmp_path)).size == 0
+    assert (tmp_path / "plan.pdf").read_bytes() == b""
+
+
+async def test_progress_is_told(session_with: Make, tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    whole = cut_file(len(CONTENT))
+    async with session_with(always(lambda: whole)) as ws:
+        await ws.download(5, tmp_path, progress=lambda *numbers: told.append(numbers))
+    assert [total for _, total in told] == [len(CONTENT)] * len(told)
+    assert [done for done, _ in told] == [*range(300, len(CONTENT), 300), len(CONTENT)]
+
+
+async def test_progress_without_a_size_or_of_a_compressed_file_is_told_without_a_total(
+    session_with: Make, tmp_path: Path
+) -> None:
+    told: list[int | None] = []
+
+    def sizeless() -> httpx.Response:
+        return httpx.Response(200, stream=_Pieces(b"abc"), headers={"Content-Disposition": disposition("a.txt")})
+
+    async with session_with(always(sizeless)) as ws:
+        saved = await ws.download(5, tmp_path, progress=lambda _, total: told.append(total))
+    assert (saved.size, told) == (3, [None])
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator")  # httpx leaves its own to trio
+async def test_what_progress_raises_ends_the_download(session_with: Make, tmp_path: Path) -> None:
+    def stop(_: int, __: int | None) -> None:
+        raise KeyError("enough")
+
+    async with session_with(always(file)) as ws:
+        with pytest.raises(KeyError, match="enough"):
+            await ws.download(5, tmp_path, progress=stop)
+    assert names_in(tmp_path) == []
+
+
+# Not over another file
+
+
+@pytest.mark.parametrize("target", ["", "plan.pdf"])
+async def test_a_file_is_replaced_only_when_asked_to(session_with: Make, tmp_path: Path, target: str) -> None:
+    (tmp_path / "plan.pdf").write_bytes(b"mine")
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return file()
+
+    async with session_with(handler) as ws:
+        with pytest.raises(InvalidCall, match="overwrite=True") as caught:
+            await ws.download(5, tmp_path / target)
+        assert (tmp_path / "plan.pdf").read_bytes() == b"mine"
+        assert names_in(tmp_path) == ["plan.pdf"]
+        assert caught.value.sent is bool(asked)
+        assert ("nothing was sent" in str(caught.value)) is not bool(asked)
+        await ws.download(5, tmp_path / target, overwrite=True)
+    assert (tmp_path / "plan.pdf").read_bytes() == CONTENT
+
+
+async def test_what_can_be_known_before_is_said_before(session_with: Make, tmp_path: Path) -> None:
+    """A turn is too precious for a file that has no place."""
+    (tmp_path / "mine.pdf").write_bytes(b"")
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("nothing is to be sent")
+
+    async with session_with(handler) as ws:
+        for target in (tmp_path / "mine.pdf", tmp_path / "no such folder" / "a.pdf", tmp_path / "mine.pdf" / "a.pdf"):
+            with pytest.raises(InvalidCall) as caught:
+                await ws.download(5, target)
+            assert caught.value.sent is False
+        with pytest.raises(InvalidCall):
+            await ws.download(0, tmp_path)
+
+
+# Errors, and files that look like errors
+
+
+async def test_an_error_in_place_of_the_file_is_raised(session_with: Make, tmp_path: Path) -> None:
+    body = {"status": "error", "status_code": 4, "message": "File not found"}
+    async with session_with(always(lambda: httpx.Response(200, json=body))) as ws:
+        with pytest.raises(NotFound) as caught:
+            await ws.download(5, tmp_path)
+        with pytest.raises(NotFound):
+            await ws.download(5, io.BytesIO())
+    assert caught.value.action == "download"
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        lambda: httpx.Response(200, json={"status": "ok", "data": {"url": "https://example.com/elsewhere"}}),
+        lambda: httpx.Response(200, content=b"<html>log in</html>"),
+        lambda: httpx.Response(200, content=CONTENT, headers={"Content-Type": "application/x-download"}),
+        lambda: httpx.Response(302, headers={"Location": "https://example.com/elsewhere"}),
+        lambda: httpx.Response(200),
+    ],
+)
+async def test_what_is_neither_is_unexpected(
+    session_with: Make, tmp_path: Path, response: Callable[[], httpx.Response]
+) -> None:
+    async with session_with(always(response)) as ws:
+        with pytest.raises(UnexpectedReply):
+            await ws.download(5, tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("media_type", ["application/x-download", "application/json"])
+async def test_a_stored_json_file_is_a_file(session_with: Make, tmp_path: Path, media_type: str) -> None:
+    """Even one that reads like an error of the service."""
+    content = b'{"status":"error","message":"File not found"}'
+    async with session_with(always(lambda: file(content, "error.json", media_type))) as ws:
+        saved = await ws.download(5, tmp_path)
+    assert (saved.name, saved.media_type) == ("error.json", media_type)
+    assert (tmp_path / "error.json").read_bytes() == content
+
+
+# Files that arrive in part
+
+
+async def test_a_cut_file_leaves_nothing(session_with: Make, tmp_path: Path) -> None:
+    target = io.BytesIO()
+    async with session_with(always(cut_file), retries=0) as ws:
+        with pytest.raises(TransportError, match=f"1000 of {len(CONTENT)} bytes"):
+            await ws.download(5, tmp_path)
+        with pytest.raises(TransportError):
+            await ws.download(5, target)
+    assert names_in(tmp_path) == []
+    assert target.getvalue() == b""
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_cut_file_is_fetched_again_from_its_beginning(session_with: Make, tmp_path: Path) -> None:
+    for target in (tmp_path, open_file := io.BytesIO()):
+        answers = iter([cut_file(), cut_file(5000), file()])
+        async with session_with(always(lambda answers=answers: next(answers))) as ws:  # type: ignore[misc]
+            assert (await ws.download(5, target)).size == len(CONTENT)
+    assert (tmp_path / "plan.pdf").read_bytes() == CONTENT
+    assert open_file.getvalue() == CONTENT
+
+
+async def test_a_file_cut_on_the_wire_leaves_nothing(serve: Callable[..., Server], tmp_path: Path) -> None:
+    def cut(server: Server, connection: Any) -> None:
+        server.take(connection)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\nContent-Disposition: {disposition('a.bin')}\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 3000)
+        connection.close()
+
+    async with Session(serve(cut).url, ApiKey(KEY), limiter=TokenBucket(1e6), retries=0) as ws:
+        with pytest.raises(TransportError) as caught:
+            await ws.download(5, tmp_path)
+    assert caught.value.sent is True
+    assert names_in(tmp_path) == []
+
+
+async def test_a_file_may_take_longer_than_the_timeout_as_long_as_it_moves(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    def drip(server: Server, connection: Any) -> None:
+        server.take(connection)
+        connection.sendall(
+            f"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Disposition: {disposition('a')}\r\n\r\n".encode()
+        )
+        for _ in range(6):
+            server.done.wait(0.08)
+            connection.sendall(b"x")
+
+    async with Session(serve(drip).url, ApiKey(KEY), limiter=TokenBucket(1e6), retries=0, timeout=0.3) as ws:
+        assert (await ws.download(5, tmp_path)).size == 6
+
+
+async def test_a_file_that_stops_moving_is_a_timeout(serve: Callable[..., Server], tmp_path: Path) -> None:
+    def stop(server: Server, connection: Any) -> None:
+        server.take(connection)
+        connection.sendall(
+            f"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Disposition: {disposition('a')}\r\n\r\nxx".encode()
+        )
+        server.done.wait(2)
+
+    async with Session(serve(stop).url, ApiKey(KEY), limiter=TokenBucket(1e6), retries=0, timeout=0.1) as ws:
+        with pytest.raises(errors.CallTimeout):
+            await ws.download(5, tmp_path)
+    assert names_in(tmp_path) == []
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("attachment; filename*=UTF-8''worksection.txt", "worksection.txt"),
+        ("attachment; filename*=utf-8'uk'%D0%9F%D0%BB%D0%B0%D0%BD.pdf; size=5", "План.pdf"),
+        ("attachment; filename=\"old.txt\"; filename*=UTF-8''new.txt", "new.txt"),
+        ("attachment; filename*=UTF-8''new.txt; filename=\"old.txt\"", "new.txt"),
+        ('attachment; filename="a b.txt"', "a b.txt"),
+        ("attachment; filename=plain.txt", "plain.txt"),
+        ("attachment", "file"),
+        ("", "file"),
+        ("attachment; filename=", "file"),
+        ('attachment; filename=""', "file"),
+        (disposition("../../etc/passwd"), "passwd"),
+        (disposition("..\\..\\windows\\system.ini"), "system.ini"),
+        (disposition("/etc/cron.d/x"), "x"),
+        (disposition("C:\\boot.ini"), "boot.ini"),
+        (disposition("C:boot.ini"), "C_boot.ini"),
+        (disposition(".."), "file"),
+        (disposition("."), "file"),
+        (disposition("..."), "file"),
+        (disposition("dir/"), "file"),
+        (disposition(".bashrc"), "bashrc"),
+        (disposition("a.txt."), "a.txt"),
+        (disposition("a.txt "), "a.txt"),
+        (disposition("a\x00b\nc\td.txt"), "a_b_c_d.txt"),
+        (disposition("a\x85b\x9b.txt"), "a_b_.txt"),
+        (disposition("photo\u202egpj.exe"), "photo_gpj.exe"),
+        (disposition("a\u2028b.txt"), "a_b.txt"),
+        (disposition('a<b>c:d"e|f?g*h.txt'), "a_b_c_d_e_f_g_h.txt"),
+        (disposition("CON"), "file_CON"),
+        (disposition("con.txt"), "file_con.txt"),
+        (disposition("Nul .tar.gz"), "file_Nul .tar.gz"),
+        (disposition("COM1.log"), "file_COM1.log"),
+        (disposition("LPT³"), "file_LPT³"),
+        (disposition("CONIN$"), "file_CONIN$"),
+        (disposition("console.txt"), "console.txt"),
+        (disposition("1. Договор поставки оборудования и услуг"), "1. Договор поставки оборудования и услуг"),
+        (disposition("Report v1.final version of it"), "Report v1.final version of it"),
+        (disposition("x" * 300 + ".pdf"), "x" * 196 + ".pdf"),
+        (disposition("x" * 300), "x" * 200),
+        (disposition("é" * 300 + ".pdf"), "é" * 98 + ".pdf"),
+        (disposition("x" * 199 + " " + "y" * 20), "x" * 199),
+        (disposition("😀" * 100), "😀" * 50),
+    ],
+    ids=lambda value: ascii(value)[-40:],
+)  # fmt: skip
+def test_names_are_made_safe(header: str, name: str) -> None:
+    assert safe_name(header) == name
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.text(
+    "./\\ :*aCONx1\x00\u202e é", max_size=40
+)
+WINDOWS = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    "conin$",
+    "conout$",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
+}
+
+
+@given(NAMES, st.booleans())
+@example("con.", True)
+@example(" .con . ", True)
+@example("a" * 199 + ". b", True)
+def test_no_name_leads_elsewhere(name: str, extended: bool) -> None:
+    plain = f'attachment; filename="{name}"'
+    safe = safe_name(disposition(name) if extended else plain)
+    assert safe
+    assert not set(safe) & set('/\\<>:"|?*')
+    assert not any(
+        unicodedata.category(char) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(char) == "RLO" for char in safe
+    )
+    assert safe not in (".", "..")
+    assert safe == safe.strip(" .")
+    assert safe.partition(".")[0].strip().lower() not in WINDOWS
+    assert len(safe.encode()) <= 255
+    assert (Path("/folder") / safe).parent == Path("/folder")
+
+
+@given(st.text(max_size=80))
+def test_any_header_gives_a_name(header: str) -> None:
+    assert 0 < len(safe_name(header).encode(errors="replace")) <= 255

@@ -1,0 +1,86 @@
+"""A bucket in a file, shared by all processes of one machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .._protocol.service import REQUESTS_PER_SECOND
+from ..errors import TransportError
+from .bucket_state import BucketState
+from .limiter import T
+from .shared_bucket import SharedTokenBucket, packed, unpacked
+
+if TYPE_CHECKING:
+    import os
+
+SIZE_BYTES = 512
+"""The state is padded to this size: a single write replaces it, so a killed process leaves the old or the new one."""
+
+LOCK_TIMEOUT_SECONDS = 10.0
+"""Time after which a lock that is not released is an error; a visit holds it for microseconds."""
+
+LOCK_POLL_SECONDS = 0.005
+
+
+class FileTokenBucket(SharedTokenBucket):
+    """A limiter for all processes of one machine; in containers and on several machines use `RedisTokenBucket`.
+
+    The lock is `filelock`'s; a process that is killed leaves none behind. A file that was removed or damaged, or is
+    older than the last start of the machine, counts as the state of a bucket that was just used. Network file systems
+    do not work: their locks and clocks belong to different machines.
+
+    Args:
+        path: The file; its folder is created if needed. A ``.lock`` file appears beside it.
+        rate: Requests per second, the same in all processes.
+        clock: A clock that all processes share, in seconds; by default the monotonic clock of the machine.
+        on_outage: What happens when the file cannot be used any more: ``"error"`` raises `TransportError` (nothing
+            was sent), ``"local"`` goes on with *rate* / *peers* in this process and soon tries again.
+        peers: Number of processes that share the file, for ``"local"``.
+
+    Raises:
+        ValueError: The file cannot be written, or an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        rate: float = REQUESTS_PER_SECOND,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_outage: Literal["error", "local"] = "error",
+        peers: int = 2,
+    ) -> None:
+        super().__init__(rate, clock=clock, on_outage=on_outage, peers=peers)
+        self._path = Path(path).absolute()
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.open("ab").close()
+        except OSError as exc:
+            raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
+
+    def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
+        from filelock import FileLock  # noqa: PLC0415
+
+        # A lock object for each visit: a forked child must not inherit one that is held.
+        lock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_POLL_SECONDS)
+        try:
+            with lock, self._open() as file:
+                now = self._clock()
+                state = unpacked(file.read(SIZE_BYTES), self._interval, now)
+                outcome = change(state, now)
+                file.seek(0)
+                file.write(packed(state).ljust(SIZE_BYTES))
+                return outcome
+        except OSError as exc:
+            what = f"the shared bucket {self._path} cannot be used ({exc.strerror or type(exc).__name__})"
+        raise TransportError("limiter", what, sent=False)
+
+    def _open(self) -> FileIO:
+        """Open the file unbuffered; one that was removed counts as damaged."""
+        if not self._path.exists():
+            self._path.write_bytes(b"removed")
+        return self._path.open("r+b", buffering=0)

@@ -1,0 +1,77 @@
+"""A bucket in Redis or Valkey, shared by all machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import redis
+
+from .._protocol.service import REQUESTS_PER_SECOND
+from .._transport.redis_client import SWAP, Client, connect
+from ..errors import TransportError
+from .bucket_state import BucketState
+from .limiter import T
+from .shared_bucket import SharedTokenBucket, packed, unpacked
+
+EXPIRY_SECONDS = 3600
+"""Time after the last call for which the server remembers a bucket."""
+
+READ = """
+local time = redis.call('TIME')
+return {redis.call('GET', KEYS[1]) or '', time[1], time[2]}
+"""
+
+
+class RedisTokenBucket(SharedTokenBucket):
+    """A limiter for all machines that reach one Redis or Valkey server (a cluster works: there is only one key).
+
+    A visit reads the state and the server's time, and stores the new state unless another visit was first; then it
+    starts again. Waits are relative to the server's time, so the clocks of the machines do not matter.
+
+    Args:
+        url_or_client: URL of the server (``redis://``, ``rediss://``, ``valkey://``, ``unix://``), or a `redis.Redis`.
+            Round trips happen in a worker thread, on asyncio and on trio.
+        rate: Requests per second, the same everywhere.
+        key: Name of the bucket; by default that of the account whose session uses it.
+        on_outage: What happens when the server cannot be reached: ``"error"`` raises `TransportError` (nothing was
+            sent), ``"local"`` goes on with *rate* / *peers* in this process and soon tries again.
+        peers: Number of processes that share the bucket, for ``"local"``.
+
+    Raises:
+        ValueError: The URL or an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        url_or_client: str | Client,
+        rate: float = REQUESTS_PER_SECOND,
+        key: str | None = None,
+        *,
+        on_outage: Literal["error", "local"] = "error",
+        peers: int = 2,
+    ) -> None:
+        super().__init__(rate, clock=time.monotonic, on_outage=on_outage, peers=peers)
+        client = connect(url_or_client)
+        self._read, self._swap = client.register_script(READ), client.register_script(SWAP)
+        self._key = key
+
+    def bind(self, account: str) -> None:
+        """Name the bucket after the first account whose session uses this limiter, if it has no name yet."""
+        self._key = self._key or f"worksection-async:{account}"
+
+    def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
+        keys = [self._key or "worksection-async"]
+        try:
+            while True:
+                answer: Any = self._read(keys=keys)
+                stored = answer[0].encode() if isinstance(answer[0], str) else answer[0]
+                now = int(answer[1]) + int(answer[2]) / 1e6
+                state = unpacked(stored, self._interval, now)
+                outcome = change(state, now)
+                if self._swap(keys=keys, args=[stored, packed(state), EXPIRY_SECONDS]):
+                    return outcome
+        except (redis.RedisError, OSError) as exc:
+            what = f"the shared bucket cannot be reached ({type(exc).__name__})"
+        raise TransportError("limiter", what, sent=False)

@@ -1,0 +1,33 @@
+"""A bucket in the memory of one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .._protocol.service import REQUESTS_PER_SECOND
+from .bucket_state import BucketState
+from .limiter import Limiter, T
+
+
+class TokenBucket(Limiter):
+    """A limiter for all tasks, event loops and threads of one process.
+
+    Args:
+        rate: Requests per second.
+        burst: Requests that may be sent at once after a pause. The service counts strictly: leave it at one.
+        clock: Returns the time in seconds.
+
+    Raises:
+        ValueError: An argument makes no sense.
+    """
+
+    def __init__(
+        self, rate: float = REQUESTS_PER_SECOND, burst: int = 1, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(rate, burst, clock)
+        self._state = BucketState(self._interval, burst)
+
+    def _change(self, change: Callable[[BucketState, float], T]) -> T:
+        with self._visit_lock:
+            return change(self._state, self._clock())

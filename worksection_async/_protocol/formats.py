@@ -1,0 +1,292 @@
+"""How values travel, both directions of every format in one place. Nothing here knows a socket, a clock or a model.
+
+Out (``to_…``): a Python value → what the service reads; `ValueError` says what is wrong with it.
+
+* ``date`` → ``"31.12.2026"``; ``timedelta`` → hours (``"1.5"``) or hours and minutes (``"1:30"``); money → ``"75.17"``
+* ``bool`` → 1 or 0; sequences → comma list; checklist → several values of one name
+
+In (``from_…``): what the service wrote → a Python value; `ValueError` or `TypeError` where it makes no sense.
+
+* ids → ``int``; ``"2026-12-31"`` → ``date``; ``"2026-12-31 10:30"`` → ``datetime``; ``"10:30"`` → ``time``
+* ``352`` hours, ``"103:39"``, ``"00:11:13"``, seconds → ``timedelta``; ``"75.17"`` → ``Decimal``; 0/1 → ``bool``
+"""
+
+import contextlib
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import attrs
+
+from .service import TEXT_CHARACTERS
+
+DIGITS = 12
+"""Digits before the point that no number of hours and no sum of money goes beyond."""
+
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+
+
+@attrs.frozen
+class Repeated:
+    """Several values of one name: ``todo[]=a&todo[]=b`` in a query, an array in JSON."""
+
+    values: tuple[str, ...]
+
+
+@attrs.frozen
+class Structured:
+    """A value that is JSON by nature: text in a query, where the service reads it there, and nested in a body."""
+
+    value: Json
+    in_query: bool = True
+
+
+@attrs.frozen
+class Spread:
+    """One argument that is several parameters: ``options.allow_close``, …"""
+
+    values: Mapping[str, int]
+
+
+WireValue = str | int | Repeated | Structured
+Format = Callable[[object], WireValue | Spread]
+
+
+# Out
+
+
+def to_str(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"text expected, not {type(value).__name__}")
+    text = str(value)
+    text.encode()  # half of a surrogate pair cannot be sent: a ValueError
+    return text
+
+
+to_name = to_str
+
+
+def to_text(value: object) -> str:
+    text = to_str(value)
+    if len(text) > TEXT_CHARACTERS:
+        raise ValueError(f"{len(text)} characters; the service would cut it silently at {TEXT_CHARACTERS}")
+    return text
+
+
+def to_id(value: object) -> int:
+    if isinstance(value, str) and value.isdecimal() and value.isascii():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"a positive number expected, not {value!r}")
+    return value
+
+
+def to_priority(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10:
+        raise ValueError(f"a number from 0 to 10 expected, not {value!r}")
+    return value
+
+
+def to_flag(value: object) -> int:
+    if not isinstance(value, int) or value not in (0, 1):
+        raise ValueError(f"True or False expected, not {value!r}")
+    return int(bool(value))
+
+
+def to_email(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[^,;\s]+", value):
+        raise ValueError(f"one e-mail address expected, not {value!r}")
+    return to_str(value)
+
+
+to_assignee = to_email
+
+
+def to_names(value: object) -> str:
+    """A comma list; a string is taken as one that is ready."""
+    if isinstance(value, str):
+        return to_str(value)
+    items = [to_name(item) for item in sequence(value)]
+    for item in items:
+        if "," in item:
+            raise ValueError(f"{item!r} has a comma, at which the service would split it")
+        if not item.strip():
+            raise ValueError("a blank name is none")
+    return ",".join(items)
+
+
+def to_emails(value: object) -> str:
+    return to_str(value) if isinstance(value, str) else ",".join(to_email(item) for item in sequence(value))
+
+
+def to_ids(value: object) -> str:
+    return to_str(value) if isinstance(value, str) else ",".join(str(to_id(item)) for item in sequence(value))
+
+
+def to_todo(value: object) -> Repeated:
+    if isinstance(value, str):
+        raise ValueError("a sequence of items expected, not one string")
+    return Repeated(tuple(to_text(item) for item in sequence(value)))
+
+
+def to_date(value: object) -> str:
+    if isinstance(value, str):
+        value = dt.datetime.strptime(value, "%d.%m.%Y")
+    if not isinstance(value, dt.date):
+        raise ValueError(f"a date expected, not {type(value).__name__}")
+    return f"{value.day:02}.{value.month:02}.{value.year:04}"
+
+
+def to_money(value: object) -> str:
+    return _plain(_number(value))
+
+
+def to_hours(value: object) -> str:
+    """A number of hours."""
+    return _plain(_not_negative(_hours(value)))
+
+
+def to_clock(value: object) -> str:
+    """Hours and minutes, rounded to the minute: the service keeps no seconds."""
+    hours = _not_negative(_hours(value))
+    minutes = int((hours * 60).to_integral_value())
+    if hours and not minutes:
+        raise ValueError("less than half a minute, of which the service would keep nothing")
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
+def to_period(value: object) -> str:
+    """``3d``; a `timedelta` is rounded up to the finest unit that can express it."""
+    limits = {"m": 360, "h": 72, "d": 30}
+    if isinstance(value, dt.timedelta):
+        if value < dt.timedelta(0):
+            raise ValueError("a period cannot be negative")
+        units = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": dt.timedelta(days=1)}
+        sizes = ((max(1, -(-value // size)), unit) for unit, size in units.items())
+        value = next((f"{n}{unit}" for n, unit in sizes if n <= limits[unit]), "31d")
+    match = re.fullmatch(r"([1-9]\d{0,3})([mhd])", value) if isinstance(value, str) else None
+    if match is None or int(match[1]) > limits[match[2]]:
+        raise ValueError("1m..360m, 1h..72h, 1d..30d or a timedelta up to 30 days expected")
+    return match[0]
+
+
+def sequence(value: object) -> Sequence[object]:
+    """What *value* holds, if it is made of several values and not of bytes or keys."""
+    if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
+        return tuple(value)
+    raise ValueError(f"a sequence expected, not {type(value).__name__}")
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
+        with contextlib.suppress(InvalidOperation):
+            number = Decimal(str(value))
+            if number.is_finite() and number.adjusted() < DIGITS:
+                return number
+    raise ValueError(f"a number expected, not {value!r}")
+
+
+def _hours(value: object) -> Decimal:
+    if isinstance(value, dt.timedelta):
+        return Decimal(value // dt.timedelta(microseconds=1)) / 3_600_000_000
+    if isinstance(value, str) and ":" in value:
+        return _hours(from_clock(value))
+    return _number(value.replace(",", ".") if isinstance(value, str) else value)
+
+
+def _not_negative(number: Decimal) -> Decimal:
+    if number < 0:
+        raise ValueError("a duration cannot be negative")
+    return number
+
+
+def _plain(number: Decimal) -> str:
+    """Without exponent and trailing zeros, to four decimals: a third of a second in hours."""
+    text = f"{number:.4f}".rstrip("0").rstrip(".")
+    if number and text in ("0", "-0"):
+        raise ValueError("too little: four decimals would show nothing of it")
+    return "0" if text == "-0" else text
+
+
+# In
+
+
+def from_id(value: Any, _: object = None) -> int:
+    if type(value) is str:
+        return int(value)
+    if type(value) is int:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise TypeError(f"a number expected, not {value!r:.40}")
+
+
+def from_str(value: Any, _: object = None) -> str:
+    if type(value) is str:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"text expected, not {value!r:.40}")
+
+
+def from_flag(value: Any, _: object = None) -> bool:
+    if value is True or value == 1 or value in ("1", "true"):
+        return True
+    if value is False or value == 0 or value in ("0", "false"):
+        return False
+    raise ValueError(f"0 or 1 expected, not {value!r:.40}")
+
+
+def from_date(value: Any, _: object = None) -> dt.date:
+    try:
+        return dt.date.fromisoformat(value)
+    except ValueError:
+        return from_datetime(value).date()
+
+
+def from_datetime(value: Any, _: object = None) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(value)
+    except ValueError:
+        return dt.datetime.fromisoformat(value.replace("—", "-"))
+
+
+def from_time(value: Any, _: object = None) -> dt.time:
+    return dt.time.fromisoformat(value if value[1:2] != ":" else f"0{value}")
+
+
+def from_money(value: Any, _: object = None) -> Decimal:
+    if isinstance(value, bool):
+        raise TypeError("a number expected, not a flag")
+    try:
+        number = Decimal(value) if type(value) is int else Decimal(str(value).replace(",", "."))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise ValueError(f"a number expected, not {value!r:.40}")
+    return number
+
+
+def from_clock(value: Any, _: object = None) -> dt.timedelta:
+    """``"103:39"``, ``"0:11:13"`` or a number of hours."""
+    if type(value) is int:
+        return dt.timedelta(0, value * 3600)
+    if type(value) is str and ":" in value:
+        parts = re.fullmatch(r"(-?)(\d{1,9}):(\d{1,2})(?::(\d{1,2}))?", value)
+        if parts is None:
+            raise ValueError(f"hours and minutes expected, not {value!r:.40}")
+        span = dt.timedelta(hours=int(parts[2]), minutes=int(parts[3]), seconds=int(parts[4] or 0))
+        return -span if parts[1] else span
+    return dt.timedelta(hours=float(from_money(value)))
+
+
+from_hours = from_clock
+
+
+def from_seconds(value: Any, _: object = None) -> dt.timedelta:
+    """``"00:11:13"`` or a number of seconds."""
+    if type(value) is str and ":" in value:
+        return from_clock(value)
+    return dt.timedelta(seconds=float(from_money(value)))

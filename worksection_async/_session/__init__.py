@@ -1,0 +1,1 @@
+"""The session: it holds the parts together and makes each call."""

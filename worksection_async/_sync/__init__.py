@@ -1,0 +1,1 @@
+"""Whole accounts: records beyond one answer, and events and tags as they change."""

@@ -1,0 +1,1 @@
+"""What touches the outside: HTTP, Redis, ASGI, background tasks and forks, and the rules for another attempt."""
