@@ -569,7 +569,7 @@ def test_the_generator_writes_plain_coroutines(toy: dict[str, str]) -> None:
 
 def test_the_generator_writes_the_table_of_actions(toy: dict[str, str]) -> None:
     path = "worksection_async/_protocol/actions.py"
-    assert tool.laid_out(path, toy[path]).endswith("from .models import Chore, Mood\n\n" + ACTIONS_FILE_END)
+    assert tool.laid_out(path, toy[path]).endswith("from .call import Action, Param\n\n" + ACTIONS_FILE_END)
 
 
 def test_the_generator_writes_the_page_of_actions(toy: dict[str, str]) -> None:

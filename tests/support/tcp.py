@@ -152,7 +152,7 @@ def stop_in_the_body(server: Server, connection: socket.socket) -> None:
 # Fixtures
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def one_ssl_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making one takes longer than most of these tests, and none of them needs it."""
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda **_: SSL_CONTEXT, raising=False)

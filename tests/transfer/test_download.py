@@ -20,7 +20,7 @@ from worksection_async import ApiKey, DownloadedFile, Session, TokenBucket, erro
 from worksection_async._transfer.file_names import safe_name
 from worksection_async.errors import InvalidCall, NotFound, TransportError, UnexpectedReply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_ssl_context")]
 
 Make = Callable[..., Session]
 Answers = Callable[[httpx.Request], httpx.Response]
