@@ -58,7 +58,7 @@ def _is_loopback(host: str) -> bool:
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another attempt comes at once."""
-    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -1,24 +1,18 @@
 """An asyncio client for Worksection, a project-management service. Runs on trio as well."""
 
-# General layout, in the order a call passes through it:
+# The packages, in the direction of imports; each says in its docstring what belongs in it:
 #
-# _session.py      Session: holds the parts together; `_perform` is the whole journey
-# _endpoints/      a coroutine per action (generated)       models/  what they return (generated)
-# _actions.py      the table of actions (generated)         _spec/   the TOML all that is made from
-# _call.py         parameters checked and written           _wire.py both directions of every format
-# _place.py        waiting for a turn, and to leave         _limiter.py, _pace.py  the queue, and when calls may go
-# _bucket.py       the budget of a process                  _file_bucket.py, redis.py  of a machine, of several
-# _encoding.py     parameters as a query, as JSON           _request.py  one request as a value
-# _auth.py         signing
-# _files.py        files to send                            _download.py  files that come
-# _oauth_auth.py   signing for a user who logged in         _oauth.py, _token.py, _stores.py  what that takes
-# _http.py         sending: the only module that imports httpx
-# _envelope.py     opening the reply                        _reply.py, _structure.py  to models
-# _retry.py        whether to try again: a pure decision    errors.py  everything that is raised
-# _streams.py      records beyond one answer                _watch.py    events and tags as they change
-# filters.py       conditions of a search                   trees.py, statuses.py, users.py  what replies leave open
-# login.py         how users log in                         webhooks.py  events as the service tells them
-# testing/         the simulator of the service             __main__.py  demo, simulate, call, login
+# models, errors   what a call returns and raises
+# _protocol        requests and replies as values, without I/O
+# _transport       HTTP, Redis, ASGI, background tasks; when a call is retried
+# _limits          the rate limiter
+# _auth            credentials and tokens
+# _endpoints       a coroutine per action (generated from _spec)
+# _transfer        files: downloads and uploads
+# _sync            whole accounts: streams and watches
+# _session         Session; `SessionCaller._send` in caller.py is the whole way of a call
+# webhooks, login, lookups, filters, keyring, redis   what users import beside the session
+# testing, _cli    the simulator, the command line
 
 from . import errors, models
 from ._auth.credentials import AccessToken, ApiKey, legacy_page_hash
@@ -37,6 +31,7 @@ from ._sync.streams import Plan
 from ._sync.watch import Cursor, TagChange
 from ._transfer.destination import DownloadedFile
 from ._transfer.downloads import DownloadReport, OpenDownload
+from ._transport.version import __version__
 
 __all__ = [
     "AccessToken",
@@ -61,9 +56,8 @@ __all__ = [
     "TokenBucket",
     "TokenStore",
     "Waiting",
+    "__version__",
     "errors",
     "legacy_page_hash",
     "models",
 ]
-
-__version__ = "0.1.0"

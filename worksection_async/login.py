@@ -20,7 +20,7 @@ import attrs
 
 from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
-from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_SECONDS, Scope
+from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_TTL_SECONDS, Scope
 from .errors import AuthError, WorksectionError, masked
 from .models import Identity
 
@@ -205,7 +205,7 @@ class LoginRoutes:
 
     async def _depart(self, _: Connection) -> Answer:
         url, state = self._app.authorization_url(self._scopes)
-        return Answer(302).having("location", url).having("set-cookie", self._cookie(state, OAUTH_CODE_SECONDS))
+        return Answer(302).having("location", url).having("set-cookie", self._cookie(state, OAUTH_CODE_TTL_SECONDS))
 
     async def _arrive(self, scope: Connection) -> Answer:
         try:
@@ -245,7 +245,7 @@ def _state(scope: Connection) -> str:
 def _failure(error: WorksectionError) -> Answer:
     """What the user sees of *error*: anybody can make a link with words of his own, so none of them is shown."""
     if isinstance(error, BadCallback):
-        minutes = OAUTH_CODE_SECONDS // 60
+        minutes = OAUTH_CODE_TTL_SECONDS // 60
         told = f"It was not begun in this browser, or more than {minutes} minutes ago, or another one was begun since."
         return page(400, "This login cannot be finished", told, link="login")
     if isinstance(error, AuthError) and error.http_status < 500:

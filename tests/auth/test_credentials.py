@@ -34,7 +34,7 @@ SessionWith = Callable[..., Session]
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._session.session.time.time", lambda: NOW)
+    monkeypatch.setattr("worksection_async._session.caller.time.time", lambda: NOW)
 
 
 class Recorder:

@@ -428,7 +428,7 @@ async def test_a_write_in_doubt_stays_in_doubt_when_the_user_has_to_log_in() -> 
     async with session(sim, store) as ws:
         view = ws.with_options(repeat_writes=True, on_wait=None)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("worksection_async._session.session.anyio.sleep", lambda _: passed(expire))
+            patch.setattr("worksection_async._session.caller.anyio.sleep", lambda _: passed(expire))
             with pytest.raises(ReauthorizationRequired, match="may have been carried out") as caught:
                 await view.post_task(project, "Once or twice")
     assert caught.value.sent
@@ -591,7 +591,7 @@ async def test_users_have_identities_of_their_own_and_share_the_rest(sim: Simula
         third = other.as_user(sim.issue_pair(ada))
         assert [(await view.me()).id for view in (ws, other, third)] == [ada.id, bob.id, ada.id]
         assert ws.limiter is other.limiter
-        assert ws._link is other._link
+        assert ws._caller.connection is other._caller.connection
     kept = await store.load()
     assert kept is not None
     assert kept.access_token == sim.oauth.live_pair(bob).access_token

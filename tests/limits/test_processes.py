@@ -162,7 +162,7 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(name: str, kind: 
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "ok", "data": []}))
     ws, store = Session("acme", ApiKey("key"), limiter=limiter, transport=transport), MemoryTokenStore()
     owner, _, lock = name.partition(".")
-    owners = {"limiter": limiter, "link": ws._link, "store": store}
+    owners = {"limiter": limiter, "link": ws._caller.connection, "store": store}
     is_held, is_done = threading.Event(), threading.Event()
 
     def hold() -> None:

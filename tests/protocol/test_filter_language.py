@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.constants import DOCS
 from worksection_async import Session
-from worksection_async._protocol.filter_fields import KNOWN
+from worksection_async._protocol.filter_fields import FILTER_OPERATORS
 from worksection_async._protocol.filter_language import Field, Filter
 from worksection_async._spec import load
 from worksection_async.errors import InvalidCall
@@ -175,7 +175,7 @@ def test_fields_are_those_of_the_spec() -> None:
     assert {name: type(it).__name__ for name, it in fields.items()} == {
         name: f"{kind.title()}Field" for name, kind in kinds.items()
     }
-    assert KNOWN.keys() == SPEC.filters.keys() == {"search_tasks", "get_costs", "get_costs_total"}
+    assert FILTER_OPERATORS.keys() == SPEC.filters.keys() == {"search_tasks", "get_costs", "get_costs_total"}
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_the_simulator_knows_the_fields_of_the_spec_and_no_others(action: str, f
 def test_the_page_says_what_the_spec_says() -> None:
     page = (DOCS / "searching.md").read_text("utf-8")
     written = {"=": "==", "in": "is_in", "has": "has"}
-    for name in dict.fromkeys(name for fields in KNOWN.values() for name in fields):
-        signs = [fields.get(name, ()) for fields in KNOWN.values()]
+    for name in dict.fromkeys(name for fields in FILTER_OPERATORS.values() for name in fields):
+        signs = [fields.get(name, ()) for fields in FILTER_OPERATORS.values()]
         cells = (" ".join(f"`{written.get(sign, sign)}`" for sign in known) or "–" for known in signs)
         assert f"| `{name}` | {' | '.join(cells)} |\n" in page
 

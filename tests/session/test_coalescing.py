@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from worksection_async import AccessToken, ApiKey, Lane, Session, TokenBucket
-from worksection_async._session.coalescing import MOST_KEPT
+from worksection_async._session.coalescing import MAX_CACHED
 from worksection_async.errors import StateError, WaitTooLong
 from worksection_async.testing import Simulator
 from worksection_async.testing.faults import server_error
@@ -357,7 +357,7 @@ async def test_who_joins_with_too_little_patience_is_refused(ws: Session, servic
 def now(ws: Session) -> list[float]:
     """The time by which answers age."""
     time = [1000.0]
-    ws._link.reads(ws._auth)._clock = lambda: time[0]
+    ws._caller.connection.reads(ws._caller.auth)._clock = lambda: time[0]
     return time
 
 
@@ -443,13 +443,13 @@ async def test_what_was_read_beside_a_write_is_not_kept_nor_joined(ws: Session, 
 async def test_memory_has_an_end(service: Service, fast: TokenBucket) -> None:
     async with session(service, fast) as ws:
         view = ws.with_options(max_age=math.inf)
-        for number in range(MOST_KEPT + 10):
+        for number in range(MAX_CACHED + 10):
             await view.get_tasks(number + 1)
-        assert len(ws._link.reads(ws._auth)._kept) == MOST_KEPT
-        await view.get_tasks(MOST_KEPT + 10)
-        assert len(service.came) == MOST_KEPT + 10
+        assert len(ws._caller.connection.reads(ws._caller.auth)._cached) == MAX_CACHED
+        await view.get_tasks(MAX_CACHED + 10)
+        assert len(service.came) == MAX_CACHED + 10
         await view.get_tasks(1)
-        assert len(service.came) == MOST_KEPT + 11
+        assert len(service.came) == MAX_CACHED + 11
 
 
 # Several loops
@@ -481,7 +481,7 @@ def test_event_loops_that_use_one_session_do_not_mix(fast: TokenBucket) -> None:
         thread.join(30)
     assert counts == [1] * 240
     assert 80 <= len(service.came) <= 240
-    assert ws._link.reads(ws._auth)._running == {}
+    assert ws._caller.connection.reads(ws._caller.auth)._in_flight == {}
 
 
 async def test_a_read_whose_caller_is_cancelled_at_once_leaves_nothing(ws: Session, slow: TokenBucket) -> None:
@@ -491,4 +491,4 @@ async def test_a_read_whose_caller_is_cancelled_at_once_leaves_nothing(ws: Sessi
         await ws.get_tasks(1)
     await settle()
     assert nobody_waits(slow)
-    assert ws._link.reads(ws._auth)._running == {}
+    assert ws._caller.connection.reads(ws._caller.auth)._in_flight == {}

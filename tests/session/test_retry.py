@@ -20,7 +20,7 @@ from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, Session, TokenBucket, errors
 from worksection_async._limits.bucket_state import LONGEST_HOLD_SECONDS
 from worksection_async._protocol.actions import ACTIONS, GET_TASKS, POST_TASK
-from worksection_async._transport.retry import LONGEST_DELAY, retry_delay
+from worksection_async._transport.retry import MAX_DELAY_SECONDS, retry_delay
 from worksection_async.errors import RateLimited, WorksectionError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses")]
@@ -390,7 +390,7 @@ async def test_every_attempt_waits_for_a_turn_and_is_signed_anew(
     session_with: Make, fast: TokenBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([100.0, 200.0])
-    monkeypatch.setattr("worksection_async._session.session.time", SimpleNamespace(time=lambda: next(now)))
+    monkeypatch.setattr("worksection_async._session.caller.time", SimpleNamespace(time=lambda: next(now)))
     service = Service(html(502), replying(OK))
     async with session_with(service, auth=ApiKey(KEY, scheme="signature")) as ws:
         await ws.get_tasks(26)
@@ -437,7 +437,7 @@ async def test_when_the_time_is_up_there_is_no_further_attempt(session_with: Mak
 async def test_a_pause_the_time_is_too_short_for_is_not_made(
     session_with: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY", 100.0)
+    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 100.0)
     service = Service(html(502))
     async with session_with(service, timeout=1) as ws:
         with pytest.raises(errors.UnexpectedReply):
@@ -460,13 +460,13 @@ def failure(*, sent: bool) -> WorksectionError:
 
 @pytest.mark.parametrize(("attempt", "base"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (50, 8.0)])
 def test_pauses_double_up_to_a_limit_and_are_spread(attempt: int, base: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY", 0.5)
+    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 0.5)
     pauses = [
         retry_delay(GET_TASKS, failure(sent=True), attempt, repeat_writes=False, jitter=lambda: part)  # noqa: B023
         for part in (0.0, 0.5, 1.0)
     ]
     assert pauses == [base / 2, base * 0.75, base]
-    assert base <= LONGEST_DELAY
+    assert base <= MAX_DELAY_SECONDS
 
 
 def test_after_a_pause_the_service_has_asked_for_the_limiter_knows_when() -> None:
@@ -518,7 +518,7 @@ async def test_the_pauses_between_attempts_count(session_with: Make, monkeypatch
         left.append(request.extensions["timeout"]["read"])
         return html(502)()
 
-    monkeypatch.setattr("worksection_async._session.session.retry_delay", lambda *_, **__: 0.05)
+    monkeypatch.setattr("worksection_async._session.caller.retry_delay", lambda *_, **__: 0.05)
     async with session_with(handler, timeout=30) as ws:
         with pytest.raises(errors.UnexpectedReply):
             await ws.get_tasks(26)

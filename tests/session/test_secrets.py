@@ -178,7 +178,16 @@ def test_nothing_is_seen_of_the_parts_of_a_session(auth: Auth) -> None:
     ws = Session("acme", auth, limiter=TokenBucket(1e6))
     call = prepare(POST_TASK, {"id_project": 26, "title": "a"})
     request = auth.sign(call, time.time())
-    seen = [ws, ws.with_options(lane="bulk"), auth, ws.limiter, ws._link, ws._options, call, request]
+    seen = [
+        ws,
+        ws.with_options(lane="bulk"),
+        auth,
+        ws.limiter,
+        ws._caller.connection,
+        ws._caller.options,
+        call,
+        request,
+    ]
     texts = [text for each in seen for text in (repr(each), str(each), f"{each}", f"{each!r:>10}")]
     assert_no_secret(
         texts, sent_secrets(f"{request.target} Authorization: {request.headers.get('Authorization')}".encode())

@@ -1,4 +1,4 @@
-"""The spec and what is generated from it: nothing stale, no typo unnoticed, a method per action that keeps its word."""
+"""The spec and the generator: no stale files, clear errors for typos, and one matching method per action."""
 
 import ast
 import inspect
@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from worksection_async import Session
+from worksection_async import Session, errors
 from worksection_async._endpoints import Endpoints
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async._spec import GROUPS, ActionSpec, load
 from worksection_async._spec import __main__ as tool
-from worksection_async._spec._load import HERE, NEUTRAL_TYPES, SpecError
-from worksection_async._spec._python import FIELD_DEFAULT, attribute, param_annotation, return_annotation
+from worksection_async._spec._load import HERE, SpecError
+from worksection_async._spec._python import FIELD_DEFAULT, attribute_name, param_annotation, return_annotation
 from worksection_async._spec._render import render
+from worksection_async._spec._schema import DEFAULTED_TYPES
 from worksection_async._spec._source import MARK
 
 SPEC = load()
@@ -31,15 +32,15 @@ UNDOCUMENTED = {
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    """The generated files as they should be."""
-    return tool.rendered()
+    """All generated files: path → expected text."""
+    return tool.render_all()
 
 
 # Stale, missing, orphaned
 
 
 def test_the_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where this fails: ``python -m worksection_async._spec``."""
+    """If this fails, run ``python -m worksection_async._spec``."""
     status = tool.main(["--check"])
     assert capsys.readouterr().out.endswith("generated files are up to date\n")
     assert status == 0
@@ -47,27 +48,27 @@ def test_the_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def root(tmp_path: Path, files: dict[str, str]) -> Path:
-    """A copy of the generated files as they should be."""
+    """A folder with an up-to-date copy of the generated files."""
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, "utf-8")
     return tmp_path
 
 
-def test_a_fresh_copy_differs_in_nothing(root: Path, files: dict[str, str]) -> None:
-    assert tool.differences(root, files) == []
+def test_fresh_copy_has_no_differences(root: Path, files: dict[str, str]) -> None:
+    assert tool.find_differences(root, files) == []
 
 
-def test_a_deleted_file_is_missing(root: Path, files: dict[str, str]) -> None:
+def test_deleted_file_is_reported_as_missing(root: Path, files: dict[str, str]) -> None:
     (root / "worksection_async/models/tasks.py").unlink()
-    assert tool.differences(root, files) == ["missing: worksection_async/models/tasks.py"]
+    assert tool.find_differences(root, files) == ["missing: worksection_async/models/tasks.py"]
 
 
 @pytest.mark.parametrize("path", ["docs/actions.md", "worksection_async/_endpoints/tasks.py"])
-def test_an_edited_file_is_stale(root: Path, files: dict[str, str], path: str) -> None:
+def test_edited_file_is_reported_as_stale(root: Path, files: dict[str, str], path: str) -> None:
     with (root / path).open("a", encoding="utf-8") as file:
         file.write("\n")
-    assert tool.differences(root, files) == [f"stale: {path}"]
+    assert tool.find_differences(root, files) == [f"stale: {path}"]
 
 
 @pytest.mark.parametrize(
@@ -78,51 +79,51 @@ def test_an_edited_file_is_stale(root: Path, files: dict[str, str], path: str) -
         ("docs/legacy.md", f"<!-- {MARK} _spec/*.toml -->\n"),
     ],
 )
-def test_a_file_that_nothing_generates_any_more_is_orphaned(
+def test_file_that_is_no_longer_generated_is_reported_as_orphaned(
     root: Path, files: dict[str, str], path: str, head: str
 ) -> None:
     (root / path).parent.mkdir(exist_ok=True)
     (root / path).write_text(head, "utf-8")
-    assert tool.differences(root, files) == [f"orphaned: {path}"]
+    assert tool.find_differences(root, files) == [f"orphaned: {path}"]
 
 
-def test_files_written_by_hand_are_left_alone(root: Path, files: dict[str, str]) -> None:
+def test_handwritten_files_are_ignored(root: Path, files: dict[str, str]) -> None:
     (root / "worksection_async/errors.py").write_text(f'"""Not {MARK}."""\n', "utf-8")
     (root / "docs/design.md").write_text("# Design\n", "utf-8")
-    assert tool.differences(root, files) == []
+    assert tool.find_differences(root, files) == []
 
 
-def test_check_changes_nothing_and_fails_and_a_run_mends(
+def test_check_writes_nothing_and_fails_and_run_fixes_all_differences(
     root: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tool, "ROOT", root)
-    monkeypatch.setattr(tool, "rendered", lambda: files)
+    monkeypatch.setattr(tool, "render_all", lambda: files)
     stale, orphan = root / "docs/actions.md", root / "docs/orphan.md"
     missing = root / "worksection_async/models/tasks.py"
     stale.write_text("stale", "utf-8")
     orphan.write_text(f"<!-- {MARK} -->\n", "utf-8")
     missing.unlink()
-    said = ["missing: worksection_async/models/tasks.py", "stale: docs/actions.md", "orphaned: docs/orphan.md"]
+    expected = ["missing: worksection_async/models/tasks.py", "stale: docs/actions.md", "orphaned: docs/orphan.md"]
 
     assert tool.main(["--check"]) == 1
-    assert sorted(capsys.readouterr().out.splitlines()) == sorted(said)
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
     assert (stale.read_text("utf-8"), orphan.exists(), missing.exists()) == ("stale", True, False)
 
     assert tool.main([]) == 0
-    assert sorted(capsys.readouterr().out.splitlines()) == sorted(said)
-    assert tool.differences(root, files) == []
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
+    assert tool.find_differences(root, files) == []
 
     assert tool.main([]) == 0
     assert capsys.readouterr().out == "nothing to change\n"
 
 
-def test_a_broken_spec_fails_the_command_by_name(
+def test_invalid_spec_fails_the_command_with_its_error_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken() -> dict[str, str]:
         raise SpecError("tasks.toml: extra fields found")
 
-    monkeypatch.setattr(tool, "rendered", broken)
+    monkeypatch.setattr(tool, "render_all", broken)
     assert tool.main(["--check"]) == 1
     assert capsys.readouterr().err == "tasks.toml: extra fields found\n"
 
@@ -132,13 +133,13 @@ def test_a_broken_spec_fails_the_command_by_name(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the spec to spoil."""
+    """A copy of the spec for a test to modify."""
     for name in (*GROUPS, "service"):
         shutil.copy(HERE / f"{name}.toml", tmp_path)
     return tmp_path
 
 
-def spoil(folder: Path, file: str, right: str, wrong: str) -> None:
+def replace_text(folder: Path, file: str, right: str, wrong: str) -> None:
     path = folder / file
     text = path.read_text("utf-8")
     assert right in text
@@ -147,8 +148,8 @@ def spoil(folder: Path, file: str, right: str, wrong: str) -> None:
 
 TYPOS = {
     "key of an action": (
-        "tasks.toml", 'settled = "Task is already closed"', 'setled = "Task is already closed"',
-        r"tasks.toml: .*setled.* @ \$\.actions\['complete_task'\]",
+        "tasks.toml", 'already_done = "Task is already closed"', 'alredy_done = "Task is already closed"',
+        r"tasks.toml: .*alredy_done.* @ \$\.actions\['complete_task'\]",
     ),
     "key of a parameter": (
         "tasks.toml", 'type = "priority", doc', 'tipe = "priority", doc',
@@ -197,12 +198,12 @@ TYPOS = {
     "scope": (
         "tasks.toml", '"tasks_read"', '"task_read"', r"\$\.actions\.get_all_tasks\.scope: unknown scope task_read",
     ),
-    "settled": (
+    "already_done": (
         "tasks.toml", '"Task is already closed"', '"Task is allready closed"',
-        r"\$\.actions\.complete_task\.settled: no such message",
+        r"\$\.actions\.complete_task\.already_done: unknown error message",
     ),
     "one of": (
-        "costs.toml", '["time", "money"]', '["time", "mony"]', r"\$\.actions\.add_costs: no parameter mony",
+        "costs.toml", '["time", "money"]', '["time", "mony"]', r"\$\.actions\.add_costs: unknown parameter mony",
     ),
     "filter of a parameter": (
         "costs.toml", '"filter[get_costs]"', '"filter[get_cost]"',
@@ -213,48 +214,48 @@ TYPOS = {
     ),
     "operator of a field of a filter": (
         "costs.toml", 'operators = ["="]', 'operators = ["=="]',
-        r"\$\.filters\.get_costs\.dateadd\.operators: a date knows = != < <= > >=",
+        r"\$\.filters\.get_costs\.dateadd\.operators: a date field supports = != < <= > >=",
     ),
     "two kinds of a field": (
         "costs.toml", 'dateadd = { kind = "date", operators = ["="]', 'dateadd = { kind = "text"',
-        r"\$\.filters\.get_costs\.dateadd\.kind: a date in another filter",
+        r"\$\.filters\.get_costs\.dateadd\.kind: the field has the kind date in another filter",
     ),
     "exclusive": (
         "projects.toml", '"options.time_today"', '"options.time_todai"',
-        r"\$\.actions\.post_project: no parameter options\.time_todai",
+        r"\$\.actions\.post_project: unknown parameter options\.time_todai",
     ),
-    "class of an error": ("service.toml", '"StateError"', '"StatError"', r"\$\.errors: no such class StatError"),
+    "class of an error": ("service.toml", '"StateError"', '"StatError"', r"\$\.errors: unknown error class StatError"),
     "TOML itself": ("tags.toml", 'kind = "read"', "kind = read", r"tags.toml: Invalid value \(at line \d+"),
 }  # fmt: skip
 
 
-def test_the_copy_that_is_spoiled_was_sound(folder: Path) -> None:
+def test_unmodified_copy_of_the_spec_is_valid(folder: Path) -> None:
     assert load(folder) == SPEC
 
 
-@pytest.mark.parametrize(("file", "right", "wrong", "complaint"), TYPOS.values(), ids=TYPOS.keys())
-def test_a_typo_is_named_with_its_place(folder: Path, file: str, right: str, wrong: str, complaint: str) -> None:
-    spoil(folder, file, right, wrong)
-    with pytest.raises(SpecError, match=complaint):
+@pytest.mark.parametrize(("file", "right", "wrong", "message"), TYPOS.values(), ids=TYPOS.keys())
+def test_typo_is_reported_with_its_place(folder: Path, file: str, right: str, wrong: str, message: str) -> None:
+    replace_text(folder, file, right, wrong)
+    with pytest.raises(SpecError, match=message):
         load(folder)
 
 
-def test_all_typos_are_named_at_once(folder: Path) -> None:
-    spoil(folder, "tasks.toml", '"tasks_read"', '"task_read"')
-    spoil(folder, "costs.toml", '["time", "money"]', '["time", "mony"]')
+def test_all_typos_are_reported_at_once(folder: Path) -> None:
+    replace_text(folder, "tasks.toml", '"tasks_read"', '"task_read"')
+    replace_text(folder, "costs.toml", '["time", "money"]', '["time", "mony"]')
     with pytest.raises(SpecError) as caught:
         load(folder)
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_the_loader_and_the_generator_agree_on_what_has_a_default() -> None:
-    assert FIELD_DEFAULT.keys() == NEUTRAL_TYPES
+def test_loader_and_generator_agree_which_types_have_a_default() -> None:
+    assert FIELD_DEFAULT.keys() == DEFAULTED_TYPES
 
 
 # The actions
 
 
-def test_all_actions_are_there_documented_and_not() -> None:
+def test_spec_contains_all_documented_and_undocumented_actions() -> None:
     assert len(SPEC.actions) == 63
     assert SPEC.actions.keys() > UNDOCUMENTED
     for name, action in SPEC.actions.items():
@@ -262,35 +263,35 @@ def test_all_actions_are_there_documented_and_not() -> None:
         assert action.evidence in expected, name
 
 
-def test_no_action_is_in_two_groups() -> None:
+def test_names_are_unique_across_groups() -> None:
     assert sum(len(group.actions) for group in SPEC.groups.values()) == len(SPEC.actions)
     assert sum(len(group.models) for group in SPEC.groups.values()) == len(SPEC.models)
     assert sum(len(group.enums) for group in SPEC.groups.values()) == len(SPEC.enums)
 
 
-def test_reads_are_named_as_reads_and_writes_as_writes() -> None:
+def test_kind_of_an_action_matches_its_name() -> None:
     for name, action in SPEC.actions.items():
         is_read = name.startswith("get_") or name in {"me", "search_tasks", "download"}
         assert (action.kind == "read") is is_read, name
 
 
-def test_nothing_that_creates_is_repeated() -> None:
-    """What makes a record twice when it is sent twice; a repetition of the rest leaves the account as it was."""
+def test_actions_that_create_records_are_never_retried() -> None:
+    """A retry of these actions could create a second record; all other retries are idempotent."""
     creates = {name for name in SPEC.actions if name.startswith(("post_", "add_", "upload_", "start_", "stop_"))}
     for name in creates:
         assert not SPEC.actions[name].repeatable, name
         assert not ACTIONS[name].repeatable, name
 
 
-def test_the_table_of_actions_says_what_the_spec_says() -> None:
+def test_table_of_actions_matches_the_spec() -> None:
     assert ACTIONS.keys() == SPEC.actions.keys()
     for name, action in SPEC.actions.items():
         row = ACTIONS[name]
-        assert (row.name, row.kind, row.credential, row.settled) == (
+        assert (row.name, row.kind, row.credential, row.already_done) == (
             name,
             action.kind,
             action.credential,
-            action.settled,
+            action.already_done,
         )
         assert row.repeatable is (action.repeatable or action.kind == "read")
         assert {key: param.required for key, param in row.params.items()} == {
@@ -308,34 +309,34 @@ def parameters(name: str) -> list[inspect.Parameter]:
     return list(inspect.signature(getattr(Session, name)).parameters.values())[1:]
 
 
-def flat(annotation: str) -> str:
-    """*annotation* however it is laid out."""
+def normalize(annotation: str) -> str:
+    """Return *annotation* in normalized layout."""
     return ast.unparse(ast.parse(annotation, mode="eval"))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_action_is_a_coroutine_whose_signature_is_that_of_the_spec(name: str) -> None:
+def test_each_action_is_a_coroutine_with_the_signature_of_the_spec(name: str) -> None:
     action: ActionSpec = SPEC.actions[name]
     assert inspect.iscoroutinefunction(getattr(Session, name))
-    required = [(attribute(param), it) for param, it in action.params.items() if it.required]
-    rest = [(attribute(param), it) for param, it in action.params.items() if not it.required]
+    required = [(attribute_name(param), it) for param, it in action.params.items() if it.required]
+    rest = [(attribute_name(param), it) for param, it in action.params.items() if not it.required]
     given = parameters(name)
     assert [parameter.name for parameter in given] == [param for param, _ in required + rest]
     for parameter, (_, it) in zip(given, required + rest, strict=True):
         if it.required:
             assert parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
             assert parameter.default is inspect.Parameter.empty
-            assert flat(parameter.annotation) == flat(param_annotation(it))
+            assert normalize(parameter.annotation) == normalize(param_annotation(it))
         else:
             assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
             assert parameter.default is None
-            assert flat(parameter.annotation) == flat(f"{param_annotation(it)} | None")
+            assert normalize(parameter.annotation) == normalize(f"{param_annotation(it)} | None")
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_says_what_it_returns_and_never_any(name: str) -> None:
+def test_each_method_has_the_return_annotation_of_the_spec_and_no_any(name: str) -> None:
     signature = inspect.signature(getattr(Session, name))
-    assert flat(signature.return_annotation) == flat(return_annotation(SPEC.actions[name].returns))
+    assert normalize(signature.return_annotation) == normalize(return_annotation(SPEC.actions[name].returns))
     annotations = [signature.return_annotation, *(parameter.annotation for parameter in parameters(name))]
     assert not [annotation for annotation in annotations if "Any" in names_of(annotation)]
 
@@ -345,56 +346,66 @@ def names_of(annotation: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_has_a_docstring_with_scope_page_and_parameters(name: str) -> None:
+def test_each_docstring_has_scope_page_parameters_returns_and_raises(name: str) -> None:
     text = inspect.getdoc(getattr(Session, name)) or ""
     action = SPEC.actions[name]
     assert text.startswith(action.doc)
     assert f"Scope ``{action.scope}``." in text
     assert "Vendor page: https://" in text
     for param in action.params:
-        assert f"\n    {attribute(param)}: " in text
+        assert f"\n    {attribute_name(param)}: " in text
+    returns, _, raises = text.partition("\nReturns:\n")[2].partition("\nRaises:\n")
+    assert returns.strip().endswith(".")
+    classes = [line.partition(":")[0].strip() for line in raises.splitlines()]
+    assert set(classes) <= set(errors.__all__)
+    assert {"AuthError", "ApiError", "RateLimited", "WaitTooLong", "TransportError", "UnexpectedReply"} <= set(classes)
+    assert ("InvalidCall" in classes) is bool(action.params)
 
 
-def test_download_is_written_by_hand_and_takes_what_the_action_needs() -> None:
+def test_download_is_handwritten_and_takes_the_parameters_of_the_action() -> None:
     assert inspect.iscoroutinefunction(Session.download)
     assert "download" not in vars(Endpoints)
     assert not any("download" in vars(base) for base in Endpoints.__mro__)
     assert parameters("download")[0].name == "id_file"
 
 
-def test_a_session_has_no_public_coroutines_but_the_actions() -> None:
+def test_public_coroutines_of_a_session_are_the_actions_and_three_more() -> None:
     coroutines = {name for name, it in inspect.getmembers(Session, inspect.iscoroutinefunction) if name[0] != "_"}
     assert coroutines == SPEC.actions.keys() | {"call", "aclose", "download_all"}
 
 
-# The generator, on a spec of its own
+# The generator, with a small spec for the test
 
 SERVICE = """
 [paths]
 admin = "/api/"
 [limits]
 requests_per_second = 2.0
-records = 5
-request_line_bytes = 100
-text_characters = 10
+max_records = 5
+max_request_line_bytes = 100
+max_text_characters = 10
 [oauth]
-home = "https://login.example"
+origin = "https://login.example"
 authorize = "/authorize"
 token = "/token"
 refresh = "/refresh"
 resource = "/resource"
-code_seconds = 1
-access_seconds = 2
-refresh_seconds = 3
-wrong_app = "who"
-void = ["void"]
-expired = "over"
+code_ttl_seconds = 1
+access_ttl_seconds = 2
+refresh_ttl_seconds = 3
+invalid_client_code = "client"
+invalid_token_codes = ["token"]
+expired_text = "expired"
 [scopes]
 doc = "Permissions."
 values = ["tasks_read"]
 [[errors]]
-message = "Gone"
-kind = "NotFound"
+message = "Already done"
+kind = "StateError"
+evidence = "docs"
+[[errors]]
+message = "Too many chores ("
+kind = "TooManyRecords"
 evidence = "docs"
 """
 
@@ -430,7 +441,7 @@ params.id = { type = "id", required = true, doc = "Number." }
 [actions.do_chore]
 doc = "Do it."
 kind = "write"
-settled = "Gone"
+already_done = "Already done"
 scope = "tasks_read"
 credential = "token"
 returns = "None"
@@ -440,7 +451,7 @@ evidence = "inferred"
 MODELS_FILE = '''\
 # GENERATED by `python -m worksection_async._spec` from _spec/tasks.toml; edit that and run the command.
 
-"""Chores: what the service answers.
+"""Chores: records that the service returns.
 
 Vendor page: https://example.com/chores
 """
@@ -470,10 +481,10 @@ class Chore(Model):
     from_: dict[int, str] = attrs.field(factory=dict, hash=False)
     """Where from, with a "quote"."""
 
-    mood: Mood | str | None = attrs.field(default=None, metadata={"spellings": {"Fine": "fine"}})
+    mood: Mood | str | None = attrs.field(default=None, metadata={"value_aliases": {"Fine": "fine"}})
     """Mood."""
 
-    due: dt.date | None = attrs.field(default=None, metadata={"also": ("deu",)})
+    due: dt.date | None = attrs.field(default=None, metadata={"aliases": ("deu",)})
     """Day."""
 
     steps: tuple[Chore, ...] = ()
@@ -486,7 +497,7 @@ class Chore(Model):
 ENDPOINTS_FILE = '''\
 # GENERATED by `python -m worksection_async._spec` from _spec/tasks.toml; edit that and run the command.
 
-"""Chores: one coroutine per action.
+"""Chores: one coroutine method per action.
 
 Vendor page: https://example.com/chores
 """
@@ -496,11 +507,11 @@ from __future__ import annotations
 import datetime as dt
 
 from .._protocol import actions
-from .._protocol.call import Caller
 from ..models import Chore, Mood
+from ._base import EndpointGroup
 
 
-class TasksEndpoints(Caller):
+class TasksEndpoints(EndpointGroup):
     """Chores."""
 
     async def search_chores(self, id: int, *, mood: Mood | None = None, from_: dt.date | None = None) -> list[Chore]:
@@ -509,23 +520,50 @@ class TasksEndpoints(Caller):
         Scope ``tasks_read``.
         Vendor page: https://example.com/chores
 
+        Requires at least one of ``mood``, ``from``.
+
         Args:
             mood: Mood.
             from_: First day.
             id: Number.
 
-        At least one of ``mood``, ``from`` is needed.
+        Returns:
+            A list of `Chore`; empty if there are none. Amounts are `Decimal` in the account's currency.
+
+        Raises:
+            InvalidCall: An argument is missing or invalid. No request was sent.
+            AuthError: The credential is invalid, has expired or lacks the scope.
+            NotFound: No record has the ID ``id``, or the credential cannot access it.
+            FieldError: The service rejected an argument.
+            TooManyRecords: The result has more than 5 records.
+            RateLimited: The service refused all attempts because of its rate limit.
+            ApiError: The service refused the request for another reason.
+            WaitTooLong: The predicted wait is longer than ``max_wait``. No request was sent.
+            TransportError: The connection failed or the timeout expired.
+            UnexpectedReply: The reply has an unknown format.
         """
-        return await self._call(actions.SEARCH_CHORES, {"mood": mood, "from": from_, "id": id})
+        return await self._caller.call(actions.SEARCH_CHORES, {"mood": mood, "from": from_, "id": id})
 
     async def do_chore(self) -> None:
         """Do it.
 
-        Scope ``tasks_read``. An access token is needed: the admin key will not do. \
-Never sent twice once it may have arrived.
+        Scope ``tasks_read``. Requires an access token; the admin key is not accepted. Not retried if the request
+        may have reached the service.
         Vendor page: https://example.com/chores
+
+        Returns:
+            None after the service has confirmed the change.
+
+        Raises:
+            AuthError: The credential is invalid, has expired or lacks the scope.
+            StateError: "Already done"; on a retry, this reply counts as success.
+            RateLimited: The service refused all attempts because of its rate limit.
+            ApiError: The service refused the request for another reason.
+            WaitTooLong: The predicted wait is longer than ``max_wait``. No request was sent.
+            TransportError: The connection failed or the timeout expired.
+            UnexpectedReply: The reply has an unknown format.
         """
-        return await self._call(actions.DO_CHORE, {})
+        return await self._caller.call(actions.DO_CHORE, {})
 '''
 
 ACTIONS_FILE_END = """\
@@ -541,7 +579,7 @@ SEARCH_CHORES = Action(
         "id": Param(formats.to_id, required=True),
     },
 )
-DO_CHORE = Action("do_chore", kind="write", returns=shapes.nothing, settled="Gone", credential="token")
+DO_CHORE = Action("do_chore", kind="write", returns=shapes.nothing, already_done="Already done", credential="token")
 ALL: tuple[Action[object], ...] = (SEARCH_CHORES, DO_CHORE)
 ACTIONS = {action.name: action for action in ALL}
 """
@@ -549,7 +587,7 @@ ACTIONS = {action.name: action for action in ALL}
 
 @pytest.fixture
 def toy(tmp_path: Path) -> dict[str, str]:
-    """What is rendered from a spec with two chores and nothing else."""
+    """The files rendered from a spec with two actions."""
     for name in GROUPS:
         (tmp_path / f"{name}.toml").write_text(f'title = "{name}"\nsource = "https://example.com"\n', "utf-8")
     (tmp_path / "service.toml").write_text(SERVICE, "utf-8")
@@ -557,22 +595,22 @@ def toy(tmp_path: Path) -> dict[str, str]:
     return render(load(tmp_path))
 
 
-def test_the_generator_writes_plain_models(toy: dict[str, str]) -> None:
+def test_generated_models(toy: dict[str, str]) -> None:
     path = "worksection_async/models/tasks.py"
-    assert tool.laid_out(path, toy[path]) == MODELS_FILE
+    assert tool.format_source(path, toy[path]) == MODELS_FILE
 
 
-def test_the_generator_writes_plain_coroutines(toy: dict[str, str]) -> None:
+def test_generated_endpoints(toy: dict[str, str]) -> None:
     path = "worksection_async/_endpoints/tasks.py"
-    assert tool.laid_out(path, toy[path]) == ENDPOINTS_FILE
+    assert tool.format_source(path, toy[path]) == ENDPOINTS_FILE
 
 
-def test_the_generator_writes_the_table_of_actions(toy: dict[str, str]) -> None:
+def test_generated_table_of_actions(toy: dict[str, str]) -> None:
     path = "worksection_async/_protocol/actions.py"
-    assert tool.laid_out(path, toy[path]).endswith("from .call import Action, Param\n\n" + ACTIONS_FILE_END)
+    assert tool.format_source(path, toy[path]).endswith("from .call import Action, Param\n\n" + ACTIONS_FILE_END)
 
 
-def test_the_generator_writes_the_page_of_actions(toy: dict[str, str]) -> None:
+def test_generated_reference_page(toy: dict[str, str]) -> None:
     assert toy["docs/actions.md"].startswith(f"<!-- {MARK} _spec/*.toml -->\n")
     assert (
         "| `search_chores`: Find chores. | mood, from, **id** | `list[Chore]` | tasks_read | yes | docs |\n"
@@ -580,20 +618,20 @@ def test_the_generator_writes_the_page_of_actions(toy: dict[str, str]) -> None:
     ) in toy["docs/actions.md"]
 
 
-def test_every_generated_file_says_so_in_its_first_line(files: dict[str, str], root: Path) -> None:
+def test_first_line_of_each_generated_file_has_the_mark(files: dict[str, str], root: Path) -> None:
     for path, text in files.items():
         assert MARK in text.splitlines()[0], path
-    assert sorted(tool.orphans(root, {})) == sorted(files)
+    assert sorted(tool.find_orphans(root, {})) == sorted(files)
 
 
-# What users never import
+# Modules that users do not import
 
 
-def test_the_package_works_without_tools_and_servers_and_leaves_ours_alone() -> None:
+def test_import_of_the_package_needs_no_optional_dependency_and_no_internal_tool() -> None:
     code = """
         import sys
         for name in ("tomllib", "starlette", "uvicorn", "rich", "click", "redis", "pytest", "hypothesis", "trio"):
-            sys.modules[name] = None  # whoever imports it fails
+            sys.modules[name] = None  # an import of it fails
         import worksection_async
         ours = ("worksection_async._spec", "worksection_async.testing", "worksection_async.__main__")
         print(*(name for name in sys.modules if name.startswith(ours)))

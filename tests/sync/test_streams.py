@@ -23,7 +23,7 @@ DAY = dt.timedelta(days=1)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """A service that answers with 20 records at most, and an account of 100."""
-    for place in ("_sync.streams.RECORDS", "testing._actions.tasks.RECORDS"):
+    for place in ("_sync.streams.MAX_RECORDS", "testing._actions.tasks.MAX_RECORDS"):
         monkeypatch.setattr(f"worksection_async.{place}", 20)
     sim = Simulator(seed="empty")
     begun = dt.datetime(2026, 1, 1, 9, 0)
@@ -51,7 +51,7 @@ async def test_an_account_that_fits_is_one_call() -> None:
     assert (set(found), len(found)) == (expected, len(expected))
     assert calls_in(sim) == ["get_all_tasks"]
     assert [(plan.calls, plan.done, plan.records) for plan in plans] == [(1, 0, 0), (1, 1, len(expected))]
-    assert (plans[0].eta, plans[-1].eta) == (1.0, 0.0)
+    assert (plans[0].eta, plans[-1].eta) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("filter", [None, "active"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.virtual_time import on_virtual_time
 from worksection_async import Cursor, Session
+from worksection_async._session.caller import SessionCaller
 from worksection_async._sync.watch import EventWatch
 from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
 from worksection_async.models import Event
@@ -128,7 +129,7 @@ def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypa
             await taken(ws.watch(period_start=dt.timedelta(hours=20), every=HOUR), MINUTE)
             assert [request.params["period"] for request in sim.requests] == ["21h"]
             lanes = []
-            monkeypatch.setattr(Session, "_waiter", lambda view, _: lanes.append(view._options.lane))
+            monkeypatch.setattr(SessionCaller, "_waiter", lambda view, _: lanes.append(view.options.lane))
             with pytest.raises(AttributeError):
                 await anext(ws.watch())
             assert lanes == ["bulk"]
@@ -174,7 +175,7 @@ def test_what_the_service_has_forgotten_is_said(monkeypatch: pytest.MonkeyPatch)
             old = Cursor(looked_at=now() - 31 * DAY)
             with pytest.raises(InvalidCall, match="remembers 30 days"):
                 await anext(ws.watch(cursor=old))
-            monkeypatch.setattr("worksection_async._sync.watch.RECORDS", 2)
+            monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
             await happen(sim, 1)
             with pytest.raises(TooManyRecords, match="2 events or more"):
                 await anext(ws.watch())
@@ -251,7 +252,7 @@ def test_tags_that_change_are_noticed_those_of_subtasks_too(monkeypatch: pytest.
 
 def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        for place in ("_sync.streams.RECORDS", "testing._actions.tasks.RECORDS"):
+        for place in ("_sync.streams.MAX_RECORDS", "testing._actions.tasks.MAX_RECORDS"):
             monkeypatch.setattr(f"worksection_async.{place}", 10)
         async with sim.session(retries=0) as ws:
             names = [tag.title for tag in await ws.get_task_tags()][:1]

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from worksection_async import ApiKey, Session, TokenBucket
-from worksection_async._protocol.service import WEBHOOK_ERRORS
+from worksection_async._protocol.service import WEBHOOK_MAX_ERRORS
 from worksection_async.testing import Delivery, Simulator, faults
 from worksection_async.testing._server import Server
 
@@ -171,11 +171,11 @@ async def test_errors_switch_it_off(raw: Raw, listener: Listener) -> None:
     number = (await raw("add_webhook", url=URL, events="post_task"))["id"]
     webhook = raw.sim.world.webhooks[number]
     listener.answer = Response("busy", 503)
-    for _ in range(WEBHOOK_ERRORS - 1):
+    for _ in range(WEBHOOK_MAX_ERRORS - 1):
         await raw("post_task", id_project=26, title="Task")
     made = await raw.sim.webhooks.deliver()
     assert {(delivery.status, delivery.error) for delivery in made} == {(503, "HTTP 503")}
-    assert (webhook.errors, webhook.status) == (WEBHOOK_ERRORS - 1, "active")
+    assert (webhook.errors, webhook.status) == (WEBHOOK_MAX_ERRORS - 1, "active")
     for _ in range(3):
         await raw("post_task", id_project=26, title="Task")
     assert len(await raw.sim.webhooks.deliver()) == 1  # then it is paused

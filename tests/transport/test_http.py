@@ -35,7 +35,7 @@ from tests.support.tcp import (
     say_nothing,
     stop_in_the_body,
 )
-from worksection_async import AccessToken, ApiKey, Session, TokenBucket, errors
+from worksection_async import AccessToken, ApiKey, Session, TokenBucket, __version__, errors
 from worksection_async._limits.bucket_state import BucketState
 from worksection_async._protocol.structure import Structure
 from worksection_async._transport.http import Http
@@ -126,7 +126,7 @@ async def test_bytes_that_drip_do_not_prolong_the_time(serve: Callable[..., Serv
 
 async def test_a_connection_that_never_comes_about_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody accepts, and the queue of the listening socket is full."""
-    monkeypatch.setattr("worksection_async._transport.http.CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr("worksection_async._transport.http.CONNECT_TIMEOUT_SECONDS", 0.1)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -286,7 +286,7 @@ async def test_no_cookie_is_kept(session_with: Make) -> None:
     async with session_with(router.handler) as ws:
         await ws.get_tasks(26)
         await ws.get_tasks(26)
-        assert not ws._link.http._client("get_tasks")._cookies
+        assert not ws._caller.connection.http._client("get_tasks")._cookies
     assert route.call_count == 2
     assert all("cookie" not in call.request.headers for call in route.calls)
 
@@ -371,7 +371,7 @@ async def test_requests_go_to_the_configured_origin_and_say_who_they_are_from(
     for request in asked:
         assert request.url.copy_with(raw_path=b"/") == httpx.URL(f"{origin}/")
         assert request.headers["Host"] == origin.partition("//")[2]
-        assert request.headers["User-Agent"] == "worksection-async"
+        assert request.headers["User-Agent"] == f"worksection-async/{__version__}"
 
 
 async def test_what_is_signed_is_sent_byte_for_byte(serve: Callable[..., Server]) -> None:
@@ -471,7 +471,7 @@ def test_event_loops_that_were_closed_leave_no_sockets_behind(serve: Callable[..
 
     for _ in range(200):
         asyncio.run(call())
-        assert not ws._link.http._clients
+        assert not ws._caller.connection.http._clients
     gc.collect()
     assert _open_sockets() - before < 300, "the server's 200 ends, and none of ours"
     asyncio.run(ws.aclose())
@@ -591,7 +591,7 @@ async def test_a_big_reply_is_read_beside_the_event_loop(session_with: Make, mon
         threads.append(threading.get_ident())
         return read(*arguments)
 
-    monkeypatch.setattr("worksection_async._session.session.read_reply", noticing)
+    monkeypatch.setattr("worksection_async._session.caller.read_reply", noticing)
     bodies = iter([BODY, b'{"status":"ok","data":[' + b",".join([b'{"id":1}'] * 10_000) + b"]}"])
     async with session_with(lambda _: httpx.Response(200, content=next(bodies))) as ws:
         assert len(await ws.get_tasks(26)) == 1

@@ -14,7 +14,7 @@ import attrs
 from .._protocol.call import Call
 from .._protocol.encoding import as_json, as_query
 from .._protocol.request import Request
-from .._protocol.service import ADMIN_URL, OAUTH_URL, REQUEST_LINE_BYTES
+from .._protocol.service import ADMIN_URL, OAUTH_URL, MAX_REQUEST_LINE_BYTES
 from ..errors import InvalidCall, WorksectionError
 
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
@@ -113,7 +113,7 @@ class ApiKey(Auth):
     def sign(self, call: Call[object], now: float) -> Request:
         if self.scheme == "hash" and call.fits_query and not call.is_upload:
             request = self._hashed(call)
-            if request.line_bytes <= REQUEST_LINE_BYTES:
+            if request.line_bytes <= MAX_REQUEST_LINE_BYTES:
                 return request
         timestamp = int(now)
         token = f"Admin {timestamp}_{header_signature(call.action.name, timestamp, self._key)}"
@@ -143,7 +143,7 @@ class AccessToken(Auth):
     def sign(self, call: Call[object], now: float) -> Request:  # noqa: ARG002  # a token carries no time
         method: Literal["GET", "POST"] = "GET" if call.action.kind == "read" and call.fits_query else "POST"
         request = with_header(call, OAUTH_URL, f"Bearer {self._token}", method=method)
-        if request.line_bytes > REQUEST_LINE_BYTES and not call.parts:
+        if request.line_bytes > MAX_REQUEST_LINE_BYTES and not call.parts:
             return with_header(call, OAUTH_URL, f"Bearer {self._token}", method="POST")
         return request
 
@@ -162,7 +162,7 @@ def with_header(call: Call[object], path: str, authorization: str, *, method: Li
     )
     if call.parts and not call.fits_query:
         raise InvalidCall(action, "files stored before cannot be sent along with new ones: store all with upload_files")
-    if call.parts and request.line_bytes > REQUEST_LINE_BYTES:
+    if call.parts and request.line_bytes > MAX_REQUEST_LINE_BYTES:
         raise InvalidCall(
             action,
             "too long to be sent along with files: shorten it, or attach the files to a comment of their own",

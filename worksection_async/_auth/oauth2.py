@@ -15,7 +15,7 @@ import anyio.lowlevel
 
 from .._protocol.call import Call
 from .._protocol.request import Request
-from .._protocol.service import OAUTH_EXPIRED, OAUTH_REFRESH, OAUTH_VOID, OAUTH_WRONG_APP
+from .._protocol.service import OAUTH_EXPIRED_TEXT, OAUTH_REFRESH, OAUTH_INVALID_TOKEN_CODES, OAUTH_INVALID_CLIENT_CODE
 from .._transport.tasks import once_more, spawn
 from ..errors import ApiError, AuthError, ReauthorizationRequired, TransportError, UnexpectedReply, WorksectionError
 from .credentials import AccessToken, Auth
@@ -115,7 +115,7 @@ class OAuth2(Auth):
         token = self._token
         if not isinstance(error, AuthError) or token is None:
             return False
-        is_over = OAUTH_EXPIRED in error.message.lower()
+        is_over = OAUTH_EXPIRED_TEXT in error.message.lower()
         if not is_over and error.http_status != 401:
             return False
         if request.headers["Authorization"] != f"Bearer {token.access_token}":
@@ -204,10 +204,10 @@ class OAuth2(Auth):
 
     def _verdict(self, stored: Token, failure: AuthError) -> AuthError | None:
         """What a refusal says of the pair or of the application; None where it only says: not now."""
-        if failure.details == OAUTH_WRONG_APP:
+        if failure.details == OAUTH_INVALID_CLIENT_CODE:
             failure.sent = False
             return failure
-        if failure.details not in OAUTH_VOID and "refresh token" not in failure.message.lower():
+        if failure.details not in OAUTH_INVALID_TOKEN_CODES and "refresh token" not in failure.message.lower():
             return None
         self._void = stored.refresh_token
         return self._log_in_again(failure.message)

@@ -20,9 +20,9 @@ from .._protocol.account import origin_of
 from .._protocol.envelope import Reply, open_flat
 from .._protocol.request import Request
 from .._protocol.service import (
-    OAUTH_ACCESS_SECONDS,
+    OAUTH_ACCESS_TTL_SECONDS,
     OAUTH_AUTHORIZE,
-    OAUTH_HOME,
+    OAUTH_ORIGIN,
     OAUTH_REFRESH,
     OAUTH_RESOURCE,
     OAUTH_TOKEN,
@@ -89,7 +89,7 @@ class OAuthApp:
     client_secret: str = attrs.field(repr=False, validator=is_secret)
     redirect_uri: str = attrs.field(validator=_is_https)
     scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_known, kw_only=True)
-    base_url: str = attrs.field(default=OAUTH_HOME, converter=_home, kw_only=True)
+    base_url: str = attrs.field(default=OAUTH_ORIGIN, converter=_home, kw_only=True)
     transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
 
     def __reduce__(self) -> Any:
@@ -197,4 +197,4 @@ def _lifetime(expires_in: object) -> float:
             seconds = float(expires_in)
             if 0 < seconds < math.inf:
                 return seconds
-    return float(OAUTH_ACCESS_SECONDS)
+    return float(OAUTH_ACCESS_TTL_SECONDS)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 import redis
 
-from .._protocol.service import OAUTH_REFRESH_SECONDS
+from .._protocol.service import OAUTH_REFRESH_TTL_SECONDS
 from .._transport.redis_client import SWAP, Client, connect
 from .._transport.tasks import in_thread
 from ..errors import TokenStoreError
@@ -69,9 +69,9 @@ class RedisTokenStore:
         """Keep *token*; the holder of the lock only replaces what he has loaded."""
         text, task = token.to_json().encode(), anyio.get_current_task().id
         if task not in self._seen:
-            await _told(lambda: self._client.set(self._key, text, ex=OAUTH_REFRESH_SECONDS))
+            await _told(lambda: self._client.set(self._key, text, ex=OAUTH_REFRESH_TTL_SECONDS))
             return
-        if not await _told(lambda: self._swap(keys=[self._key], args=[self._seen[task], text, OAUTH_REFRESH_SECONDS])):
+        if not await _told(lambda: self._swap(keys=[self._key], args=[self._seen[task], text, OAUTH_REFRESH_TTL_SECONDS])):
             raise TokenStoreError("the lock had run out, and somebody else has saved a pair meanwhile")
         self._seen[task] = text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -14,7 +13,7 @@ from ..models import ProjectOptions
 from . import compound_formats, formats, shapes
 from .attachments import Part, parts
 from .encoding import as_query
-from .service import TEXT_CHARACTERS
+from .service import MAX_TEXT_CHARACTERS
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -45,7 +44,7 @@ class Action(Generic[T_co]):
     kind: Literal["read", "write"]
     returns: shapes.Returns[T_co]
     repeatable: bool = False
-    settled: str | None = None
+    already_done: str | None = None
     credential: Literal["any", "token"] = "any"
     one_of: tuple[tuple[str, ...], ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -78,13 +77,6 @@ class Call(Generic[T_co]):
 
 RESERVED = {"action", "hash", "access_token"}
 """Names in a query that say who asks for what; a parameter of that name would say it again."""
-
-
-class Caller(ABC):
-    """Something that endpoints can be methods of."""
-
-    @abstractmethod
-    async def _call(self, action: Action[T], params: Mapping[str, object]) -> T: ...
 
 
 def prepare(action: Action[T], params: Mapping[str, object]) -> Call[T]:
@@ -134,8 +126,8 @@ def _complaints(action: Action[object], written: Mapping[str, formats.WireValue]
         if present.isdisjoint(group):
             yield f"at least one of {', '.join(group)} is required"
     described = sum(_characters(written[name]) for name in ("text", "todo") if name in written)
-    if described > TEXT_CHARACTERS:
-        yield f"text and todo together have {described} characters; the service would cut them at {TEXT_CHARACTERS}"
+    if described > MAX_TEXT_CHARACTERS:
+        yield f"text and todo together have {described} characters; the service would cut them at {MAX_TEXT_CHARACTERS}"
     for group in action.exclusive:
         chosen = [name for name in group if name in present and written[name] not in (0, "0")]
         if len(chosen) > 1:

@@ -10,7 +10,7 @@ from typing import cast, get_args
 import attrs
 
 from ..models import ProjectOptions, UploadedFile
-from .filter_fields import KNOWN
+from .filter_fields import FILTER_OPERATORS
 from .filter_language import Filter
 from .formats import (
     Format,
@@ -83,7 +83,7 @@ class Conditions:
             return to_str(value)
         if not isinstance(value, Filter):
             raise ValueError(f"an expression of F or text expected, not {type(value).__name__}")
-        known = KNOWN[self.action]
+        known = FILTER_OPERATORS[self.action]
         for comparison in value.comparisons():
             field, operator = comparison.field, comparison.operator
             if field not in known:

@@ -19,7 +19,7 @@ import attrs
 from .. import errors
 from ..errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, masked
 from .call import Action
-from .service import KNOWN_ERRORS, OAUTH_EXPIRED, Known
+from .service import KNOWN_ERRORS, OAUTH_EXPIRED_TEXT, KnownError
 from .structure import Malformed, Structure
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def _message(body: Mapping[str, Any]) -> str:
     unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
     words = [str(body[name]) for name in names if body.get(name)]
     # Of several, the one that says what to do; it has been seen under two names.
-    return next((word for word in words if OAUTH_EXPIRED in word.lower()), words[0] if words else unknown)
+    return next((word for word in words if OAUTH_EXPIRED_TEXT in word.lower()), words[0] if words else unknown)
 
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
@@ -133,13 +133,13 @@ def _classified(action: str, message: str, body: Mapping[str, Any], reply: Reply
     }
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
         return RateLimited(action, words, **facts)
-    if reply.status in (401, 403) or OAUTH_EXPIRED in message.lower():
+    if reply.status in (401, 403) or OAUTH_EXPIRED_TEXT in message.lower():
         return AuthError(action, words, **facts)
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
     return kind(action, words, **facts)
 
 
-def _known(message: str, code: int | None) -> Known | None:
+def _known(message: str, code: int | None) -> KnownError | None:
     by_message = (known for known in KNOWN_ERRORS if message.lower().startswith(known.message.lower()))
     by_code = (known for known in KNOWN_ERRORS if known.default and known.code == code)
     # Where only the code matched, the hint would be about another message.

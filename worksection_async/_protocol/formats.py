@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from .service import TEXT_CHARACTERS
+from .service import MAX_TEXT_CHARACTERS
 
 DIGITS = 12
 """Digits before the point that no number of hours and no sum of money goes beyond."""
@@ -70,8 +70,8 @@ to_name = to_str
 
 def to_text(value: object) -> str:
     text = to_str(value)
-    if len(text) > TEXT_CHARACTERS:
-        raise ValueError(f"{len(text)} characters; the service would cut it silently at {TEXT_CHARACTERS}")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise ValueError(f"{len(text)} characters; the service would cut it silently at {MAX_TEXT_CHARACTERS}")
     return text
 
 

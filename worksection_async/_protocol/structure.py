@@ -194,7 +194,7 @@ def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
     build = make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=detailed, **overrides)
     texts = frozenset(field.name for field in fields if _is_text(field.type))
     known = frozenset(field.name.rstrip("_") for field in fields)
-    also = {alias: field.name for field in fields for alias in field.metadata.get("also", ())}
+    also = {alias: field.name for field in fields for alias in field.metadata.get("aliases", ())}
 
     by_page = issubclass(cls, ProjectRef | TaskRef)
 
@@ -250,7 +250,7 @@ def _shared(structure: Hook, keys: tuple[str, ...]) -> Hook:
 def _override(field: "attrs.Attribute[object]") -> Any:
     wire_name = field.name.rstrip("_")
     rename = wire_name if wire_name != field.name else None
-    if spellings := field.metadata.get("spellings"):
+    if spellings := field.metadata.get("value_aliases"):
         return override(rename=rename, struct_hook=lambda value, _: spellings.get(value, formats.from_str(value)))
     return override(rename=rename)
 

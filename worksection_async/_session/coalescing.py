@@ -1,7 +1,7 @@
-"""Fewer requests: identical reads at one time are one, and a repeated one can be answered from memory.
+"""Fewer requests: identical reads at one time share one request, and a recent reply can be reused.
 
-A merged read belongs to none of its callers: it runs in a task of its own, so that one who gives up does not take
-the others' answer along. Only when all have given up is it cancelled.
+A shared read runs in a task of its own, so that cancelling one caller does not cancel the read for the others. It is
+cancelled when all its callers have been cancelled.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from ..errors import WaitTooLong
 
 T = TypeVar("T")
 
-MOST_KEPT = 256
-"""Answers in memory at most."""
+MAX_CACHED = 256
+"""Number of cached replies; the oldest one is dropped first."""
 
 
 Fetch = Callable[[Waiter], Coroutine[Any, Any, T]]
 
 
-class _Read:
-    """A request that several callers wait for."""
+class _SharedRead:
+    """One request that several callers wait for."""
 
     def __init__(self, limiter: Limiter, waiter: Waiter) -> None:
         self._limiter = limiter
         self.waiter = waiter
         self.callers = 0
         self.is_shared = False
-        self.is_kept = False
+        self.is_cached = False
         self.scope = anyio.CancelScope()
         self._done = anyio.Event()
-        self._answer: Any = None
+        self._reply: Any = None
         self._error: Exception | None = None
 
     async def run(self, fetch: Fetch[Any]) -> None:
         with self.scope:
             try:
-                self._answer = await fetch(self.waiter)
+                self._reply = await fetch(self.waiter)
             except Exception as exc:  # noqa: BLE001
-                self._error = exc  # each caller is told; the task itself has nobody to tell
+                self._error = exc  # raised to each caller; the task itself has no caller
             finally:
                 await self._limiter.leave(self.waiter)
         if self.scope.cancelled_caught and self._error is None:
-            self._error = RuntimeError("the read was given up")
+            self._error = RuntimeError("all callers of this read were cancelled")
         self._done.set()
 
-    async def answer(self) -> Any:
-        """Wait for it; a copy for each, so that nobody changes what others got."""
+    async def reply(self) -> Any:
+        """Wait for the reply. Each caller gets a copy, so that a change by one caller is not seen by the others."""
         self.is_shared = self.is_shared or self.callers > 0
         self.callers += 1
         try:
@@ -66,85 +66,87 @@ class _Read:
                 self.scope.cancel()
         if self._error is not None:
             raise once_more(self._error)
-        return own_copy(self._answer) if self.is_shared or self.is_kept else self._answer
+        return own_copy(self._reply) if self.is_shared or self.is_cached else self._reply
 
     @property
-    def is_given_up(self) -> bool:
+    def is_cancelled(self) -> bool:
         return self.scope.cancel_called
 
 
-class Reads:
-    """The reads of one account and identity that are under way, and answers that are still young."""
+class SharedReads:
+    """The reads of one account and identity that are in flight, and the replies that are cached."""
 
     def __init__(self, limiter: Limiter, clock: Callable[[], float] = time.monotonic) -> None:
         self._limiter = limiter
         self._clock = clock
-        self._running: dict[object, _Read] = {}
-        self._kept: dict[object, tuple[float, object]] = {}
-        self._epoch = 0
+        self._in_flight: dict[object, _SharedRead] = {}
+        self._cached: dict[object, tuple[float, object]] = {}
+        self._generation = 0
 
     async def get(self, key: object, fetch: Fetch[T], waiter: Waiter, *, max_age: float) -> T:
-        """The answer to the read *key*: from memory, from one that is under way, or from *fetch*.
+        """Return the reply to the read *key*: from the cache, from a request in flight, or from *fetch*.
 
         Args:
-            key: What makes reads identical.
-            fetch: Makes the request when a waiter has its turn.
-            waiter: The call in the queue, if a request has to be made.
-            max_age: Seconds for which an answer may be repeated.
+            key: Reads with equal keys are identical.
+            fetch: Makes the request for a waiter.
+            waiter: The call in the limiter's queue, if a request is made.
+            max_age: Seconds for which a cached reply may be used.
         """
-        if (kept := self._kept.get(key)) is not None and self._clock() - kept[0] < max_age:
+        if (cached := self._cached.get(key)) is not None and self._clock() - cached[0] < max_age:
             self._limiter.saved_one()
-            return cast(T, own_copy(kept[1]))
+            return cast(T, own_copy(cached[1]))
+        # A task can be awaited in its own event loop only, so reads are shared per loop.
         loop_key = (anyio.lowlevel.current_token(), key)
-        read = self._running.get(loop_key)
-        if read is None or read.is_given_up:
+        read = self._in_flight.get(loop_key)
+        if read is None or read.is_cancelled:
             read = self._start(loop_key, key, fetch, waiter)
         else:
             self._join(read, waiter)
-        read.is_kept = read.is_kept or max_age > 0
-        answer: T = await read.answer()
-        return answer
+        read.is_cached = read.is_cached or max_age > 0
+        reply: T = await read.reply()
+        return reply
 
-    def forget(self) -> None:
-        """Something was written: what was read before may be wrong, and what is being read must not be kept."""
-        self._epoch += 1
-        self._running.clear()
-        self._kept.clear()
+    def invalidate(self) -> None:
+        """Drop all cached replies; do not cache the replies of reads in flight, nor let further callers join them."""
+        self._generation += 1
+        self._in_flight.clear()
+        self._cached.clear()
 
-    def _join(self, read: _Read, waiter: Waiter) -> None:
+    def _join(self, read: _SharedRead, waiter: Waiter) -> None:
         self._limiter.promote(read.waiter, waiter.lane)
         if waiter.max_wait is not None and (eta := self._limiter.eta_of(read.waiter)) > waiter.max_wait:
             raise WaitTooLong(waiter.action, eta, waiter.max_wait)
         self._limiter.saved_one()
 
-    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], waiter: Waiter) -> _Read:
+    def _start(self, loop_key: object, key: object, fetch: Fetch[Any], waiter: Waiter) -> _SharedRead:
         self._limiter.enter(waiter)
-        read = self._running[loop_key] = _Read(self._limiter, waiter)
-        epoch = self._epoch
+        read = self._in_flight[loop_key] = _SharedRead(self._limiter, waiter)
+        generation = self._generation
 
         async def run() -> None:
             try:
-                await read.run(fetch_and_keep)
+                await read.run(fetch_and_cache)
             finally:
-                if self._running.get(loop_key) is read:
-                    del self._running[loop_key]
+                if self._in_flight.get(loop_key) is read:
+                    del self._in_flight[loop_key]
 
-        async def fetch_and_keep(waiter: Waiter) -> Any:
-            answer = await fetch(waiter)
-            if read.is_kept and epoch == self._epoch:
-                self._keep(key, answer)
-            return answer
+        async def fetch_and_cache(waiter: Waiter) -> Any:
+            reply = await fetch(waiter)
+            if read.is_cached and generation == self._generation:
+                self._cache(key, reply)
+            return reply
 
         spawn(run())
         return read
 
-    def _keep(self, key: object, answer: object) -> None:
-        self._kept.pop(key, None)
-        self._kept[key] = (self._clock(), answer)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.pop(next(iter(self._kept)), None)  # another thread may have been here
+    def _cache(self, key: object, reply: object) -> None:
+        self._cached.pop(key, None)
+        self._cached[key] = (self._clock(), reply)
+        while len(self._cached) > MAX_CACHED:
+            # The default: another thread may have removed the entry between the two calls.
+            self._cached.pop(next(iter(self._cached)), None)
 
 
-def own_copy(answer: T) -> T:
-    """*answer* for one more caller: models cannot be changed, lists and what `call` returns can."""
-    return copy.deepcopy(answer) if isinstance(answer, dict) else copy.copy(answer)
+def own_copy(reply: T) -> T:
+    """Return a copy for one more caller. Models are immutable; lists, and the dicts that `Session.call` returns, are not."""
+    return copy.deepcopy(reply) if isinstance(reply, dict) else copy.copy(reply)

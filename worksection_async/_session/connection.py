@@ -1,4 +1,4 @@
-"""What all views of a session share: the account, its limiter, the connections, the reads that are under way."""
+"""What all views of a session share: the origin, the limiter, the HTTP client and the coalesced reads."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .._protocol.account import origin_of
 from .._transport.fork import begin_here_and_after_forks
 from .._transport.http import Http
 from ..errors import InvalidCall, SessionClosed
-from .coalescing import Reads
+from .coalescing import SharedReads
 
 if TYPE_CHECKING:
     import httpx
 
-UNKNOWN = "which account it is will be known with the first call: open the session before"
+UNKNOWN_ORIGIN = "the account is not known before the first call: open the session first"
 
 
-class Link:
-    """The way to one account; with OAuth2, which one it is may turn out only when the *owner* has a token."""
+class Connection:
+    """Shared state of one account; with OAuth2 the origin may be resolved later, from the token of *owner*."""
 
     def __init__(
         self, account: str | None, owner: Auth, limiter: Limiter | None, transport: httpx.AsyncBaseTransport | None
@@ -33,39 +33,39 @@ class Link:
         self._limiter = limiter
         self._transport = transport
         self._http: Http | None = None
-        self._reads: WeakKeyDictionary[Auth, tuple[object, Reads]] = WeakKeyDictionary()
-        self._closed = False
+        self._reads: WeakKeyDictionary[Auth, tuple[object, SharedReads]] = WeakKeyDictionary()
+        self._is_closed = False
         self.origin = ""
         begin_here_and_after_forks(self)
         if account is not None:
-            self._lead_to(origin_of(account))
+            self._set_origin(origin_of(account))
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
 
     async def open(self, auth: Auth) -> None:
-        """Make ready to send with *auth*: a turn must not age meanwhile."""
+        """Prepare everything that sending with *auth* needs, so that a call does not do it while it holds a slot."""
         self.check_open("Session")
         if self._http is None:
             await self._owner.ready()
-            self._lead_to(self._account_of(self._owner))
+            self._set_origin(self._origin_from(self._owner))
         await auth.ready()
-        self.check(auth)
+        self.check_account(auth)
         await self.http.open()
 
     def check_open(self, action: str) -> None:
         """Raise `SessionClosed` after `aclose`."""
-        if self._closed:
+        if self._is_closed:
             raise SessionClosed(action)
 
-    def check(self, auth: Auth) -> None:
-        """A credential goes to its own account and nowhere else; raises `InvalidCall`."""
-        if auth.account_url and (origin := self._account_of(auth)) != self.origin:
+    def check_account(self, auth: Auth) -> None:
+        """Raise `InvalidCall` if *auth* belongs to another account: a credential must not be sent to a foreign origin."""
+        if auth.account_url and (origin := self._origin_from(auth)) != self.origin:
             raise InvalidCall("Session", f"the token is for {origin}, not for {self.origin}")
 
     async def aclose(self) -> None:
-        """Close the connections; a pair of tokens that is on its way is waited for."""
-        self._closed = True
+        """Close the connections, after waiting for token refreshes that are in progress."""
+        self._is_closed = True
         if self._limiter is not None:
             self._limiter.dismiss(self)
         with anyio.CancelScope(shield=True):
@@ -75,38 +75,43 @@ class Link:
                 await self._http.aclose()
 
     @property
+    def is_resolved(self) -> bool:
+        """Whether the origin, and with it the limiter, is known."""
+        return self._http is not None
+
+    @property
     def http(self) -> Http:
         if self._http is None:
-            raise RuntimeError(UNKNOWN)
+            raise RuntimeError(UNKNOWN_ORIGIN)
         return self._http
 
     @property
     def limiter(self) -> Limiter:
         if self._limiter is None:
-            raise RuntimeError(UNKNOWN)
+            raise RuntimeError(UNKNOWN_ORIGIN)
         return self._limiter
 
-    def reads(self, auth: Auth) -> Reads:
-        """The reads of one identity: answers never go from one to another."""
+    def reads(self, auth: Auth) -> SharedReads:
+        """Return the reads of one identity; a reply is never shared between identities."""
         with self._lock:
-            lineage, reads = self._reads.get(auth, (None, None))
-            if reads is None or lineage is not auth.lineage:
-                reads = Reads(self.limiter)
+            generation, reads = self._reads.get(auth, (None, None))
+            if reads is None or generation is not auth.lineage:
+                reads = SharedReads(self.limiter)
                 self._reads[auth] = auth.lineage, reads
             return reads
 
-    def forget(self) -> None:
-        """Somebody wrote: what anybody has read may be wrong."""
+    def invalidate_reads(self) -> None:
+        """Invalidate cached and in-flight reads of all identities, after a write."""
         with self._lock:
             known = [reads for _, reads in self._reads.values()]
         for reads in known:
-            reads.forget()
+            reads.invalidate()
 
     def _identities(self) -> list[Auth]:
         with self._lock:
             return list(self._reads)
 
-    def _lead_to(self, origin: str) -> None:
+    def _set_origin(self, origin: str) -> None:
         with self._lock:
             if self._http is None:
                 http = Http(origin, self._transport)
@@ -115,7 +120,7 @@ class Link:
                 self._limiter.bind(origin)
                 self._http = http
 
-    def _account_of(self, auth: Auth) -> str:
+    def _origin_from(self, auth: Auth) -> str:
         if not auth.account_url:
-            raise InvalidCall("Session", "account: the token does not say which it is for; name it")
+            raise InvalidCall("Session", "account: the token does not name its account; pass the account's name")
         return origin_of(auth.account_url)

@@ -1,4 +1,4 @@
-"""How calls are made: what every view of a session has of its own."""
+"""The options of a call; each view of a session has its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import InvalidCall
 
 
 class Same(Enum):
-    """Marks what a view takes over as it is; for some options None is a value."""
+    """Marks an option that a view does not change; None cannot mark it, because None is a value of some options."""
 
     SAME = "same"
 
@@ -22,7 +22,7 @@ SAME = Same.SAME
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """How calls are made; every view of a session has its own."""
+    """How calls are made; the meaning of each option is documented at `Session` and `Session.with_options`."""
 
     timeout: float = 30.0
     retries: int = 3
@@ -34,18 +34,16 @@ class Options:
     repeat_writes: bool = False
     on_wait: Callable[[Waiting], object] | None = None
 
-
-def checked(options: Options) -> Options:
-    """*options*, or `InvalidCall` for what makes no sense."""
-    complaints = {
-        "timeout must be a positive number of seconds": not options.timeout > 0,
-        "retries must not be negative": options.retries < 0,
-        f"lane must be one of {', '.join(LANES)}": options.lane not in LANES,
-        "max_wait must not be negative": options.max_wait is not None and not options.max_wait >= 0,
-        "patience must not be negative": not options.patience >= 0,
-        "max_age must not be negative": not options.max_age >= 0,
-    }
-    for complaint, applies in complaints.items():
-        if applies:
-            raise InvalidCall("Session", complaint)
-    return options
+    def __attrs_post_init__(self) -> None:
+        """Raise `InvalidCall` for an invalid value; written so that NaN is invalid."""
+        problems = {
+            "timeout must be a positive number of seconds": not self.timeout > 0,
+            "retries must not be negative": self.retries < 0,
+            f"lane must be one of {', '.join(LANES)}": self.lane not in LANES,
+            "max_wait must not be negative": self.max_wait is not None and not self.max_wait >= 0,
+            "patience must not be negative": not self.patience >= 0,
+            "max_age must not be negative": not self.max_age >= 0,
+        }
+        for problem, is_present in problems.items():
+            if is_present:
+                raise InvalidCall("Session", problem)

@@ -1,53 +1,41 @@
-"""The session: it holds the parts together, and `_perform` is the whole journey of a call."""
+"""The session: the public methods, over one `SessionCaller`."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime as dt
-import functools
-import logging
-import math
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-import anyio
-import anyio.to_thread
 import attrs
 
 from .._auth.credentials import Auth
 from .._auth.oauth2 import OAuth2
 from .._auth.token import Token
 from .._auth.token_stores import TokenStore
+from .._endpoints import Endpoints
 from .._limits.limiter import Limiter
-from .._limits.queue import Lane, Waiter, Waiting
+from .._limits.queue import Lane, Waiting
 from .._protocol.actions import ACTIONS, DOWNLOAD
-from .._protocol.call import Action, Call, as_is, prepare, unknown
-from .._protocol.envelope import Reply, read_reply
+from .._protocol.call import as_is, unknown
 from .._protocol.structure import Structure
-from .._sync.watch import Watches
-from .._transfer.downloads import Downloads
-from .._transfer.spool import repeatable
-from .._transport.attempts import Attempts, History
-from .._transport.http import Answer
-from .._transport.retry import is_settled, retry_delay
-from ..errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
-from .connection import Link
-from .options import SAME, Options, Same, checked
+from .._sync.streams import CostStream, Plan, Span, TaskStream
+from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
+from .._transfer.destination import Destination, DownloadedFile, Progress
+from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
+from ..errors import InvalidCall
+from ..models import AllTasksExtra, File, TaskFilter
+from .caller import SessionCaller
+from .connection import Connection
+from .options import SAME, Options, Same
 
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
 
-logger = logging.getLogger("worksection_async")
-
-BIG_BODY = 65_536
-"""Bytes of a reply from which on it is decoded in a worker thread, so that the event loop keeps its pace."""
-
-
-class Session(Watches, Downloads):
+class Session(Endpoints):
     """A connection to one account: a coroutine for each action, one limiter, one connection pool.
 
     Use it as an async context manager. It can be used from any number of tasks at once; all sessions of one account
@@ -90,19 +78,19 @@ class Session(Watches, Downloads):
     ) -> None:
         if account is None and not isinstance(auth, OAuth2):
             raise InvalidCall("Session", "account: only with OAuth2 does the credential know it")
-        self._auth = auth
-        self._link = Link(account, auth, limiter, transport)
-        self._structure = Structure(tz)
-        self._options = checked(
-            Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
-        )
+        options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
+        connection = Connection(account, auth, limiter, transport)
+        self._caller: SessionCaller
+        super().__init__(SessionCaller(connection, auth, Structure(tz), options))
 
     def __repr__(self) -> str:
-        return f"<Session {self._link.origin or '(account of the token)'} {type(self._auth).__name__}>"
+        return (
+            f"<Session {self._caller.connection.origin or '(account of the token)'} {type(self._caller.auth).__name__}>"
+        )
 
     async def __aenter__(self) -> Self:
         try:
-            await self._link.open(self._auth)
+            await self._caller.connection.open(self._caller.auth)
         except BaseException:
             await self.aclose()
             raise
@@ -113,12 +101,12 @@ class Session(Watches, Downloads):
 
     async def aclose(self) -> None:
         """Close the connections, those of all views included."""
-        await self._link.aclose()
+        await self._caller.connection.aclose()
 
     @property
     def limiter(self) -> Limiter:
         """The bucket calls wait at; it knows how long the queue is."""
-        return self._link.limiter
+        return self._caller.limiter
 
     def with_options(
         self,
@@ -152,10 +140,8 @@ class Session(Watches, Downloads):
             "lane": lane, "max_wait": max_wait, "max_age": max_age, "coalesce": coalesce, "on_wait": on_wait,
             "timeout": timeout, "retries": retries, "patience": patience, "repeat_writes": repeat_writes,
         }  # fmt: skip
-        view = copy.copy(self)
         changes = {name: value for name, value in given.items() if value is not SAME}
-        view._options = checked(attrs.evolve(self._options, **changes))
-        return view
+        return self._view(options=attrs.evolve(self._caller.options, **changes))
 
     def as_user(self, who: TokenStore | Token) -> Self:
         """A view of this session on behalf of another user, who has logged in through the same application.
@@ -168,10 +154,13 @@ class Session(Watches, Downloads):
         Raises:
             InvalidCall: This session has another credential than `OAuth2`.
         """
-        if not isinstance(self._auth, OAuth2):
-            raise InvalidCall("Session", "as_user needs OAuth2, through whose application users have logged in")
+        if not isinstance(self._caller.auth, OAuth2):
+            raise InvalidCall("Session", "as_user needs OAuth2: only its application can have other users")
+        return self._view(auth=self._caller.auth.of(who))
+
+    def _view(self, **changes: Any) -> Self:
         view = copy.copy(self)
-        view._auth = self._auth.of(who)
+        view._caller = attrs.evolve(self._caller, **changes)
         return view
 
     async def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -190,163 +179,153 @@ class Session(Watches, Downloads):
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "it answers with a file, not an envelope: use the method of that name")
-        return await self._call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
+        return await self._caller.call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
 
-    async def _call(self, action: Action[T], params: Mapping[str, object]) -> T:
-        call, options = await self._begin(action, params), self._options
-        if action.kind == "write":
-            return await self._write(call)
-        if not options.coalesce:
-            return await self._request(call, self._waiter(action))
-        fetch = functools.partial(self._request, call)
-        key = call.query, action.returns
-        return await self._link.reads(self._auth).get(key, fetch, self._waiter(action), max_age=options.max_age)
-
-    async def _write(self, call: Call[T]) -> T:
-        """What was read before a write, or is being read beside it, is not repeated afterwards."""
-        self._link.forget()
-        try:
-            async with repeatable(call) as whole:
-                return await self._request(whole, self._waiter(call.action))
-        finally:
-            self._link.forget()
-
-    async def _request(self, call: Call[T], waiter: Waiter) -> T:
-        async def receive(answer: Answer) -> T:
-            reply = Reply(answer.status, answer.headers, await answer.read())
-            if len(reply.body) < BIG_BODY:
-                return read_reply(call.action, reply, self._structure)
-            return await anyio.to_thread.run_sync(read_reply, call.action, reply, self._structure)
-
-        return await self._perform(call, receive, waiter)
-
-    @property
-    def _lane(self) -> Lane:
-        return self._options.lane
-
-    def _waiter(self, action: Action[Any]) -> Waiter:
-        return Waiter(
-            lane=self._options.lane,
-            action=action.name,
-            max_wait=self._options.max_wait,
-            on_wait=self._options.on_wait,
-            owner=self._link,
-        )
-
-    async def _begin(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
-        """All that can be done, and refused, before a turn is waited for."""
-        if action.credential == "token" and not self._auth.is_token:
-            raise InvalidCall(action.name, "an access token is needed: the admin key stands for no user")
-        call = prepare(action, params)
-        if action.returns.model is not None:
-            self._structure.make_ready(action.returns.model)  # later it would hold up who has a turn
-        await self._link.open(self._auth)
-        if call.parts:
-            self._auth.sign(call, time.time())  # what does not go along with files is refused
-        return call
-
-    async def _perform(
+    def iter_tasks(
         self,
-        call: Call[Any],
-        receive: Callable[[Answer], Awaitable[T]],
-        waiter: Waiter,
-        attempts: Attempts | None = None,
-    ) -> T:
-        """Make attempts until one succeeds, or another one is not safe or cannot help."""
-        action, history = call.action, History(self._options.timeout)
-        for attempt in (attempts := attempts or Attempts()):
-            try:
-                return await self._attempt(call, receive, waiter, attempts, history)
-            except RateLimited as error:
-                attempts.uncount()
-                await self._bear(error, history)
-                continue
-            except (WaitTooLong, SessionClosed) as error:
-                raise self._no_other_turn(error, history) from history.failure
-            except WorksectionError as error:
-                if await self._is_recovered(error, history):
-                    continue
-                if history.in_doubt and is_settled(action, error):
-                    return cast(T, action.returns.read({"status": "ok"}, self._structure))
-                pause = await self._pause_after(error, action, attempt, history.time_left)
-                if pause is None:
-                    history.told(error)
-                    raise
-                history.time_left -= pause
-                history.fail(error)
-            await anyio.sleep(pause)
-        raise AssertionError("unreachable")
+        *,
+        filter: TaskFilter | None = None,
+        extra: Sequence[AllTasksExtra] = (),
+        progress: Callable[[Plan], object] | None = None,
+    ) -> TaskStream:
+        """All tasks `get_all_tasks` would return, however many there are: ``async for task in ws.iter_tasks()``.
 
-    async def _attempt(
+        Args:
+            filter: Only tasks in this state.
+            extra: Parts to include. In a project of more than 10 000 tasks only those that `search_tasks` knows.
+            progress: Called with a `Plan` before the first call and after each one.
+
+        On the way it raises what `get_all_tasks` raises, and `TooManyRecords` where nothing narrower can be asked.
+        """
+        return TaskStream(self._caller, progress, filter=filter, extra=extra)
+
+    def iter_costs(
         self,
-        call: Call[Any],
-        receive: Callable[[Answer], Awaitable[T]],
-        waiter: Waiter,
-        attempts: Attempts,
-        history: History,
-    ) -> T:
-        """Wait, sign, send, read."""
-        history.begin()
-        is_timed = not call.parts and call.action is not DOWNLOAD  # files may take longer, as long as they move
-        on_sent = functools.partial(self.limiter.sent, waiter)
-        self._link.check_open(call.action.name)
-        try:
-            await self.limiter.wait(waiter)
-            request = history.request = attempts.with_attempt_headers(self._auth.sign(call, time.time()))
-            history.started_at = anyio.current_time()
-            async with self._link.http.exchange(request, history.time_left, total=is_timed, on_sent=on_sent) as answer:
-                if not call.parts:
-                    await self.limiter.answered(waiter)
-                result = await receive(answer)
-                self.limiter.accepted()
-                return result
-        except RateLimited:
-            raise
-        except WorksectionError as error:
-            if isinstance(error, ApiError):
-                self.limiter.accepted()
-            history.time_left -= max(0.0, anyio.current_time() - history.started_at) if is_timed else 0.0
-            raise
-        finally:
-            await self.limiter.leave(waiter)
+        *,
+        datestart: dt.date | None = None,
+        dateend: dt.date | None = None,
+        is_timer: bool | None = None,
+        progress: Callable[[Plan], object] | None = None,
+    ) -> CostStream:
+        """All costs `get_costs` would return, however many there are: ``async for cost in ws.iter_costs()``.
 
-    async def _bear(self, error: RateLimited, history: History) -> None:
-        """Let the limiter know of a refusal; raise *error* where the call has no more patience."""
-        seconds = history.refuse(error, anyio.current_time())
-        await self.limiter.refused(error.retry_after)
-        if seconds >= self._options.patience:
-            raise history.told(error.given_up(seconds, self.limiter.statistics().refused_share))
+        Args:
+            datestart: First day, included.
+            dateend: Last day, included.
+            is_timer: Only costs entered by a timer (true) or by hand (false).
+            progress: Called with a `Plan` before the first call and after each one.
 
-    def _no_other_turn(self, error: WorksectionError, history: History) -> WorksectionError:
-        """What ends a call that gets no turn: after refusals these, for they are the reason."""
-        failure = history.failure
-        if isinstance(error, WaitTooLong) and isinstance(failure, RateLimited):
-            seconds = anyio.current_time() - history.refused_since
-            history.failure = error
-            return history.told(failure.given_up(seconds, self.limiter.statistics().refused_share))
-        return history.told(error)
+        On the way it raises what `get_costs` raises, and `TooManyRecords` where nothing narrower can be asked.
+        """
+        return CostStream(self._caller, progress, span=Span(datestart, dateend), is_timer=is_timer)
 
-    async def _is_recovered(self, error: WorksectionError, history: History) -> bool:
-        """Whether the credential was renewed, so that the request may be made again."""
-        if history.is_signed_anew or not isinstance(error, AuthError) or history.request is None:
-            return False
-        history.is_signed_anew = True
-        try:
-            is_recovered = await self._auth.recover(error, history.request)
-            self._link.check(self._auth)
-        except WorksectionError as failure:
-            history.told(failure)
-            raise
-        return is_recovered
+    def watch(
+        self,
+        *,
+        period_start: dt.timedelta = dt.timedelta(0),
+        projects: Iterable[int] | None = None,
+        every: float = 60.0,
+        cursor: Cursor | None = None,
+    ) -> EventWatch:
+        """Events as they happen, without a public URL: ``async for event in ws.watch()``, in the bulk lane.
 
-    async def _pause_after(
-        self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float = math.inf
-    ) -> float | None:
-        """Seconds until the next attempt, or None where *error* is to be raised."""
-        if error.retry_after:
-            await self.limiter.hold(error.retry_after)
-        pause = retry_delay(action, error, attempt, repeat_writes=self._options.repeat_writes, jitter=random.random)
-        if pause is None or attempt > self._options.retries or time_left <= pause:
-            return None
-        logger.info("attempt %d failed and is made again in %.1f s: %s", attempt, pause, error)
-        return pause
+        Args:
+            period_start: How far back to begin, 30 days at most; what happened a little before comes too.
+            projects: Only events of these projects. However many they are, it costs one call each time.
+            every: Seconds between two calls.
+            cursor: Where an earlier watch (its ``cursor``) had come to; *period_start* does not count then.
+
+        On the way it raises what `get_events` raises; the next step goes on from there. It raises `InvalidCall` for a
+        cursor that is older than the 30 days the service remembers.
+
+        Vendor page: https://worksection.com/en/faq/api-projects.html
+        """
+        start = cursor or cursor_at(period_start)
+        return EventWatch(self.with_options(lane="bulk")._caller, start, projects, every)
+
+    def watch_tags(self, *, every: float = 300.0) -> TagWatch:
+        """Changes of the tags of all tasks, of which the service tells nobody: ``async for change in ws.watch_tags()``.
+
+        Args:
+            every: Seconds between two looks, each of which is one call where all tasks fit into an answer.
+        """
+        return TagWatch(self.with_options(lane="bulk")._caller, every)
+
+    async def download(
+        self,
+        id_file: int,
+        to: str | os.PathLike[str] | BinaryIO,
+        progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> DownloadedFile:
+        """Save a stored file; it appears under its name only when it is complete.
+
+        It goes to the disk as it comes. A connection that is cut is made again, up to ``retries`` times, each after a
+        turn of its own; the rest is asked for where the service offers that, and all of it where not.
+
+        Args:
+            id_file: Number of the file.
+            to: A folder, a path, or an open binary file.
+            progress: Called with bytes done and bytes in all (None where the service does not say). When a file has to
+                be fetched again, bytes done start again from 0.
+            overwrite: Whether a file of that name may be replaced.
+
+        Raises:
+            InvalidCall: There is such a file already, no such folder, or one that cannot be written to.
+            ApiError: The service refused: `NotFound` where there is no such file.
+            TransportError: The file did not arrive whole.
+            OSError: The disk is full, or what else keeps a file from being written.
+
+        Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
+        """
+        return await Downloader(self._caller).save(id_file, Destination(to, overwrite), progress)
+
+    @contextlib.asynccontextmanager
+    async def open_download(self, id_file: int) -> AsyncIterator[OpenDownload]:
+        """Read a stored file as it comes, without saving it: ``async with ws.open_download(id_file) as file``.
+
+        A connection that is cut is made again as in `download`; each byte is given once all the same.
+
+        Args:
+            id_file: Number of the file.
+
+        Raises:
+            ApiError: The service refused: `NotFound` where there is no such file.
+            TransportError: The file did not arrive whole; raised from the iterator once that is certain.
+            UnexpectedReply: The file was replaced by another one while it was read, or the answer makes no sense.
+
+        Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
+        """
+        async with Downloader(self._caller).open(id_file) as file:
+            yield file
+
+    async def download_all(
+        self,
+        files: Iterable[File | int],
+        to: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> DownloadReport:
+        """Save many stored files in a folder, one after the other; one that fails does not keep the others back.
+
+        It returns a report instead of raising what failed, since an exception would take from the caller what did
+        arrive; ``report.raise_failed()`` raises it all. One after the other, since the service gives a turn a second.
+
+        Files of one name are all kept: ``plan.pdf``, ``plan (2).pdf``. So is what the folder had before.
+
+        Args:
+            files: Records of files, as `get_files` returns them, or their numbers.
+            to: The folder.
+            progress: Called with bytes done of all files, and bytes in all (None until all sizes are known: records
+                have them).
+            overwrite: Whether files that the folder had before may be replaced; files of one run never replace each
+                other.
+
+        Raises:
+            InvalidCall: There is no such folder.
+
+        Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
+        """
+        return await Downloader(self._caller).save_all(files, to, progress, overwrite=overwrite)

@@ -1,10 +1,11 @@
-"""What is known about the service, and the code that is written from it.
+"""The spec of the service, and the generator of the code that depends on it. Not imported at run time.
 
-``*.toml`` here is the only place where a fact about the service is typed. ``python -m worksection_async._spec``
-writes the endpoints, the models, the table of actions and the reference page; ``--check`` says which of them are stale.
+The ``*.toml`` files are the only source of facts about the service. ``python -m worksection_async._spec`` generates
+endpoints, models, the table of actions and the reference page; ``--check`` lists the files that are out of date.
 """
 
-from ._load import GROUPS, ActionSpec, EnumSpec, ErrorSpec, FieldSpec, Group, ModelSpec, ParamSpec, Service, Spec, load
+from ._load import load
+from ._schema import GROUPS, ActionSpec, EnumSpec, ErrorSpec, FieldSpec, Group, ModelSpec, ParamSpec, Service, Spec
 
 __all__ = [
     "GROUPS",

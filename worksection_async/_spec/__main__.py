@@ -1,4 +1,4 @@
-"""``python -m worksection_async._spec [--check]``: write what is generated, or say what is stale."""
+"""``python -m worksection_async._spec [--check]``: write the generated files, or list those that are out of date."""
 
 import argparse
 import subprocess
@@ -14,34 +14,35 @@ GENERATED_IN = ("worksection_async", "docs")
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m worksection_async._spec", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is stale or orphaned")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
     check = parser.parse_args(arguments).check
     try:
-        files = rendered()
+        files = render_all()
     except SpecError as exc:
         print(exc, file=sys.stderr)
         return 1
-    complaints = differences(ROOT, files)
+    differences = find_differences(ROOT, files)
     if check:
-        print("\n".join(complaints) or f"{len(files)} generated files are up to date")
-        return 1 if complaints else 0
+        print("\n".join(differences) or f"{len(files)} generated files are up to date")
+        return 1 if differences else 0
     for path, text in files.items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(text, "utf-8")
-    for orphan in orphans(ROOT, files):
+    for orphan in find_orphans(ROOT, files):
         (ROOT / orphan).unlink()
-    print("\n".join(complaints) or "nothing to change")
+    print("\n".join(differences) or "nothing to change")
     return 0
 
 
-def rendered() -> dict[str, str]:
-    """The generated files as they should be: path → text."""
-    return {path: laid_out(path, text) for path, text in render(load()).items()}
+def render_all() -> dict[str, str]:
+    """Return all generated files: path → formatted text."""
+    return {path: format_source(path, text) for path, text in render(load()).items()}
 
 
-def laid_out(path: str, text: str) -> str:
-    """*text* as the pinned ruff writes it, without the imports it has no use for."""
+def format_source(path: str, text: str) -> str:
+    """Format *text* with ruff and remove unused imports."""
     if not path.endswith(".py"):
         return text
     ruff = [sys.executable, "-m", "ruff"]
@@ -54,19 +55,19 @@ def _run(command: list[str], text: str) -> str:
     return subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", check=True).stdout
 
 
-def differences(root: Path, files: dict[str, str]) -> list[str]:
-    """A line for each file that is missing, stale or orphaned under *root*."""
-    complaints = []
+def find_differences(root: Path, files: dict[str, str]) -> list[str]:
+    """Return a line for each file that is missing, stale or orphaned under *root*."""
+    differences = []
     for path, text in files.items():
         if not (root / path).exists():
-            complaints.append(f"missing: {path}")
+            differences.append(f"missing: {path}")
         elif (root / path).read_text("utf-8") != text:
-            complaints.append(f"stale: {path}")
-    return complaints + [f"orphaned: {path}" for path in orphans(root, files)]
+            differences.append(f"stale: {path}")
+    return differences + [f"orphaned: {path}" for path in find_orphans(root, files)]
 
 
-def orphans(root: Path, files: dict[str, str]) -> list[str]:
-    """Files that say they are generated and that nothing generates."""
+def find_orphans(root: Path, files: dict[str, str]) -> list[str]:
+    """Return the files that have the mark of the generator but are not in *files*."""
     found = (path for folder in GENERATED_IN for path in sorted((root / folder).rglob("*")) if path.is_file())
     marked = (path for path in found if path.suffix in {".py", ".md"} and _is_generated(path))
     return [name for path in marked if (name := path.relative_to(root).as_posix()) not in files]

@@ -1,9 +1,9 @@
-"""How the spec's types are written in Python: annotations, defaults, formats."""
+"""Translates the types of the spec to Python source: annotations, defaults and format functions."""
 
 import keyword
 import re
 
-from ._load import FieldSpec, ParamSpec, Spec, names_in
+from ._schema import FieldSpec, ParamSpec, Spec, type_names
 
 FIELD_PYTHON = {
     "id": "int", "int": "int", "str": "str", "bool": "bool", "date": "dt.date", "datetime": "dt.datetime",
@@ -21,15 +21,16 @@ PARAM_PYTHON = {
 }  # fmt: skip
 
 
-def attribute(name: str) -> str:
-    """The attribute for a wire name: ``from`` → ``from_``."""
+def attribute_name(name: str) -> str:
+    """Return the Python name for a name of the service: ``from`` → ``from_``."""
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def field_annotation(spec: Spec, type_: str) -> str:
+    """Return the annotation of a model field."""
     if type_.endswith("?"):
         return f"{field_annotation(spec, type_[:-1])} | None"
-    inner = [_field_name(spec, name) for name in names_in(type_)]
+    inner = [_field_name(spec, name) for name in type_names(type_)]
     if type_.startswith(("list[", "csv[")):
         return f"tuple[{inner[0]}, ...]"
     if type_.startswith("map["):
@@ -42,11 +43,11 @@ def _field_name(spec: Spec, name: str) -> str:
 
 
 def field_default(spec: Spec, field: FieldSpec) -> str:
-    """The right side of a field, with the ``=``, or nothing where the key is essential."""
+    """Return the default of a field, including the ``=``; empty if the key is essential."""
     options = {}
     if field.essential:
         pass
-    elif field.optional:
+    elif field.is_optional:
         options["default"] = "None"
     elif field.type.startswith(("list[", "csv[")):
         options["default"] = "()"
@@ -65,12 +66,13 @@ def field_default(spec: Spec, field: FieldSpec) -> str:
 
 def _metadata(spec: Spec, field: FieldSpec) -> dict[str, object]:
     enum = spec.enums.get(field.type.removesuffix("?"))
-    spellings = {"spellings": dict(enum.aliases)} if enum and enum.aliases else {}
-    also = {"also": field.aliases} if field.aliases else {}
-    return {**spellings, **also}
+    value_aliases = {"value_aliases": dict(enum.aliases)} if enum and enum.aliases else {}
+    aliases = {"aliases": field.aliases} if field.aliases else {}
+    return {**value_aliases, **aliases}
 
 
 def param_annotation(param: ParamSpec) -> str:
+    """Return the annotation of a parameter."""
     if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
         return f"Mapping[str | int, Mapping[dt.date, {match[1]}]]"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
@@ -81,7 +83,7 @@ def param_annotation(param: ParamSpec) -> str:
 
 
 def param_format(spec: Spec, param: ParamSpec) -> str:
-    """The expression that writes a parameter's values."""
+    """Return the expression for the function that formats the values of a parameter."""
     if match := re.fullmatch(r"map\[date, (\w+)\]", param.type):
         return f"compound_formats.schedule({match[1]})"
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
@@ -95,11 +97,12 @@ def param_format(spec: Spec, param: ParamSpec) -> str:
 
 
 def return_annotation(returns: str) -> str:
+    """Return the annotation of an endpoint's result."""
     return {"id": "int", "message": "str"}.get(returns, returns.removeprefix("envelope "))
 
 
 def return_shape(returns: str) -> str:
-    """The expression that reads a reply, from `worksection_async._protocol.shapes`."""
+    """Return the expression for the function in `worksection_async._protocol.shapes` that reads a reply."""
     simple = {"None": "shapes.nothing", "id": "shapes.new_id", "message": "shapes.message", "file": "shapes.file"}
     if returns in simple:
         return simple[returns]

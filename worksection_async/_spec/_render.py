@@ -1,13 +1,13 @@
-"""The spec as source text: what each generated file says, before ruff lays it out."""
+"""Renders the spec to source text, which ruff formats afterwards."""
 
 import textwrap
 
 import attrs
 
-from ._filters import filter_fields
-from ._load import ActionSpec, EnumSpec, ErrorSpec, Group, ModelSpec, ParamSpec, Spec
+from ._endpoint_docs import endpoint_doc
+from ._filters import render_filter_fields
 from ._python import (
-    attribute,
+    attribute_name,
     field_annotation,
     field_default,
     param_annotation,
@@ -15,19 +15,20 @@ from ._python import (
     return_annotation,
     return_shape,
 )
-from ._source import HEADER, MARK, docstring, lines
+from ._schema import ActionSpec, EnumSpec, ErrorSpec, Group, ModelSpec, Spec
+from ._source import HEADER, MARK, docstring, join_lines
 
 BASE = ("Clock", "Hours", "Model", "Raw", "Seconds")
 
 
 def render(spec: Spec) -> dict[str, str]:
-    """Every generated file: its path in the repository → its text."""
+    """Return all generated files: path in the repository → source text."""
     package = "worksection_async"
     files = {
         f"{package}/models/__init__.py": _models_index(spec),
         f"{package}/_endpoints/__init__.py": _endpoints_index(spec),
         f"{package}/_protocol/actions.py": _actions(spec),
-        f"{package}/_protocol/filter_fields.py": filter_fields(spec),
+        f"{package}/_protocol/filter_fields.py": render_filter_fields(spec),
         f"{package}/_protocol/service.py": _service(spec),
         "docs/actions.md": _page(spec),
     }
@@ -37,14 +38,14 @@ def render(spec: Spec) -> dict[str, str]:
     return files
 
 
-# Unused imports are taken out by ruff: a file names what any of its kind may need.
+# Each file imports everything that files of its kind can need; ruff removes the unused imports.
 
 
 def _models(spec: Spec, name: str, group: Group) -> str:
     before = [other for other in spec.groups if other != name][: list(spec.groups).index(name)]
-    return lines(
+    return join_lines(
         HEADER.format(source=f"{name}.toml"),
-        f'"""{group.title}: what the service answers.',
+        f'"""{group.title}: records that the service returns.',
         f'\nVendor page: {group.source}\n"""',
         "from __future__ import annotations",
         "import datetime as dt",
@@ -71,13 +72,13 @@ def _literal(name: str, enum: EnumSpec) -> str:
 
 def _model(spec: Spec, name: str, model: ModelSpec) -> str:
     fields = (
-        f"    {attribute(field_name)}: {field_annotation(spec, field.type)}{field_default(spec, field)}\n"
+        f"    {attribute_name(field_name)}: {field_annotation(spec, field.type)}{field_default(spec, field)}\n"
         + docstring(field.doc)
         + "\n"
         for field_name, field in model.fields.items()
     )
     mixins = [model.mixin.rpartition(".")[2]] if model.mixin else []
-    return lines(
+    return join_lines(
         "@attrs.frozen(kw_only=True, repr=False)",
         f"class {name}({', '.join([model.base or 'Model', *mixins])}):",
         docstring(model.doc) + "\n",
@@ -89,7 +90,7 @@ def _model(spec: Spec, name: str, model: ModelSpec) -> str:
 def _sentinel(spec: Spec, model: str, prop: str) -> str:
     sentinel = spec.models[model].sentinels[prop]
     ids = " or ".join(f"self.id == {number}" for number in sentinel.ids)
-    return lines(
+    return join_lines(
         "    @property",
         f"    def {prop}(self) -> bool:",
         docstring(sentinel.doc, "        "),
@@ -99,9 +100,9 @@ def _sentinel(spec: Spec, model: str, prop: str) -> str:
 
 def _models_index(spec: Spec) -> str:
     groups = {name: _public(group) for name, group in spec.groups.items() if _public(group)}
-    return lines(
+    return join_lines(
         HEADER.format(source="*.toml"),
-        '"""Everything the service answers with: frozen, slotted, comparable, picklable attrs classes."""',
+        '"""Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""',
         "from ._base import Clock, Hours, Model, Raw, Seconds",
         (f"from .{name} import {', '.join(names)}" for name, names in groups.items()),
         f"__all__ = {sorted([*BASE, *(name for names in groups.values() for name in names)])!r}",
@@ -114,9 +115,9 @@ def _class(name: str) -> str:
 
 def _endpoints(spec: Spec, name: str, group: Group) -> str:
     callable_ = {action: it for action, it in group.actions.items() if it.returns != "file"}
-    return lines(
+    return join_lines(
         HEADER.format(source=f"{name}.toml"),
-        f'"""{group.title}: one coroutine per action.',
+        f'"""{group.title}: one coroutine method per action.',
         f'\nVendor page: {group.source}\n"""',
         "from __future__ import annotations",
         "import datetime as dt",
@@ -124,69 +125,47 @@ def _endpoints(spec: Spec, name: str, group: Group) -> str:
         "from decimal import Decimal",
         "from typing import Literal",
         "from .._protocol import actions",
-        "from .._protocol.call import Caller",
+        "from ._base import EndpointGroup",
         "from .._protocol.filter_language import Filter",
         "from .._protocol.attachments import Attachment",
         f"from ..models import {', '.join(sorted([*spec.models, *spec.enums]))}",
-        f"class {_class(name)}(Caller):",
+        f"class {_class(name)}(EndpointGroup):",
         docstring(f"{group.title}."),
-        (_endpoint(action, it, group) for action, it in callable_.items()),
+        (_endpoint(spec, action, it, group) for action, it in callable_.items()),
     )
 
 
-def _endpoint(name: str, action: ActionSpec, group: Group) -> str:
+def _endpoint(spec: Spec, name: str, action: ActionSpec, group: Group) -> str:
     required = {param: it for param, it in action.params.items() if it.required}
     rest = {param: it for param, it in action.params.items() if not it.required}
     signature = [
         "self",
-        *(f"{attribute(param)}: {param_annotation(it)}" for param, it in required.items()),
+        *(f"{attribute_name(param)}: {param_annotation(it)}" for param, it in required.items()),
         *(["*"] if rest else []),
-        *(f"{attribute(param)}: {param_annotation(it)} | None = None" for param, it in rest.items()),
+        *(f"{attribute_name(param)}: {param_annotation(it)} | None = None" for param, it in rest.items()),
     ]
-    arguments = ", ".join(f'"{param}": {attribute(param)}' for param in action.params)
-    return lines(
+    arguments = ", ".join(f'"{param}": {attribute_name(param)}' for param in action.params)
+    return join_lines(
         f"    async def {name}({', '.join(signature)}) -> {return_annotation(action.returns)}:",
-        f'        """{action.doc}\n',
-        textwrap.indent(_endpoint_doc(action, group), "        ") + '        """',
-        f"        return await self._call(actions.{name.upper()}, {{{arguments}}})",
+        textwrap.indent(f'"""{endpoint_doc(spec, action, group)}"""', "        "),
+        f"        return await self._caller.call(actions.{name.upper()}, {{{arguments}}})",
     )
-
-
-def _endpoint_doc(action: ActionSpec, group: Group) -> str:
-    only = " An access token is needed: the admin key will not do." if action.credential == "token" else ""
-    safe = "" if action.repeatable or action.kind == "read" else " Never sent twice once it may have arrived."
-    args = (_argument(param, it) for param, it in action.params.items())
-    return lines(
-        f"Scope ``{action.scope}``.{only}{safe}",
-        f"Vendor page: {action.source or group.source}",
-        *(["", "Args:", *args] if action.params else []),
-        *(f"\nAt least one of {_listed(group_)} is needed." for group_ in action.one_of),
-        *(f"\nAt most one of {_listed(group_)} can be given." for group_ in action.exclusive),
-    )
-
-
-def _argument(name: str, param: ParamSpec) -> str:
-    return textwrap.fill(f"{attribute(name)}: {param.doc}", 96, initial_indent="    ", subsequent_indent="        ")
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"``{name}``" for name in names)
 
 
 def _endpoints_index(spec: Spec) -> str:
-    return lines(
+    return join_lines(
         HEADER.format(source="*.toml"),
-        '"""All endpoints in one class, for the session to inherit."""',
+        '"""All endpoints in one class."""',
         (f"from .{name} import {_class(name)}" for name in spec.groups),
         f"class Endpoints({', '.join(_class(name) for name in spec.groups)}):",
-        docstring("One coroutine per action of the service, named as the action."),
+        docstring("One coroutine method per action of the service, with the name of the action."),
     )
 
 
 def _actions(spec: Spec) -> str:
-    return lines(
+    return join_lines(
         HEADER.format(source="*.toml"),
-        '"""The table of actions: what each takes, how it may be repeated, and how its reply is read."""',
+        '"""The table of actions: parameters, retry rules and reply format of each."""',
         "import datetime as dt",
         "from . import compound_formats, formats, shapes",
         "from .call import Action, Param",
@@ -203,10 +182,10 @@ def _action(spec: Spec, name: str, action: ActionSpec) -> str:
         for param, it in action.params.items()
     )
     options = [f'"{name}"', f'kind="{action.kind}"', f"returns={return_shape(action.returns)}"]
-    if action.repeatable or action.kind == "read":
+    if action.can_repeat:
         options.append("repeatable=True")
-    if action.settled:
-        options.append(f'settled="{action.settled}"')
+    if action.already_done:
+        options.append(f'already_done="{action.already_done}"')
     if action.credential != "any":
         options.append(f'credential="{action.credential}"')
     if action.one_of:
@@ -221,17 +200,17 @@ def _action(spec: Spec, name: str, action: ActionSpec) -> str:
 def _service(spec: Spec) -> str:
     service = spec.service
     scopes = ", ".join(f'"{scope}"' for scope in service.scopes.values)
-    return lines(
+    return join_lines(
         HEADER.format(source="service.toml"),
-        '"""What holds for the whole service: addresses, limits, scopes, messages."""',
+        '"""Constants of the service: URLs, limits, scopes and error messages."""',
         "from typing import Literal, NamedTuple",
         (f'{name.upper()}_URL = "{path}"' for name, path in service.paths.items()),
         (f"{name.upper()} = {value!r}" for name, value in attrs.asdict(service.limits).items()),
         (f"OAUTH_{name.upper()} = {value!r}" for name, value in attrs.asdict(service.oauth).items()),
         (f"WEBHOOK_{name.upper()} = {value!r}" for name, value in _webhooks(spec).items()),
         f'Scope = Literal[{scopes}]\n"""{service.scopes.doc}"""\n',
-        "class Known(NamedTuple):",
-        docstring("A message of the service and what it means.") + "\n",
+        "class KnownError(NamedTuple):",
+        docstring("An error message of the service, with the error class that represents it.") + "\n",
         "    message: str\n    kind: str\n    code: int | None\n    default: bool\n    hint: str | None\n",
         "KNOWN_ERRORS = (",
         (_error(error) for error in service.errors),
@@ -244,19 +223,19 @@ def _webhooks(spec: Spec) -> dict[str, object]:
 
 
 def _error(error: ErrorSpec) -> str:
-    return f"    Known({error.message!r}, {error.kind!r}, {error.code!r}, {error.default!r}, {error.hint!r}),"
+    return f"    KnownError({error.message!r}, {error.kind!r}, {error.code!r}, {error.default!r}, {error.hint!r}),"
 
 
 def _page(spec: Spec) -> str:
     intro = (
-        "Every action of the service is a coroutine of `Session` with the action's own name. "
-        "Required parameters come first and may be given by position; the rest by name. "
-        "*Again* says whether a call whose answer got lost is sent again. "
-        "*Known from* says how well the action is known: the vendor's documentation, a captured reply, "
-        "the vendor's own client, or inference."
+        "Each action of the service is a coroutine method of `Session` with the name of the action. "
+        "Required parameters (bold) can be positional; all others are keyword-only. "
+        "*Retried* tells whether a call is sent again if its reply was lost. "
+        "*Source* tells where the facts come from: the vendor's documentation (docs), a recorded reply (recorded), "
+        "the vendor's own client (vendor-client) or inference (inferred)."
     )
     return (
-        lines(
+        join_lines(
             f"<!-- {MARK} _spec/*.toml -->\n",
             f"# Actions\n\n{intro}\n",
             (_page_group(group) for group in spec.groups.values()),
@@ -266,10 +245,10 @@ def _page(spec: Spec) -> str:
 
 
 def _page_group(group: Group) -> str:
-    return lines(
+    return join_lines(
         f"## {group.title}\n",
         f"[Vendor page]({group.source})\n",
-        "| action | parameters | returns | scope | again | known from |",
+        "| action | parameters | returns | scope | retried | source |",
         "|---|---|---|---|---|---|",
         (_page_row(action, it) for action, it in group.actions.items()),
     )
@@ -278,7 +257,7 @@ def _page_group(group: Group) -> str:
 def _page_row(name: str, action: ActionSpec) -> str:
     params = ", ".join(f"**{param}**" if it.required else param for param, it in action.params.items()) or "–"
     returns = "`DownloadedFile`" if action.returns == "file" else f"`{return_annotation(action.returns)}`"
-    again = "yes" if action.repeatable or action.kind == "read" else "no"
+    retried = "yes" if action.can_repeat else "no"
     token = " (access token only)" if action.credential == "token" else ""
     returns = returns.replace("|", "\\|")
-    return f"| `{name}`: {action.doc} | {params} | {returns} | {action.scope}{token} | {again} | {action.evidence} |"
+    return f"| `{name}`: {action.doc} | {params} | {returns} | {action.scope}{token} | {retried} | {action.evidence} |"

@@ -1,7 +1,8 @@
-"""All records of an account, one by one, although an answer holds 10 000 at most and there are no pages.
+"""Streams all records of an account, although a reply holds 10 000 records at most and the service has no pages.
 
-One wide call, if that will do. Where it would not, a call for each project, and where even a project has too many, one
-for each span of days, halved until it fits. What `Stream.plan` says is therefore a lower bound until the end.
+A stream starts with one call for the whole account. If the reply is full, it makes one call per project. If the reply
+for a project is full, it splits the project by days and halves each span until the reply is not full. The number of
+calls in `Stream.plan` is therefore a lower bound until the end.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from typing import Any, Generic, Self, TypeVar, get_args
 import attrs
 
 from .._endpoints import Endpoints
-from .._limits.limiter import Limiter
-from .._limits.queue import Lane
 from .._protocol.formats import to_date
-from .._protocol.service import RECORDS, REQUESTS_PER_SECOND
+from .._protocol.service import MAX_RECORDS
+from .._transport.caller import Caller
 from ..errors import TooManyRecords
 from ..models import AllTasksExtra, Cost, Project, SearchExtra, Task, TaskExtra, TaskFilter, TaskStatus
 
@@ -27,27 +27,27 @@ R = TypeVar("R", Task, Cost)
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """How far a stream has come."""
+    """The progress of a stream."""
 
     calls: int
-    """Calls that are needed, as far as is known; a part that has too many records adds two."""
+    """Calls that are needed, as far as is known; a segment with too many records adds two."""
     done: int = 0
-    """Calls that were made."""
+    """Calls that have been made."""
     records: int = 0
-    """Records that were found."""
+    """Records that have been received."""
     eta: float
-    """Seconds until the last call can be sent, as things stand."""
+    """Forecast of the seconds until the last call can be sent."""
 
 
 @attrs.frozen
 class Span:
-    """Days from *first* to *last*, both included; None is open."""
+    """Days from *first* to *last*, both included; None means unlimited."""
 
     first: dt.date | None = None
     last: dt.date | None = None
 
     def halves(self, around: dt.date) -> tuple[Span, Span] | None:
-        """The span in two, or None where it is one day. *around* is a day near which most things happen."""
+        """Return the two halves, or None if the span is one day. An open end is placed a year from the day *around*."""
         if self.first is not None and self.first == self.last:
             return None
         first = self.first or min(around, self.last or around) - dt.timedelta(days=366)
@@ -60,8 +60,8 @@ class Span:
 
 
 @attrs.frozen
-class Part:
-    """What one call may cover: everything, a project, or some days of one."""
+class Segment:
+    """What one call covers: the whole account, a project, or some days of a project."""
 
     project: Project | None = None
     span: Span | None = None
@@ -73,24 +73,24 @@ class Stream(ABC, Generic[R]):
 
     ``plan`` says how many calls it takes, as far as that is known; it is told to *progress* before the first call and
     after each. Memory is bounded by the largest single answer and the numbers of all records. After an error the next
-    step asks for the same part again.
+    step asks for the same segment again.
     """
 
-    def __init__(self, ws: Streams, progress: Callable[[Plan], object] | None) -> None:
-        self._ws = ws
+    def __init__(self, caller: Caller, progress: Callable[[Plan], object] | None) -> None:
+        self._caller = caller
+        self._endpoints = Endpoints(caller)
         self._progress = progress
         self._seen: set[int] = set()
-        self._parts: list[Part] = [Part()]
+        self._segments: list[Segment] = [Segment()]
         self._done = 0
         self._fresh: Iterator[R] = iter(())
 
     @property
     def plan(self) -> Plan:
-        """How far it has come."""
-        left = len(self._parts)
-        limiter = self._ws.limiter if self._done else None  # before the first call the account may not be known
-        eta = limiter.eta(self._ws._lane) + (left - 1) / limiter.rate if limiter else left / REQUESTS_PER_SECOND
-        return Plan(calls=self._done + left, done=self._done, records=len(self._seen), eta=eta if left else 0.0)
+        """The progress so far."""
+        left = len(self._segments)
+        eta = self._caller.eta(left) if left else 0.0
+        return Plan(calls=self._done + left, done=self._done, records=len(self._seen), eta=eta)
 
     def __aiter__(self) -> Self:
         if not self._done:
@@ -101,15 +101,15 @@ class Stream(ABC, Generic[R]):
         while True:
             for record in self._fresh:
                 return record
-            if not self._parts:
+            if not self._segments:
                 raise StopAsyncIteration
             await self._advance()
 
     async def _advance(self) -> None:
-        """Have what the next part has that no part before it had."""
-        part = self._parts[0]
-        records = await self._complete(part)
-        self._parts[:1] = await self._divided(part) if records is None else []
+        """Have what the next segment has that no segment before it had."""
+        segment = self._segments[0]
+        records = await self._complete(segment)
+        self._segments[:1] = await self._divided(segment) if records is None else []
         self._done += 1
         fresh = [record for record in records or () if record.id not in self._seen and self._is_wanted(record)]
         self._seen.update(record.id for record in fresh)
@@ -117,7 +117,7 @@ class Stream(ABC, Generic[R]):
         self._tell()
 
     @abstractmethod
-    async def _ask(self, part: Part) -> Sequence[R]:
+    async def _ask(self, segment: Segment) -> Sequence[R]:
         """The records of *part*; raises `TooManyRecords`."""
 
     @abstractmethod
@@ -128,21 +128,23 @@ class Stream(ABC, Generic[R]):
         """Whether *record* is one of those the wide call would have returned."""
         return True
 
-    async def _complete(self, part: Part) -> Sequence[R] | None:
+    async def _complete(self, segment: Segment) -> Sequence[R] | None:
         """The records of *part*, or None where there may be more than one answer holds."""
         try:
-            records = await self._ask(part)
+            records = await self._ask(segment)
         except TooManyRecords:
             return None
-        return records if len(records) < RECORDS else None
+        return records if len(records) < MAX_RECORDS else None
 
-    async def _divided(self, part: Part) -> list[Part]:
-        if part.project is None:
-            return [Part(project) for project in await self._ws.get_projects() if self._includes(project)]
-        halves = (part.span or Span()).halves(_middle_day(part.project))
+    async def _divided(self, segment: Segment) -> list[Segment]:
+        if segment.project is None:
+            return [Segment(project) for project in await self._endpoints.get_projects() if self._includes(project)]
+        halves = (segment.span or Span()).halves(_middle_day(segment.project))
         if halves is None:
-            raise TooManyRecords(self._action, f"more than {RECORDS} records of project {part.project.id} {part.span}")
-        return [attrs.evolve(part, span=half) for half in halves]
+            raise TooManyRecords(
+                self._action, f"more than {MAX_RECORDS} records of project {segment.project.id} {segment.span}"
+            )
+        return [attrs.evolve(segment, span=half) for half in halves]
 
     def _tell(self) -> None:
         if self._progress is not None:
@@ -158,14 +160,14 @@ class TaskStream(Stream[Task]):
 
     def __init__(
         self,
-        ws: Streams,
+        caller: Caller,
         progress: Callable[[Plan], object] | None,
         *,
         filter: TaskFilter | None = None,
         extra: Sequence[AllTasksExtra],
         flat: bool = False,
     ) -> None:
-        super().__init__(ws, progress)
+        super().__init__(caller, progress)
         self._filter: TaskFilter | None = filter
         self._extra = tuple(extra)
         self._flat = flat  # whether subtasks may come as tasks of their own, where they cannot come inside others
@@ -173,16 +175,16 @@ class TaskStream(Stream[Task]):
     def _includes(self, project: Project) -> bool:
         return project.status != "archive" or "archive" in self._extra
 
-    async def _ask(self, part: Part) -> Sequence[Task]:
-        if part.project is None:
-            return await self._ws.get_all_tasks(filter=self._filter, extra=self._extra)
-        if part.span is None:
+    async def _ask(self, segment: Segment) -> Sequence[Task]:
+        if segment.project is None:
+            return await self._endpoints.get_all_tasks(filter=self._filter, extra=self._extra)
+        if segment.span is None:
             extra = self._extra_in(TaskExtra)
-            return await self._ws.get_tasks(part.project.id, filter=self._filter, extra=extra)
+            return await self._endpoints.get_tasks(segment.project.id, filter=self._filter, extra=extra)
         extra = self._extra_in(SearchExtra)
-        condition = " and ".join(_conditions(part.span)) or None
-        return await self._ws.search_tasks(
-            id_project=part.project.id, filter=condition, status=part.status, extra=extra
+        condition = " and ".join(_conditions(segment.span)) or None
+        return await self._endpoints.search_tasks(
+            id_project=segment.project.id, filter=condition, status=segment.status, extra=extra
         )
 
     def _extra_in(self, known: object) -> list[Any]:
@@ -192,16 +194,18 @@ class TaskStream(Stream[Task]):
         """A search finds subtasks as well, which the lists have inside their parents."""
         return self._flat or re.fullmatch(r"/project/\d+/\d+/\d+/", record.page) is None
 
-    async def _divided(self, part: Part) -> list[Part]:
-        parts = await super()._divided(part)
-        if part.project is None or part.span is not None:
-            return parts
+    async def _divided(self, segment: Segment) -> list[Segment]:
+        segments = await super()._divided(segment)
+        if segment.project is None or segment.span is not None:
+            return segments
         known = (*get_args(SearchExtra), "archive", *(["subtasks"] if self._flat else []))
         if unknown := [name for name in self._extra if name not in known]:
-            message = f"more than {RECORDS} tasks of project {part.project.id}; by date they come without {unknown[0]}"
+            message = (
+                f"more than {MAX_RECORDS} tasks of project {segment.project.id}; by date they come without {unknown[0]}"
+            )
             raise TooManyRecords(self._action, message)
         statuses: tuple[TaskStatus, ...] = (self._filter,) if self._filter else get_args(TaskStatus)
-        return [attrs.evolve(part, status=status) for part in parts for status in statuses]
+        return [attrs.evolve(segment, status=status) for segment in segments for status in statuses]
 
 
 class CostStream(Stream[Cost]):
@@ -211,84 +215,33 @@ class CostStream(Stream[Cost]):
 
     def __init__(
         self,
-        ws: Streams,
+        caller: Caller,
         progress: Callable[[Plan], object] | None,
         *,
         span: Span,
         is_timer: bool | None,
     ) -> None:
-        super().__init__(ws, progress)
+        super().__init__(caller, progress)
         self._span = span
         self._is_timer = is_timer
 
     def _includes(self, project: Project) -> bool:  # noqa: ARG002
         return True
 
-    async def _ask(self, part: Part) -> Sequence[Cost]:
-        span = part.span or self._span
-        costs = await self._ws.get_costs(
-            id_project=part.project.id if part.project else None,
+    async def _ask(self, segment: Segment) -> Sequence[Cost]:
+        span = segment.span or self._span
+        costs = await self._endpoints.get_costs(
+            id_project=segment.project.id if segment.project else None,
             datestart=span.first,
             dateend=span.last,
             is_timer=self._is_timer,
         )
         return costs.data
 
-    async def _divided(self, part: Part) -> list[Part]:
-        return await super()._divided(attrs.evolve(part, span=part.span or self._span) if part.project else part)
-
-
-class Streams(Endpoints):
-    """What a session can go through record by record."""
-
-    @property
-    @abstractmethod
-    def limiter(self) -> Limiter:
-        """The bucket calls wait at; it knows how long the queue is."""
-
-    @property
-    @abstractmethod
-    def _lane(self) -> Lane:
-        """The lane in which this view makes its calls."""
-
-    def iter_tasks(
-        self,
-        *,
-        filter: TaskFilter | None = None,
-        extra: Sequence[AllTasksExtra] = (),
-        progress: Callable[[Plan], object] | None = None,
-    ) -> TaskStream:
-        """All tasks `get_all_tasks` would return, however many there are: ``async for task in ws.iter_tasks()``.
-
-        Args:
-            filter: Only tasks in this state.
-            extra: Parts to include. In a project of more than 10 000 tasks only those that `search_tasks` knows.
-            progress: Called with a `Plan` before the first call and after each one.
-
-        On the way it raises what `get_all_tasks` raises, and `TooManyRecords` where nothing narrower can be asked.
-        """
-        return TaskStream(self, progress, filter=filter, extra=extra)
-
-    def iter_costs(
-        self,
-        *,
-        datestart: dt.date | None = None,
-        dateend: dt.date | None = None,
-        is_timer: bool | None = None,
-        progress: Callable[[Plan], object] | None = None,
-    ) -> CostStream:
-        """All costs `get_costs` would return, however many there are: ``async for cost in ws.iter_costs()``.
-
-        Args:
-            datestart: First day, included.
-            dateend: Last day, included.
-            is_timer: Only costs entered by a timer (true) or by hand (false).
-            progress: Called with a `Plan` before the first call and after each one.
-
-        On the way it raises what `get_costs` raises, and `TooManyRecords` where nothing narrower can be asked.
-        """
-        span = Span(datestart, dateend)
-        return CostStream(self, progress, span=span, is_timer=is_timer)
+    async def _divided(self, segment: Segment) -> list[Segment]:
+        return await super()._divided(
+            attrs.evolve(segment, span=segment.span or self._span) if segment.project else segment
+        )
 
 
 def _middle_day(project: Project) -> dt.date:

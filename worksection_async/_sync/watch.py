@@ -10,7 +10,6 @@ import datetime as dt
 import json
 import math
 import time
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -19,11 +18,11 @@ import anyio
 import attrs
 
 from .._endpoints import Endpoints
-from .._limits.queue import Lane
-from .._protocol.service import RECORDS
+from .._protocol.service import MAX_RECORDS
+from .._transport.caller import Caller
 from ..errors import InvalidCall, TooManyRecords
 from ..models import Event, Task
-from .streams import Streams, TaskStream
+from .streams import TaskStream
 
 OVERLAP = dt.timedelta(minutes=3)
 """How much further a period reaches back: events carry minutes, and clocks differ."""
@@ -60,6 +59,11 @@ class Cursor:
         raise ValueError("that is no cursor as to_json writes it")
 
 
+def cursor_at(age: dt.timedelta) -> Cursor:
+    """Return a cursor for a watch that starts *age* before now."""
+    return Cursor(looked_at=time.time() - age.total_seconds())
+
+
 class EventWatch:
     """Events as they happen: ``async for event in watch``, for ever. It keeps no task of its own running.
 
@@ -67,8 +71,8 @@ class EventWatch:
     handed out yet are not in it, so that after a crash they come again.
     """
 
-    def __init__(self, ws: Endpoints, cursor: Cursor, projects: Iterable[int] | None, every: float) -> None:
-        self._ws = ws
+    def __init__(self, caller: Caller, cursor: Cursor, projects: Iterable[int] | None, every: float) -> None:
+        self._endpoints = Endpoints(caller)
         self._projects = None if projects is None else frozenset(projects)
         self._every = _rhythm(every)
         self._seen = dict(cursor.seen)
@@ -109,9 +113,9 @@ class EventWatch:
             raise InvalidCall("get_events", f"the service remembers 30 days, and it was asked {gap.days} days ago")
         period = min(LONGEST, gap + OVERLAP)
         only = next(iter(self._projects)) if self._projects and len(self._projects) == 1 else None
-        events = await self._ws.get_events(period, id_project=only)
-        if len(events) >= RECORDS:
-            raise TooManyRecords("get_events", f"{RECORDS} events or more in {period}")
+        events = await self._endpoints.get_events(period, id_project=only)
+        if len(events) >= MAX_RECORDS:
+            raise TooManyRecords("get_events", f"{MAX_RECORDS} events or more in {period}")
         self._waiting = list(self._new(sorted(events, key=_when)))
         self._looks_at = now
 
@@ -166,8 +170,8 @@ class TagWatch:
     task says nothing: a task that is new has no changes.
     """
 
-    def __init__(self, ws: Streams, every: float) -> None:
-        self._ws = ws
+    def __init__(self, caller: Caller, every: float) -> None:
+        self._caller = caller
         self._every = _rhythm(every)
         self._tags: dict[int, Mapping[int, str]] = {}
         self._looked_at = float("-inf")
@@ -186,52 +190,12 @@ class TagWatch:
     async def _look(self) -> None:
         tags: dict[int, Mapping[int, str]] = {}
         changes = []
-        async for top in TaskStream(self._ws, None, extra=["tags", "subtasks"], flat=True):
+        async for top in TaskStream(self._caller, None, extra=["tags", "subtasks"], flat=True):
             for task in _with_subtasks(top):
                 tags[task.id] = task.tags
                 if (before := self._tags.get(task.id)) is not None and before.keys() != task.tags.keys():
                     changes.append(_change(task, before))
         self._tags, self._waiting = tags, changes
-
-
-class Watches(Streams):
-    """What a session can keep an eye on."""
-
-    @abstractmethod
-    def with_options(self, *, lane: Lane) -> Self:
-        """A view in another lane."""
-
-    def watch(
-        self,
-        *,
-        period_start: dt.timedelta = dt.timedelta(0),
-        projects: Iterable[int] | None = None,
-        every: float = 60.0,
-        cursor: Cursor | None = None,
-    ) -> EventWatch:
-        """Events as they happen, without a public URL: ``async for event in ws.watch()``, in the bulk lane.
-
-        Args:
-            period_start: How far back to begin, 30 days at most; what happened a little before comes too.
-            projects: Only events of these projects. However many they are, it costs one call each time.
-            every: Seconds between two calls.
-            cursor: Where an earlier watch (its ``cursor``) had come to; *period_start* does not count then.
-
-        On the way it raises what `get_events` raises; the next step goes on from there. It raises `InvalidCall` for a
-        cursor that is older than the 30 days the service remembers.
-
-        Vendor page: https://worksection.com/en/faq/api-projects.html
-        """
-        begun = cursor or Cursor(looked_at=time.time() - period_start.total_seconds())
-        return EventWatch(self.with_options(lane="bulk"), begun, projects, every)
-
-    def watch_tags(self, *, every: float = 300.0) -> TagWatch:
-        """Changes of the tags of all tasks, of which the service tells nobody: ``async for change in ws.watch_tags()``.
-
-        Args:
-            every: Seconds between two looks, each of which is one call where all tasks fit into an answer.
-        """
-        return TagWatch(self.with_options(lane="bulk"), every)
 
 
 def _with_subtasks(task: Task) -> Iterator[Task]:

@@ -1,4 +1,4 @@
-"""Where a file is put that arrives: under a temporary name until it is complete, and never over another one unasked."""
+"""The destination of a download: a file has a temporary name until it is complete, and replaces another one only on request."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from anyio.to_thread import run_sync
 from .._protocol.actions import DOWNLOAD
 from ..errors import InvalidCall
 from .file_names import numbered
-from .resumable import Arrival
+from .resumable import ResumableDownload
 from .spool import Writer
 
 Progress = Callable[[int, int | None], object]
-"""Called with bytes done, and bytes in all where the service says."""
+"""Called with the bytes done and the bytes in total (None if the service does not send the size)."""
 
 
 @attrs.frozen
 class DownloadedFile:
-    """A file that arrived whole."""
+    """A file that was downloaded completely."""
 
     path: Path | None
-    """Where it is; None where it was written to an open file."""
+    """Path of the file; None if it was written to an open file."""
     name: str
-    """The service's name for it, made safe."""
+    """The name the service gives it, without characters that are unsafe in a path."""
     size: int
     """Bytes."""
     media_type: str
@@ -44,7 +44,7 @@ class Destination:
     to: str | os.PathLike[str] | BinaryIO
     overwrite: bool
     taken: set[str] | None = attrs.field(default=None, kw_only=True)
-    """Names given by the run of downloads this is one of: others with such a name are numbered."""
+    """Names that this run of downloads has used (case-folded): a further file of such a name gets a number."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.to, str | os.PathLike):
@@ -53,37 +53,39 @@ class Destination:
         if not path.is_dir():
             self._refuse(path, sent=False)
         if not path.is_dir() and not path.parent.is_dir():
-            raise InvalidCall(DOWNLOAD.name, f"there is no folder {path.parent}")
+            raise InvalidCall(DOWNLOAD.name, f"the folder {path.parent} does not exist")
 
     @contextlib.contextmanager
-    def room(self) -> Iterator[BinaryIO]:
-        """A file to write to, that is gone at the end unless it was put in its place."""
+    def open_temporary(self) -> Iterator[BinaryIO]:
+        """Open a temporary file; it is deleted at the end unless `save` moved it."""
         if not isinstance(self.to, str | os.PathLike):
-            with TemporaryFile() as nameless:  # an attempt that fails must not leave its part in the caller's file
+            with TemporaryFile() as nameless:  # a failed download must not write to the caller's file
                 yield nameless
             return
         parent = Path(self.to) if Path(self.to).is_dir() else Path(self.to).parent
-        path = parent / f".download-{secrets.token_hex(8)}"  # with the rights of any new file
+        path = (
+            parent / f".download-{secrets.token_hex(8)}"
+        )  # created with the permissions of any new file, unlike `tempfile`
         try:
             file = path.open("xb")
         except OSError as exc:
-            raise InvalidCall(DOWNLOAD.name, f"nothing can be written into {parent}: {exc.strerror}") from None
+            raise InvalidCall(DOWNLOAD.name, f"no file can be created in {parent}: {exc.strerror}") from None
         try:
             with file:
                 yield file
         finally:
             path.unlink(missing_ok=True)
 
-    async def take(self, arrival: Arrival, file: BinaryIO, progress: Progress | None) -> DownloadedFile:
-        """Save what arrives, by way of *file*, which is what `room` gave."""
+    async def save(self, download: ResumableDownload, file: BinaryIO, progress: Progress | None) -> DownloadedFile:
+        """Write the download to *file* (from `open_temporary`) and move it to its place."""
         if isinstance(self.to, str | os.PathLike) and self.taken is None:
-            self._refuse(next(self._places(Path(self.to), arrival.version.name)), sent=True)
-        size = await _save(arrival, file, progress)
-        version = arrival.version
-        path = await run_sync(self._put, file, version.name)
+            self._refuse(next(self._candidates(Path(self.to), download.version.name)), sent=True)
+        size = await _write_all(download, file, progress)
+        version = download.version
+        path = await run_sync(self._move, file, version.name)
         return DownloadedFile(path, version.name, size, version.media_type)
 
-    def _put(self, file: BinaryIO, name: str) -> Path | None:
+    def _move(self, file: BinaryIO, name: str) -> Path | None:
         if not isinstance(self.to, str | os.PathLike):
             file.seek(0)
             shutil.copyfileobj(cast(IO[bytes], file), self.to)
@@ -92,20 +94,20 @@ class Destination:
         temporary = Path(file.name)
         taken = set() if self.taken is None else self.taken
         to = Path(self.to)
-        for path in self._places(to, name):
+        for path in self._candidates(to, name):
             if self._may_replace(path, taken):
                 temporary.replace(path)
-            elif not _moved(temporary, path):
+            elif not _is_moved(temporary, path):
                 continue
             taken.add(path.name.casefold())
             return path
-        raise _there_already(next(self._places(to, name)), sent=True)
+        raise _already_exists(next(self._candidates(to, name)), sent=True)
 
     def _may_replace(self, path: Path, taken: Container[str]) -> bool:
         return self.overwrite and path.name.casefold() not in taken and not path.is_dir()
 
-    def _places(self, to: Path, name: str) -> Iterator[Path]:
-        """Where it could go, the best place first."""
+    def _candidates(self, to: Path, name: str) -> Iterator[Path]:
+        """Yield the possible paths, the preferred one first."""
         if not to.is_dir():
             yield to
         elif self.taken is None:
@@ -115,51 +117,51 @@ class Destination:
 
     def _refuse(self, path: Path, *, sent: bool) -> None:
         if path.exists() and not self.overwrite:
-            raise _there_already(path, sent=sent)
+            raise _already_exists(path, sent=sent)
 
 
-def folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination:
-    """A folder for a run of downloads, in which no two get one name."""
+def shared_folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination:
+    """Return a destination for a run of downloads, in which every file gets a name of its own."""
     if not Path(to).is_dir():
-        raise InvalidCall(DOWNLOAD.name, f"there is no folder {os.fspath(to)}")
+        raise InvalidCall(DOWNLOAD.name, f"the folder {os.fspath(to)} does not exist")
     return Destination(to, overwrite, taken=set())
 
 
-def _there_already(path: Path, *, sent: bool) -> InvalidCall:
-    return InvalidCall(DOWNLOAD.name, f"{path.name} is there already; overwrite=True replaces it", sent=sent)
+def _already_exists(path: Path, *, sent: bool) -> InvalidCall:
+    return InvalidCall(DOWNLOAD.name, f"{path.name} already exists; overwrite=True replaces it", sent=sent)
 
 
-def _moved(temporary: Path, path: Path) -> bool:
-    """Give a file its name, unless another one has it: then it is left where it is."""
+def _is_moved(temporary: Path, path: Path) -> bool:
+    """Move *temporary* to *path* atomically, without replacing a file; return False if one exists."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
         return False
-    except OSError:  # there are file systems without links
-        return _moved_in_steps(temporary, path)
+    except OSError:  # not all file systems support hard links
+        return _is_moved_without_link(temporary, path)
     temporary.unlink()
     return True
 
 
-def _moved_in_steps(temporary: Path, path: Path) -> bool:
+def _is_moved_without_link(temporary: Path, path: Path) -> bool:
     try:
-        path.open("xb").close()  # from now on the name is nobody else's
+        path.open("xb").close()  # reserves the name; from here on replacing is safe
     except FileExistsError:
         return False
     temporary.replace(path)
     return True
 
 
-async def _save(arrival: Arrival, file: BinaryIO, progress: Progress | None) -> int:
-    """Write all of it; returns how many bytes that were."""
+async def _write_all(download: ResumableDownload, file: BinaryIO, progress: Progress | None) -> int:
+    """Write the whole download to *file*; return its size in bytes."""
     writer, done = Writer(file), 0
-    async with contextlib.aclosing(arrival.chunks()) as chunks:
-        async for start, chunk in chunks:
-            if start != done:
-                await writer.start_over()
+    async with contextlib.aclosing(download.chunks()) as chunks:
+        async for offset, chunk in chunks:
+            if offset != done:
+                await writer.restart()
             await writer.write(chunk)
-            done = start + len(chunk)
+            done = offset + len(chunk)
             if progress:
-                progress(done, arrival.version.size)
+                progress(done, download.version.size)
     await writer.flush()
     return done

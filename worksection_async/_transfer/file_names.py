@@ -1,4 +1,4 @@
-"""Names of files that come from outside, made safe for any file system."""
+"""Makes file names that the service sends safe for any file system."""
 
 import itertools
 import re
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-LONGEST_NAME = 200
-"""Bytes of a file's name, so that any file system takes it."""
+MAX_NAME_BYTES = 200
+"""Longer names are cut: most file systems allow 255 bytes, and a number or a prefix may be added."""
 
-LONGEST_SUFFIX = 20
-"""Characters after which what follows a full stop is no file type any more, but a part of a sentence."""
+MAX_SUFFIX_CHARACTERS = 20
+"""A longer text after the last full stop is treated as a part of the name, not as a file type."""
 
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?")
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069<>:\"|?*]")
-"""Control characters, those that turn the direction of writing included, and what Windows takes for something else."""
+"""Control characters, including those that change the text direction, and characters that Windows reserves."""
 
 
 def numbered(name: str) -> Iterator[str]:
-    """*name*, and what to call others of that name: ``plan.pdf``, ``plan (2).pdf``, ``plan (3).pdf``, …"""
+    """Yield *name*, then numbered variants: ``plan.pdf``, ``plan (2).pdf``, ``plan (3).pdf``, …"""
     yield name
     suffix = _suffix(name)
     for number in itertools.count(2):
@@ -26,7 +26,7 @@ def numbered(name: str) -> Iterator[str]:
 
 
 def safe_name(disposition: str) -> str:
-    """The file name a Content-Disposition gives, without anything that could lead elsewhere."""
+    """Return the file name of a Content-Disposition header, without any path."""
     extended = re.search(r"filename\*\s*=\s*[\w-]*'[^']*'([^;\s]+)", disposition)
     plain = re.search(r'filename\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;\s]+))', disposition)
     name = unquote(extended[1]) if extended else (plain[1] or plain[2] or "") if plain else ""
@@ -34,7 +34,7 @@ def safe_name(disposition: str) -> str:
     if not name or RESERVED.fullmatch(name):
         name = f"file_{name}".rstrip("_")
     suffix = _suffix(name)
-    return (_cut(name.removesuffix(suffix), LONGEST_NAME - len(suffix.encode())) + suffix).rstrip(" .")
+    return (_cut(name.removesuffix(suffix), MAX_NAME_BYTES - len(suffix.encode())) + suffix).rstrip(" .")
 
 
 def _cut(text: str, size: int) -> str:
@@ -43,4 +43,4 @@ def _cut(text: str, size: int) -> str:
 
 def _suffix(name: str) -> str:
     suffix = Path(name).suffix
-    return suffix if len(suffix) <= LONGEST_SUFFIX else ""
+    return suffix if len(suffix) <= MAX_SUFFIX_CHARACTERS else ""

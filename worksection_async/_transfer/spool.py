@@ -1,9 +1,8 @@
-"""Bytes on their way to a disk, and the keeping of what can be read only once until it has been sent."""
+"""Writes to disk in a worker thread, and temporary copies of uploads that can be read only once."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from tempfile import TemporaryFile
 from typing import IO, TypeVar
@@ -16,67 +15,53 @@ from .._protocol.call import Call
 
 T = TypeVar("T")
 
-BLOCK = 1 << 20
-"""Bytes that are gathered for a trip to a worker thread."""
-
-SLOW = 0.02
-"""Seconds after which a write has held up the event loop for too long."""
+BLOCK_BYTES = 1 << 20
+"""Bytes that are collected before a worker thread writes them: one thread switch per block instead of per chunk."""
 
 
 class Writer:
-    """Writes to a file without holding up the event loop for long.
-
-    What the system takes into its memory takes it some 30 µs a chunk, a fraction of a trip to a worker thread: with
-    such trips a download takes half as long again. So chunks are written at once, until a write is slow, as the disk
-    cannot follow; from then on they are gathered, and blocks of them written in a worker thread.
-    """
+    """Writes chunks to a file in a worker thread, so that a slow disk does not block the event loop."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._is_slow = False
-        self._gathered: list[bytes] = []
+        self._chunks: list[bytes] = []
         self._size = 0
 
     async def write(self, chunk: bytes) -> None:
-        """Write *chunk*, now or with those that follow."""
-        if not self._is_slow:
-            started = time.perf_counter()
-            self._file.write(chunk)
-            self._is_slow = time.perf_counter() - started > SLOW
-            return
-        self._gathered.append(chunk)
+        """Collect *chunk*; write the block when it is full."""
+        self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size >= BLOCK:
+        if self._size >= BLOCK_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what has been gathered, and leave nothing to the file's own buffer."""
-        gathered, self._gathered, self._size = self._gathered, [], 0
-        await run_sync(self._write_out, gathered)
+        """Write the collected chunks, and flush the file's own buffer."""
+        chunks, self._chunks, self._size = self._chunks, [], 0
+        await run_sync(self._write_out, chunks)
 
-    def _write_out(self, gathered: list[bytes]) -> None:
-        self._file.writelines(gathered)
+    def _write_out(self, chunks: list[bytes]) -> None:
+        self._file.writelines(chunks)
         self._file.flush()
 
-    async def start_over(self) -> None:
-        """Forget all that was written."""
-        self._gathered, self._size = [], 0
+    async def restart(self) -> None:
+        """Discard everything that was written."""
+        self._chunks, self._size = [], 0
         await run_sync(self._file.seek, 0)
         await run_sync(self._file.truncate)
 
 
 @contextlib.asynccontextmanager
 async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
-    """*call* with content that can be measured, and sent again: what comes only once is kept in temporary files."""
+    """Yield *call* with files that have a known size and can be sent again: a source that can be read once is copied."""
     if not call.parts:
         yield call
         return
     with contextlib.ExitStack() as files:
-        parts = [await _kept(call.action.name, part, files) for part in call.parts]
+        parts = [await _copied(call.action.name, part, files) for part in call.parts]
         yield attrs.evolve(call, parts=tuple(parts))
 
 
-async def _kept(action: str, part: Part, files: contextlib.ExitStack) -> Part:
+async def _copied(action: str, part: Part, files: contextlib.ExitStack) -> Part:
     if not isinstance(part.source, Once):
         return part
     file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it

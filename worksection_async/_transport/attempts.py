@@ -1,4 +1,4 @@
-"""The attempts of a call: how many there were, and what became of them."""
+"""The attempts of a call: how many there were, and how they ended."""
 
 from __future__ import annotations
 
@@ -14,60 +14,68 @@ from ..errors import WorksectionError
 
 @attrs.define(eq=False)
 class Attempts:
-    """Counts from 1, and goes on where one call takes several requests: what arrives in part is asked for again."""
+    """An iterator over the numbers of attempts: 1, 2, 3, …
+
+    A download keeps one for all its requests, because each request for the missing rest of a file is a further attempt.
+    """
 
     _headers: Callable[[], Mapping[str, str]] = dict
-    made: int = attrs.field(default=0, init=False)
+    """Returns the headers that only the current attempt has, such as ``Range``."""
+    count: int = attrs.field(default=0, init=False)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> int:
-        self.made += 1
-        return self.made
+        self.count += 1
+        return self.count
 
     def uncount(self) -> None:
-        """The present attempt does not count: the service has refused it unseen."""
-        self.made -= 1
+        """Do not count the current attempt: the service refused it without executing it."""
+        self.count -= 1
 
     def with_attempt_headers(self, request: Request) -> Request:
-        """*request*, with the headers that the present attempt needs."""
+        """Return *request* with the headers of the current attempt added."""
         headers = self._headers()
         return attrs.evolve(request, headers={**request.headers, **headers}) if headers else request
 
 
 @attrs.define(eq=False)
 class History:
-    """What has happened to a call so far."""
+    """What has happened to one call so far."""
 
     time_left: float
     """Seconds that further attempts may spend being sent and answered."""
-    in_doubt: bool = False
-    """Whether an attempt may have been carried out although its answer is missing."""
-    is_signed_anew: bool = False
-    """Whether the credential was renewed."""
-    failure: WorksectionError | None = None
-    """How the last attempt failed."""
+    is_in_doubt: bool = False
+    """Whether an earlier attempt may have been executed although its answer is missing."""
+    is_reauthorized: bool = False
+    """Whether the credential was renewed for this call; it is renewed once at most."""
+    last_failure: WorksectionError | None = None
     refused_since: float = math.inf
-    """When the refusals in a row began that the last attempt belongs to."""
+    """Time of the first refusal in the current series of refusals (seconds of the event loop's clock)."""
     request: Request | None = None
-    started_at: float = math.inf
-    """When the last attempt was handed to the transport."""
+    """The request of the current attempt, once it is signed."""
+    sent_at: float = math.inf
+    """Time when the current attempt was handed to the transport (seconds of the event loop's clock)."""
 
-    def begin(self) -> None:
-        """Another attempt begins."""
-        self.request, self.started_at = None, math.inf
+    def start_attempt(self) -> None:
+        """Reset what belongs to a single attempt."""
+        self.request, self.sent_at = None, math.inf
 
-    def refuse(self, error: WorksectionError, now: float) -> float:
-        """The attempt was refused as too early: seconds since the first refusal in a row."""
-        self.failure, self.refused_since = error, min(self.refused_since, now)
+    def spend(self, now: float) -> None:
+        """Subtract the time since the current attempt was handed to the transport."""
+        self.time_left -= max(0.0, now - self.sent_at)
+
+    def add_refusal(self, error: WorksectionError, now: float) -> float:
+        """Record that the service refused the attempt as too early; return the seconds since the first refusal."""
+        self.last_failure, self.refused_since = error, min(self.refused_since, now)
         return now - self.refused_since
 
-    def fail(self, error: WorksectionError) -> None:
-        """The attempt failed, and there will be another one."""
-        self.failure, self.refused_since = error, math.inf
-        self.in_doubt = self.in_doubt or error.sent
+    def add_failure(self, error: WorksectionError) -> None:
+        """Record that the attempt failed and that another one follows."""
+        self.last_failure, self.refused_since = error, math.inf
+        self.is_in_doubt = self.is_in_doubt or error.sent
 
-    def told(self, error: WorksectionError) -> WorksectionError:
-        """*error*, as the end of the call."""
-        return error.in_doubt() if self.in_doubt else error
+    def as_final(self, error: WorksectionError) -> WorksectionError:
+        """Return *error* as the result of the call, with a warning if an earlier attempt may have been executed."""
+        return error.in_doubt() if self.is_in_doubt else error

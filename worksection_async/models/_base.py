@@ -1,4 +1,4 @@
-"""What all models share: the bag for keys this release does not know, and the three ways to write a duration."""
+"""Base class of the models, and the annotations for the three duration formats of the service."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -7,21 +7,20 @@ from typing import Annotated
 import attrs
 
 Hours = Annotated[dt.timedelta, "hours"]
-"""A duration the service writes as a number of hours: ``352``."""
+"""A duration that the service sends as a number of hours: ``352``."""
 
 Clock = Annotated[dt.timedelta, "clock"]
-"""A duration the service writes as hours and minutes: ``"103:39"``."""
+"""A duration that the service sends as hours and minutes: ``"103:39"``."""
 
 Seconds = Annotated[dt.timedelta, "seconds"]
-"""A duration the service writes as seconds or as ``"00:11:13"``."""
-
+"""A duration that the service sends as a number of seconds or as ``"00:11:13"``."""
 
 Raw = object
-"""A value as the service sent it."""
+"""An unconverted value, as the service sent it."""
 
 
 class _NoExtra(Mapping[str, object]):
-    """The empty bag, one for all: tens of thousands of records have no use for a dict each."""
+    """Empty read-only mapping, shared by all records without unknown keys; saves a dict per record."""
 
     __slots__ = ()
 
@@ -38,24 +37,26 @@ class _NoExtra(Mapping[str, object]):
         return "{}"
 
     def __reduce__(self) -> str:
+        # Unpickling returns the shared NO_EXTRA, not a copy.
         return "NO_EXTRA"
 
 
 NO_EXTRA = _NoExtra()
+"""The shared value of `Model.extra` for records without unknown keys."""
 
-
-ABSENT: tuple[object, ...] = (None, "", (), {})
+EMPTY_VALUES: tuple[object, ...] = (None, "", (), {})
+"""Field values that ``repr`` omits."""
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Model:
-    """A record the service answered with."""
+    """Base class of all records that the service returns."""
 
     extra: Mapping[str, object] = attrs.field(default=NO_EXTRA, hash=False, repr=False)
-    """Keys of the reply that this release has no field for, as the service sent them."""
+    """Unknown keys of the record with their values, as the service sent them."""
 
     def __repr__(self) -> str:
-        """What there is of it: most records leave most fields open."""
+        """Return the class name and the non-empty fields; most records have many empty fields."""
         values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.repr}
-        shown = ", ".join(f"{name}={value!r}" for name, value in values.items() if value not in ABSENT)
+        shown = ", ".join(f"{name}={value!r}" for name, value in values.items() if value not in EMPTY_VALUES)
         return f"{type(self).__name__}({shown})"

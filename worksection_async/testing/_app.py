@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ._facts import ADMIN, LOGIN, LOGIN_ACTIONS, OAUTH, REQUEST_LINE_BYTES
+from ._facts import ADMIN, LOGIN, LOGIN_ACTIONS, OAUTH, MAX_REQUEST_LINE_BYTES
 from ._incoming import Incoming, read
 from ._login import Login
 from ._rate import RateCheck
@@ -70,7 +70,7 @@ class Front:
         incoming = await read(request)
         received = _received(request, incoming, arrival, accepted)
         self.log.append(received)
-        if incoming.request_line > REQUEST_LINE_BYTES:
+        if incoming.request_line > MAX_REQUEST_LINE_BYTES:
             return self._response(received, _TOO_LONG)
         if not accepted:
             return self._response(received, self.rate.refusal)

@@ -48,7 +48,7 @@ class Tokens:
     client_id: str
     _grants: dict[str, _Grant] = attrs.field(factory=dict, init=False, repr=False)
 
-    def issue(self, user: User, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_seconds) -> str:
+    def issue(self, user: User, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_ttl_seconds) -> str:
         granted = known_scopes(scopes)
         now = self.clock()
         token = self._text(user, granted, now, now + expires_in)

@@ -62,7 +62,7 @@ class OAuth:
     """Where users are sent back to, byte for byte."""
     scopes: Set[str] = SCOPES
     """What the application may ask for."""
-    access_seconds: int = LOGIN.access_seconds
+    access_seconds: int = LOGIN.access_ttl_seconds
     """How long the access tokens live that are issued from now on."""
     refreshes: int = attrs.field(default=0, init=False)
     """How often a pair was replaced by the next one, whether or not the reply arrived."""
@@ -84,7 +84,7 @@ class OAuth:
             user=user,
             scopes=known_scopes(scopes),
             redirect_uri=self.redirect_uri,
-            good_until=self.tokens.clock() + LOGIN.code_seconds,
+            good_until=self.tokens.clock() + LOGIN.code_ttl_seconds,
         )
         return code
 
@@ -98,7 +98,7 @@ class OAuth:
             access_token=self.tokens.issue(user, granted, seconds),
             refresh_token=_opaque(),
             expires_in=seconds,
-            refreshable_until=self.tokens.clock() + LOGIN.refresh_seconds,
+            refreshable_until=self.tokens.clock() + LOGIN.refresh_ttl_seconds,
         )
         self._pairs[pair.refresh_token] = pair
         return pair

@@ -103,7 +103,7 @@ class Simulator:
         return None
 
     def issue_token(
-        self, user: User | None = None, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_seconds
+        self, user: User | None = None, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_ttl_seconds
     ) -> str:
         """Return a new access token of *user* (the owner by default); *expires_in* counts seconds."""
         return self.tokens.issue(user or self.world.owner, scopes, expires_in)

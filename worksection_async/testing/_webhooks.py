@@ -16,7 +16,7 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._protocol.account import is_loopback
-from .._protocol.service import WEBHOOK_ANSWER, WEBHOOK_ERRORS, WEBHOOK_SECONDS
+from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_MAX_ERRORS, WEBHOOK_TIMEOUT_SECONDS
 from . import _render as render
 from ._params import Params
 from ._reply import Record
@@ -57,7 +57,7 @@ class Webhooks:
     """
 
     def __init__(self, world: World) -> None:
-        self.seconds: float = WEBHOOK_SECONDS
+        self.seconds: float = WEBHOOK_TIMEOUT_SECONDS
         self.deliveries: list[Delivery] = []
         self._world = world
         self._apps: dict[str, ASGIApp] = {}
@@ -112,7 +112,7 @@ class Webhooks:
         body = json.dumps(waiting.events, ensure_ascii=False).encode()
         status, error = await self._post(webhook.url, (webhook.http_user, webhook.http_pass), body)
         webhook.errors += bool(error)
-        if webhook.errors >= WEBHOOK_ERRORS:
+        if webhook.errors >= WEBHOOK_MAX_ERRORS:
             webhook.status = "paused"
         delivery = Delivery(webhook=webhook.id, url=webhook.url, events=waiting.events, status=status, error=error)
         self.deliveries.append(delivery)
@@ -208,7 +208,7 @@ def _complaint(answer: httpx.Response) -> str:
     if answer.status_code != 200:
         return f"HTTP {answer.status_code}"
     try:
-        demanded = answer.json() == json.loads(WEBHOOK_ANSWER)
+        demanded = answer.json() == json.loads(WEBHOOK_REPLY)
     except ValueError:
         demanded = False
-    return "" if demanded else f"not {WEBHOOK_ANSWER}"
+    return "" if demanded else f"not {WEBHOOK_REPLY}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from .._protocol.service import WEBHOOK_ANSWER
+from .._protocol.service import WEBHOOK_REPLY
 from ..errors import InvalidCall
 
 Scope = MutableMapping[str, Any]
@@ -37,7 +37,7 @@ class Answer:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else self.body})
 
 
-OK = Answer(200, WEBHOOK_ANSWER.encode())
+OK = Answer(200, WEBHOOK_REPLY.encode())
 WHO = Answer(401, b'{"status":"UNAUTHORIZED"}', ((b"www-authenticate", b'Basic realm="worksection", charset="UTF-8"'),))
 TOO_LARGE = Answer(413, b'{"status":"TOO LARGE"}')
 BUSY = Answer(503, b'{"status":"BUSY"}')

@@ -23,7 +23,8 @@ import anyio.to_thread
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from .._session.session import BIG_BODY, Session
+from .._session.caller import THREAD_THRESHOLD_BYTES
+from .._session.session import Session
 from ..errors import InvalidCall
 from ..models import Event, WebhookEvent
 from .asgi import BUSY, OK, TOO_LARGE, WHO, Answer, Credentials, Gone, Receive, Scope, Send, header, read_body
@@ -220,7 +221,7 @@ class WebhookReceiver:
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
-        if len(body) < BIG_BODY:
+        if len(body) < THREAD_THRESHOLD_BYTES:
             found = list(read_events(body, self._tz))
         else:
             found = await anyio.to_thread.run_sync(lambda: list(read_events(body, self._tz)))

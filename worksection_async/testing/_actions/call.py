@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from .._credentials import Caller
-from .._facts import TEXT_CHARACTERS
+from .._facts import MAX_TEXT_CHARACTERS
 from .._params import Params
 from .._render import Extra
 from .._reply import Record, Refused, missing
@@ -77,7 +77,7 @@ class Call:
         items = [f"• {item}" for item in self.params.texts("todo")]
         lines = [self.params.text("text"), *items]
         text = "\r\n".join(line for line in lines if line)
-        return " ".join([text, *(user.name for user in self.users("mention"))])[:TEXT_CHARACTERS]
+        return " ".join([text, *(user.name for user in self.users("mention"))])[:MAX_TEXT_CHARACTERS]
 
     def record_event(
         self, action: EventAction, of: Project | Task | Comment, new: Record | None = None, old: Record | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import _render as render
-from .._facts import RECORDS
+from .._facts import MAX_RECORDS
 from .._filters import Field, compile_filter
 from .._reply import Record, Refused, listing, ok
 from ..records import Task, Upload
@@ -42,7 +42,7 @@ def get_tasks(call: Call) -> Record:
 def _tasks(call: Call, tasks: Iterable[Task]) -> Record:
     extra, only_active = call.extra, call.params.text("filter") == "active"
     tasks = [task for task in tasks if task.status == "active" or not only_active]
-    at_most(sum(len(list(task.walk())) if "subtasks" in extra else 1 for task in tasks), RECORDS, "tasks")
+    at_most(sum(len(list(task.walk())) if "subtasks" in extra else 1 for task in tasks), MAX_RECORDS, "tasks")
     return listing([render.task_tree(task, extra, brief=False, only_active=only_active) for task in tasks])
 
 
@@ -69,7 +69,7 @@ def search_tasks(call: Call) -> Record:
         tasks = [task for task in tasks if task.author is call.user("email_user_from")]
     if params.given("email_user_to"):
         tasks = [task for task in tasks if task.assignee is call.assignee()]
-    at_most(len(tasks), RECORDS, "tasks")
+    at_most(len(tasks), MAX_RECORDS, "tasks")
     return ok([render.task(task, call.extra) for task in tasks])
 
 

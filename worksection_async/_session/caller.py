@@ -1,0 +1,234 @@
+"""Makes a call: check, wait, sign, send, read, or decide on a retry."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from .._auth.credentials import Auth
+from .._limits.limiter import Limiter
+from .._limits.queue import Waiter
+from .._protocol.actions import DOWNLOAD
+from .._protocol.call import Action, Call, prepare
+from .._protocol.envelope import Reply, read_reply
+from .._protocol.service import REQUESTS_PER_SECOND
+from .._protocol.structure import Structure
+from .._transfer.spool import repeatable
+from .._transport.attempts import Attempts, History
+from .._transport.http import HttpResponse
+from .._transport.retry import is_already_done, retry_delay
+from ..errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
+from .connection import Connection
+from .options import Options
+
+T = TypeVar("T")
+Read = Callable[[HttpResponse], Awaitable[T]]
+
+logger = logging.getLogger("worksection_async")
+
+THREAD_THRESHOLD_BYTES = 65_536
+"""Replies of this size and more are decoded in a worker thread, so that they do not block the event loop."""
+
+
+@attrs.frozen(eq=False)
+class SessionCaller:
+    """Makes the calls of one view of a session: one identity and one set of options, over a shared connection."""
+
+    connection: Connection
+    auth: Auth
+    structure: Structure
+    options: Options
+
+    async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
+        """Call *action* and return its reply as a model; identical reads at one time share one request."""
+        call, waiter = await self._prepare(action, params), self._waiter(action)
+        if action.kind == "write":
+            return await self._write(call, waiter)
+        send = functools.partial(self._send, call, self._read_into_model(action))
+        if not self.options.coalesce:
+            return await send(waiter)
+        reads = self.connection.reads(self.auth)
+        return await reads.get((call.query, action.returns), send, waiter, max_age=self.options.max_age)
+
+    async def fetch(
+        self,
+        action: Action[Any],
+        params: Mapping[str, object],
+        read: Read[T],
+        attempts: Attempts,
+        failure: WorksectionError | None = None,
+    ) -> T:
+        """Call *action* and let *read* consume the response; after *failure* of an earlier fetch this is a retry."""
+        if failure is not None:
+            delay = await self._retry_delay(failure, action, attempts.count)
+            if delay is None:
+                raise failure
+            await anyio.sleep(delay)
+        call = await self._prepare(action, params)
+        return await self._send(call, read, self._waiter(action), attempts)
+
+    def eta(self, calls: int) -> float:
+        """Return the forecast of the seconds until the last of *calls* further calls can be sent."""
+        if not self.connection.is_resolved:
+            return calls / REQUESTS_PER_SECOND
+        return self.limiter.eta(self.options.lane) + (calls - 1) / self.limiter.rate
+
+    @property
+    def limiter(self) -> Limiter:
+        return self.connection.limiter
+
+    async def _prepare(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
+        """Do everything that can be done, and that can fail, before the call waits for its slot."""
+        if action.credential == "token" and not self.auth.is_token:
+            raise InvalidCall(action.name, "this action needs an access token: the admin key belongs to no user")
+        call = prepare(action, params)
+        if action.returns.model is not None:
+            self.structure.make_ready(action.returns.model)  # compiling the hooks later would delay a call with a slot
+        await self.connection.open(self.auth)
+        if call.parts:
+            self.auth.sign(call, time.time())  # raises InvalidCall for parameters that cannot be sent beside files
+        return call
+
+    def _waiter(self, action: Action[Any]) -> Waiter:
+        return Waiter(
+            lane=self.options.lane,
+            action=action.name,
+            max_wait=self.options.max_wait,
+            on_wait=self.options.on_wait,
+            owner=self.connection,
+        )
+
+    def _read_into_model(self, action: Action[T]) -> Read[T]:
+        async def read(response: HttpResponse) -> T:
+            reply = Reply(response.status, response.headers, await response.read())
+            if len(reply.body) < THREAD_THRESHOLD_BYTES:
+                return read_reply(action, reply, self.structure)
+            return await anyio.to_thread.run_sync(read_reply, action, reply, self.structure)
+
+        return read
+
+    async def _write(self, call: Call[T], waiter: Waiter) -> T:
+        # Twice: a read that is in flight when the write is sent may return the state before the write.
+        self.connection.invalidate_reads()
+        try:
+            async with repeatable(call) as spooled:
+                return await self._send(spooled, self._read_into_model(call.action), waiter)
+        finally:
+            self.connection.invalidate_reads()
+
+    async def _send(self, call: Call[Any], read: Read[T], waiter: Waiter, attempts: Attempts | None = None) -> T:
+        """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
+        action, history = call.action, History(self.options.timeout)
+        for _ in (attempts := attempts or Attempts()):
+            history.start_attempt()
+            try:
+                async with self._slot(action, waiter):
+                    request = history.request = attempts.with_attempt_headers(self.auth.sign(call, time.time()))
+                    history.sent_at = anyio.current_time()
+                    async with self.connection.http.exchange(
+                        request,
+                        history.time_left,
+                        total=_is_timed(call),
+                        on_sent=functools.partial(self.limiter.sent, waiter),
+                    ) as response:
+                        if not call.parts:
+                            await self.limiter.answered(waiter)
+                        result = await read(response)
+                        self.limiter.accepted()
+                        return result
+            except WorksectionError as error:
+                if history.is_in_doubt and is_already_done(action, error):
+                    self.limiter.accepted()
+                    return cast(T, action.returns.read({"status": "ok"}, self.structure))
+                delay = await self._delay_after(error, call, attempts, history)
+            await anyio.sleep(delay)
+        raise AssertionError("attempts are not limited")
+
+    @contextlib.asynccontextmanager
+    async def _slot(self, action: Action[Any], waiter: Waiter) -> AsyncIterator[None]:
+        """Wait for a slot of the limiter; an attempt that was not sent returns it."""
+        self.connection.check_open(action.name)
+        try:
+            await self.limiter.wait(waiter)
+            yield
+        finally:
+            await self.limiter.leave(waiter)
+
+    async def _delay_after(
+        self, error: WorksectionError, call: Call[Any], attempts: Attempts, history: History
+    ) -> float:
+        """Return the seconds until the next attempt, or raise the error that ends the call."""
+        if isinstance(error, RateLimited):
+            attempts.uncount()
+            await self._wait_out(error, history)
+            return 0.0
+        if isinstance(error, WaitTooLong | SessionClosed):
+            raise self._without_slot(error, history) from history.last_failure
+        if isinstance(error, ApiError):
+            self.limiter.accepted()
+        if _is_timed(call):
+            history.spend(anyio.current_time())
+        if await self._is_reauthorized(error, history):
+            return 0.0
+        delay = await self._retry_delay(error, call.action, attempts.count, history.time_left)
+        if delay is None:
+            raise history.as_final(error)
+        history.time_left -= delay
+        history.add_failure(error)
+        return delay
+
+    async def _wait_out(self, error: RateLimited, history: History) -> None:
+        """Report a refusal to the limiter; raise *error* when the refusals have lasted longer than ``patience``."""
+        seconds = history.add_refusal(error, anyio.current_time())
+        await self.limiter.refused(error.retry_after)
+        if seconds >= self.options.patience:
+            raise history.as_final(error.given_up(seconds, self.limiter.statistics().refused_share))
+
+    def _without_slot(self, error: WorksectionError, history: History) -> WorksectionError:
+        """Return the error of a call that gets no slot: after refusals it is the refusal, because that is the cause."""
+        failure = history.last_failure
+        if isinstance(error, WaitTooLong) and isinstance(failure, RateLimited):
+            seconds = anyio.current_time() - history.refused_since
+            history.last_failure = error
+            return history.as_final(failure.given_up(seconds, self.limiter.statistics().refused_share))
+        return history.as_final(error)
+
+    async def _is_reauthorized(self, error: WorksectionError, history: History) -> bool:
+        """Renew a refused credential, once per call; return whether the request can be sent again."""
+        if history.is_reauthorized or not isinstance(error, AuthError) or history.request is None:
+            return False
+        history.is_reauthorized = True
+        try:
+            is_renewed = await self.auth.recover(error, history.request)
+            self.connection.check_account(self.auth)
+        except WorksectionError as failure:
+            history.as_final(failure)
+            raise
+        return is_renewed
+
+    async def _retry_delay(
+        self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float = math.inf
+    ) -> float | None:
+        """Return the seconds until the next attempt, or None if *error* is final for this caller's options."""
+        if error.retry_after:
+            await self.limiter.hold(error.retry_after)
+        delay = retry_delay(action, error, attempt, repeat_writes=self.options.repeat_writes, jitter=random.random)
+        if delay is None or attempt > self.options.retries or time_left <= delay:
+            return None
+        logger.info("attempt %d failed, the next one follows in %.1f s: %s", attempt, delay, error)
+        return delay
+
+
+def _is_timed(call: Call[Any]) -> bool:
+    """Whether ``timeout`` limits the whole call: a file may take longer, as long as bytes arrive."""
+    return not call.parts and call.action is not DOWNLOAD

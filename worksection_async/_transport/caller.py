@@ -1,0 +1,44 @@
+"""The interface through which endpoints, streams, watches and downloads make their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+from .._protocol.call import Action
+from ..errors import TransportError
+from .attempts import Attempts
+from .http import HttpResponse
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """Makes calls. A session gives one to everything that needs the service."""
+
+    async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
+        """Call *action* and return its reply as a model."""
+        ...
+
+    async def fetch(
+        self,
+        action: Action[object],
+        params: Mapping[str, object],
+        read: Callable[[HttpResponse], Awaitable[T]],
+        attempts: Attempts,
+        failure: TransportError | None = None,
+    ) -> T:
+        """Call *action* and let *read* consume the response.
+
+        Args:
+            action: What to call.
+            params: Its parameters.
+            read: Reads the response; an error it raises counts as an error of the attempt.
+            attempts: Counts the attempts, those of earlier fetches of the same file included.
+            failure: The error after which the file is requested again. It is raised if no attempt is left.
+        """
+        ...
+
+    def eta(self, calls: int) -> float:
+        """Return the forecast of the seconds until the last of *calls* further calls can be sent."""
+        ...
