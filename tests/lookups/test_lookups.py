@@ -1,4 +1,4 @@
-"""The tree of subtasks, statuses apart from labels, and the directory of members."""
+"""TaskTree, StatusTags and UserDirectory."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from worksection_async.models import Tag, TagGroup, Task, TaskRef, User
 from worksection_async.testing import Simulator, faults
 
 
-def t(id: int, *child: Task, **given: Any) -> Task:
-    return Task(id=id, name=given.pop("name", f"task {id}"), child=child, **given)
+def t(id: int, *child: Task, **fields: Any) -> Task:
+    """Return a task with the given subtasks."""
+    return Task(id=id, name=fields.pop("name", f"task {id}"), child=child, **fields)
 
 
-def drawn(tree: TaskTree) -> list[str]:
+def outline(tree: TaskTree) -> list[str]:
+    """Return the task IDs in tree order, indented by depth."""
     return ["  " * node.depth + str(node.task.id) for node in tree.walk()]
 
 
-# The tree
+# TaskTree
 
 
-def test_nesting_says_who_is_part_of_whom() -> None:
+def test_nesting_defines_parents_and_children() -> None:
     tree = TaskTree([t(1, t(2, t(3)), t(4)), t(5)])
-    assert drawn(tree) == ["1", "  2", "    3", "  4", "5"]
+    assert outline(tree) == ["1", "  2", "    3", "  4", "5"]
     assert [node.task.id for node in tree.roots] == [1, 5]
     node = tree[3]
     assert node.parent is tree[2]
@@ -45,39 +47,39 @@ def test_nesting_says_who_is_part_of_whom() -> None:
         tree[6]
 
 
-def test_pages_are_not_looked_at() -> None:
+def test_page_paths_are_ignored() -> None:
     page = "/project/26/1/3/"
-    assert drawn(TaskTree([t(1, t(2, t(3, page=page))), t(4, page="/project/26/1/4/")])) == ["1", "  2", "    3", "4"]
+    assert outline(TaskTree([t(1, t(2, t(3, page=page))), t(4, page="/project/26/1/4/")])) == ["1", "  2", "    3", "4"]
 
 
-def test_a_flat_list_is_as_flat_as_it_is_known_to_be() -> None:
-    assert drawn(TaskTree([t(1), t(2), t(3)])) == ["1", "2", "3"]
+def test_tasks_without_parents_form_a_flat_list() -> None:
+    assert outline(TaskTree([t(1), t(2), t(3)])) == ["1", "2", "3"]
 
 
-def test_a_parent_that_is_named_is_one_if_it_was_given() -> None:
+def test_parent_field_is_used_if_the_parent_is_in_the_input() -> None:
     tasks = [
         t(3, parent=TaskRef(id=2, parent=TaskRef(id=1))),
         t(2, parent=TaskRef(id=1)),
         t(1),
         t(5, parent=TaskRef(id=9)),
     ]
-    assert drawn(TaskTree(tasks)) == ["1", "  2", "    3", "5"]
+    assert outline(TaskTree(tasks)) == ["1", "  2", "    3", "5"]
 
 
-def test_nesting_counts_for_more_than_a_name() -> None:
-    assert drawn(TaskTree([t(1, t(2, parent=TaskRef(id=3))), t(3)])) == ["1", "  2", "3"]
+def test_nesting_takes_precedence_over_the_parent_field() -> None:
+    assert outline(TaskTree([t(1, t(2, parent=TaskRef(id=3))), t(3)])) == ["1", "  2", "3"]
 
 
-def test_a_task_given_twice_is_there_once_at_its_place_and_in_full() -> None:
+def test_duplicate_task_keeps_its_position_and_the_fullest_record() -> None:
     full = t(2, user_to=User(id=7), tags={1: "x"})
     for tasks in ([full, t(1, t(2))], [t(1, t(2)), full], [t(1, t(2)), full, t(1, t(2))]):
         tree = TaskTree(tasks)
-        assert drawn(tree) == ["1", "  2"]
+        assert outline(tree) == ["1", "  2"]
         assert tree[2].task is full
 
 
-def test_of_two_places_the_first_is_taken() -> None:
-    assert drawn(TaskTree([t(1, t(3)), t(2, t(3))])) == ["1", "  3", "2"]
+def test_first_of_two_positions_is_kept() -> None:
+    assert outline(TaskTree([t(1, t(3)), t(2, t(3))])) == ["1", "  3", "2"]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +93,13 @@ def test_of_two_places_the_first_is_taken() -> None:
         [t(1, t(2), parent=TaskRef(id=2))],
     ],
 )
-def test_a_circle_is_opened(tasks: list[Task]) -> None:
+def test_reference_that_closes_a_cycle_is_ignored(tasks: list[Task]) -> None:
     tree = TaskTree(tasks)
     assert len(tree.roots) == 1
     assert len(list(tree.walk())) == len(tree)
 
 
-def test_depth_is_no_matter() -> None:
+def test_deep_nesting_does_not_hit_the_recursion_limit() -> None:
     deep = t(2_000)
     for number in range(1_999, 0, -1):
         deep = t(number, deep)
@@ -106,39 +108,39 @@ def test_depth_is_no_matter() -> None:
     assert tree[3].depth == 2
 
 
-def test_nothing_is_a_tree_too() -> None:
+def test_empty_input_gives_an_empty_tree() -> None:
     assert (len(TaskTree([])), TaskTree([]).roots, list(TaskTree(iter([])).walk())) == (0, (), [])
 
 
-NUMBERS = st.integers(1, 6)
+TASK_IDS = st.integers(1, 6)
 ANY_TASKS = st.lists(
     st.recursive(
         st.builds(
-            lambda n, parent: t(n, parent=parent), NUMBERS, st.none() | st.builds(lambda n: TaskRef(id=n), NUMBERS)
+            lambda n, parent: t(n, parent=parent), TASK_IDS, st.none() | st.builds(lambda n: TaskRef(id=n), TASK_IDS)
         ),
-        lambda inner: st.builds(lambda n, child: t(n, *child), NUMBERS, st.lists(inner, max_size=3)),
+        lambda inner: st.builds(lambda n, child: t(n, *child), TASK_IDS, st.lists(inner, max_size=3)),
         max_leaves=10,
     ),
     max_size=5,
 )
 
 
-def numbers(tasks: Any) -> set[int]:
-    return {number for task in tasks for number in (task.id, *numbers(task.child))}
+def ids_in(tasks: Any) -> set[int]:
+    return {id_task for task in tasks for id_task in (task.id, *ids_in(task.child))}
 
 
 @given(ANY_TASKS)
-def test_whatever_the_data_every_task_is_walked_once(tasks: list[Task]) -> None:
+def test_walk_yields_each_task_once_for_any_input(tasks: list[Task]) -> None:
     tree = TaskTree(tasks)
     walked = [node.task.id for node in tree.walk()]
-    assert sorted(walked) == sorted(numbers(tasks))
+    assert sorted(walked) == sorted(ids_in(tasks))
     for node in tree:
         assert node.depth == (node.parent.depth + 1 if node.parent else 0)
         assert all(child.parent is node for child in node.children)
 
 
 @pytest.mark.anyio
-async def test_the_tree_of_a_project() -> None:
+async def test_tree_of_a_project() -> None:
     async with Simulator() as sim, sim.session() as ws:
         project = sim.world.add_project("Moon")
         top = sim.world.add_task(project, "Rocket")
@@ -146,21 +148,23 @@ async def test_the_tree_of_a_project() -> None:
         low = sim.world.add_task(project, "Valve", parent=middle)
         other = sim.world.add_task(project, "Party")
         tree = TaskTree(await ws.get_tasks(project.id, extra=["subtasks"]))
-        assert drawn(tree) == [str(top.id), f"  {middle.id}", f"    {low.id}", str(other.id)]
+        assert outline(tree) == [str(top.id), f"  {middle.id}", f"    {low.id}", str(other.id)]
         assert isinstance(tree[low.id].parent, Node)
         both = TaskTree([await ws.get_task(top.id, extra=["subtasks"]), *await ws.search_tasks(id_project=project.id)])
-        assert drawn(both) == drawn(tree)
+        assert outline(both) == outline(tree)
         assert both[low.id].task.user_from is not None  # get_task abbreviates, search_tasks does not
-        assert drawn(TaskTree([await ws.get_task(low.id), await ws.get_task(top.id)])) == [str(low.id), str(top.id)]
+        assert outline(TaskTree([await ws.get_task(low.id), await ws.get_task(top.id)])) == [str(low.id), str(top.id)]
 
 
-# Statuses
+# StatusTags
 
-STEPS, COLOURS = TagGroup(id=1, type="status"), TagGroup(id=2, type="label")
+STATUS_GROUP, LABEL_GROUP = TagGroup(id=1, type="status"), TagGroup(id=2, type="label")
 
 
-def test_what_is_a_status_is_said_by_the_set() -> None:
-    known = StatusTags([Tag(id=10, group=STEPS), Tag(id=20, group=COLOURS), Tag(id=30, group=TagGroup(id=3, type=""))])
+def test_tag_group_decides_whether_a_tag_is_a_status() -> None:
+    known = StatusTags(
+        [Tag(id=10, group=STATUS_GROUP), Tag(id=20, group=LABEL_GROUP), Tag(id=30, group=TagGroup(id=3, type=""))]
+    )
     task = t(1, tags={20: "red", 10: "doing", 30: "old", 40: "new"})
     assert statuses_of(task, known) == {10: "doing"}
     assert labels_of(task, known) == {20: "red", 30: "old", 40: "new"}
@@ -168,13 +172,13 @@ def test_what_is_a_status_is_said_by_the_set() -> None:
     assert (statuses_of(t(1), known), labels_of(t(1), known)) == ({}, {})
 
 
-def test_a_tag_that_does_not_say_its_set_is_no_witness() -> None:
-    with pytest.raises(ValueError, match="tag 10 does not say which set it is in: use what get_task_tags returns"):
+def test_tag_without_group_raises_value_error() -> None:
+    with pytest.raises(ValueError, match="tag 10 has no group; pass the tags that get_task_tags returns"):
         StatusTags([Tag(id=10)])
 
 
 @pytest.mark.anyio
-async def test_statuses_of_the_service() -> None:
+async def test_statuses_and_labels_of_a_task_from_the_service() -> None:
     async with Simulator() as sim, sim.session() as ws:
         steps, labels = sim.world.add_tag_group("Steps", type="status"), sim.world.add_tag_group("Colours")
         doing, red = sim.world.add_tag(steps, "Doing"), sim.world.add_tag(labels, "red")
@@ -187,10 +191,12 @@ async def test_statuses_of_the_service() -> None:
         assert read.id == task.id
 
 
-# The directory
+# UserDirectory
 
 
 class Clock:
+    """A clock that the test advances."""
+
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -198,12 +204,13 @@ class Clock:
         return self.now
 
 
-def asked(sim: Simulator) -> int:
+def count_requests(sim: Simulator) -> int:
+    """Return the number of `get_users` requests."""
     return sum(request.action == "get_users" for request in sim.requests)
 
 
 @pytest.mark.anyio
-async def test_members_are_found_by_number_address_and_name_with_one_request() -> None:
+async def test_lookups_by_id_email_and_name_need_one_request() -> None:
     async with Simulator(seed="empty") as sim, sim.session() as ws:
         anna = sim.world.add_user("Anna.Lane@Example.com", "Anna Lane")
         two = [sim.world.add_user(f"ivan{number}@example.com", "Їван  Їжак") for number in (1, 2)]
@@ -216,59 +223,59 @@ async def test_members_are_found_by_number_address_and_name_with_one_request() -
         assert await users.by_name("anna  LANE") == (found,)
         assert [each.id for each in await users.by_name("ЇВАН Їжак")] == [user.id for user in two]
         assert len(await users.all()) == 4
-        nobody = (
+        not_found = (
             await users.by_id(999),
             await users.by_email("NOONE"),
             await users.by_name("Anna"),
             await users.by_email(""),
         )
-        assert nobody == (None, None, (), None)
-        assert asked(sim) == 1
+        assert not_found == (None, None, (), None)
+        assert count_requests(sim) == 1
         assert repr(users) == "<UserDirectory 4 members>"
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("options", [{}, {"coalesce": False}])
-async def test_lookups_that_come_together_share_a_request(options: dict[str, Any]) -> None:
+async def test_concurrent_lookups_share_one_request(options: dict[str, Any]) -> None:
     async with Simulator() as sim, sim.session(**options) as ws:
         users = UserDirectory(ws)
         found = []
 
-        async def look() -> None:
+        async def look_up() -> None:
             found.append(await users.by_email("henry.gardner@ws.com"))
 
         async with anyio.create_task_group() as group:
             for _ in range(20):
-                group.start_soon(look)
+                group.start_soon(look_up)
         assert len(found) == 20
         assert None not in found
-        assert asked(sim) == 1
+        assert count_requests(sim) == 1
 
 
 @pytest.mark.anyio
-async def test_who_gives_up_does_not_take_the_answer_along() -> None:
+async def test_cancelled_lookup_does_not_cancel_the_shared_request() -> None:
     async with Simulator() as sim, sim.session() as ws:
         users, first = UserDirectory(ws), anyio.CancelScope()
         found = []
 
-        async def give_up() -> None:
+        async def look_up_and_cancel() -> None:
             with first:
                 await users.all()
 
-        async def look() -> None:
+        async def look_up() -> None:
             found.append(await users.all())
 
         async with anyio.create_task_group() as group:
-            group.start_soon(give_up)
-            group.start_soon(look)
+            group.start_soon(look_up_and_cancel)
+            group.start_soon(look_up)
             await anyio.lowlevel.checkpoint()
             first.cancel()
         assert len(found[0]) == 3
-        assert asked(sim) == 1
+        assert count_requests(sim) == 1
 
 
 @pytest.mark.anyio
-async def test_it_is_read_again_when_it_is_too_old_and_when_asked_to() -> None:
+async def test_members_are_read_again_after_max_age_and_on_refresh() -> None:
     clock = Clock()
     async with Simulator() as sim, sim.session() as ws:
         users = UserDirectory(ws.with_options(max_age=1e6), max_age=60, clock=clock)
@@ -278,16 +285,16 @@ async def test_it_is_read_again_when_it_is_too_old_and_when_asked_to() -> None:
         assert await users.by_email("new@example.com") is None
         clock.now += 0.1
         assert await users.by_email("new@example.com") is not None
-        assert asked(sim) == 2
+        assert count_requests(sim) == 2
         await ws.add_user("newer@example.com")
         assert await users.by_email("newer@example.com") is None
         await users.refresh()
         assert await users.by_email("newer@example.com") is not None
-        assert asked(sim) == 3
+        assert count_requests(sim) == 3
 
 
 @pytest.mark.anyio
-async def test_a_failure_is_raised_to_all_who_wait_and_the_next_lookup_asks_again() -> None:
+async def test_error_is_raised_in_all_concurrent_lookups_and_the_next_lookup_sends_a_request() -> None:
     clock = Clock()
     async with Simulator() as sim, sim.session(retries=0) as ws:
         users = UserDirectory(ws, max_age=60, clock=clock)
@@ -296,7 +303,7 @@ async def test_a_failure_is_raised_to_all_who_wait_and_the_next_lookup_asks_agai
         sim.faults.add("get_users", faults.reset())
         failures = []
 
-        async def look() -> None:
+        async def look_up() -> None:
             try:
                 await users.all()
             except errors.TransportError as error:
@@ -304,7 +311,7 @@ async def test_a_failure_is_raised_to_all_who_wait_and_the_next_lookup_asks_agai
 
         async with anyio.create_task_group() as group:
             for _ in range(3):
-                group.start_soon(look)
-        assert (len(failures), asked(sim)) == (3, 2)
+                group.start_soon(look_up)
+        assert (len(failures), count_requests(sim)) == (3, 2)
         assert len(await users.all()) == 3
-        assert asked(sim) == 3
+        assert count_requests(sim) == 3

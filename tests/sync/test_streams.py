@@ -112,7 +112,7 @@ async def test_subtasks_stay_where_the_lists_have_them(small: Simulator) -> None
 async def test_parts_that_a_search_cannot_return_are_said(small: Simulator) -> None:
     async with small.session() as ws:
         assert len([task async for task in ws.iter_tasks(extra=["tags", "text"])]) == 100
-        with pytest.raises(TooManyRecords, match="without comments"):
+        with pytest.raises(TooManyRecords, match="has no comments"):
             [task async for task in ws.iter_tasks(extra=["comments"])]
 
 

@@ -148,5 +148,5 @@ class SharedReads:
 
 
 def own_copy(reply: T) -> T:
-    """Return a copy for one more caller. Models are immutable; lists, and the dicts that `Session.call` returns, are not."""
+    """Return a copy for one more caller: models are immutable, but lists and the dicts of `Session.call` are not."""
     return copy.deepcopy(reply) if isinstance(reply, dict) else copy.copy(reply)

@@ -59,7 +59,7 @@ class Connection:
             raise SessionClosed(action)
 
     def check_account(self, auth: Auth) -> None:
-        """Raise `InvalidCall` if *auth* belongs to another account: a credential must not be sent to a foreign origin."""
+        """Raise `InvalidCall` if *auth* belongs to another account: its credential must not be sent to this origin."""
         if auth.account_url and (origin := self._origin_from(auth)) != self.origin:
             raise InvalidCall("Session", f"the token is for {origin}, not for {self.origin}")
 

@@ -36,30 +36,31 @@ if TYPE_CHECKING:
 
 
 class Session(Endpoints):
-    """A connection to one account: a coroutine for each action, one limiter, one connection pool.
+    """A client for one account, with a coroutine per action.
 
-    Use it as an async context manager. It can be used from any number of tasks at once; all sessions of one account
-    share one budget of requests, whatever event loop or thread they live in.
+    Use it as an async context manager. Any number of tasks can use it at once. All sessions of one account share one
+    rate limit, in any event loop or thread.
 
     Args:
         account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only. None with `OAuth2`: the
-            account its user logged into.
+            account the OAuth2 token belongs to.
         auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
-        limiter: What to wait for before each request; by default the account's bucket, which all processes of this
-            user on this machine share.
-        timeout: Seconds a call may spend being sent and answered, all attempts together. Waiting for a turn does
-            not count (see ``max_wait``); for a call with files it bounds each read and write instead.
-        retries: Attempts after the first, where another one is safe.
-        patience: Seconds of refusals in a row (``Too many requests``: another client uses the account's budget) after
-            which a call raises `RateLimited`. Until then it waits for another turn; a refused request counts neither
-            as an attempt nor for ``timeout``.
-        max_wait: Seconds to wait for a turn at most; a longer forecast raises `WaitTooLong` at once.
-        coalesce: Whether identical reads that wait or are under way at one time become one request.
-        tz: Time zone of the account; date-times are naive without.
-        transport: An httpx transport instead of the network.
+        limiter: The rate limiter. The default is a token bucket that all processes of this user on this machine share
+            for the account.
+        timeout: Deadline in seconds for sending a call and receiving its reply, all attempts together. The time in the
+            limiter's queue does not count (see ``max_wait``). For a call with files it limits each read and write
+            instead.
+        retries: Maximum number of attempts after the first one; a retry is made only where it is safe.
+        patience: Seconds of refusals in a row (``Too many requests``, because another client uses the account's rate
+            limit) after which a call raises `RateLimited`. Until then the call waits for another slot. A refused
+            request counts neither as an attempt nor for ``timeout``.
+        max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
+        coalesce: Whether identical reads share one request while it is queued or in flight.
+        tz: Time zone of the account; without it date-times are naive.
+        transport: An httpx transport that replaces the network.
 
     Raises:
-        InvalidCall: The account or an option makes no sense.
+        InvalidCall: The account or an option is invalid.
     """
 
     def __init__(
@@ -77,16 +78,15 @@ class Session(Endpoints):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if account is None and not isinstance(auth, OAuth2):
-            raise InvalidCall("Session", "account: only with OAuth2 does the credential know it")
+            raise InvalidCall("Session", "account: pass its name; only with OAuth2 does the credential contain it")
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
         super().__init__(SessionCaller(connection, auth, Structure(tz), options))
 
     def __repr__(self) -> str:
-        return (
-            f"<Session {self._caller.connection.origin or '(account of the token)'} {type(self._caller.auth).__name__}>"
-        )
+        origin = self._caller.connection.origin or "(account of the token)"
+        return f"<Session {origin} {type(self._caller.auth).__name__}>"
 
     async def __aenter__(self) -> Self:
         try:
@@ -100,12 +100,12 @@ class Session(Endpoints):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections, those of all views included."""
+        """Close the connections of this session and of all its views."""
         await self._caller.connection.aclose()
 
     @property
     def limiter(self) -> Limiter:
-        """The bucket calls wait at; it knows how long the queue is."""
+        """The rate limiter of the account; it reports the length of the queue and forecasts."""
         return self._caller.limiter
 
     def with_options(
@@ -121,20 +121,20 @@ class Session(Endpoints):
         patience: float | Same = SAME,
         repeat_writes: bool | Same = SAME,
     ) -> Self:
-        """A view of this session that makes its calls differently and shares everything else.
+        """Return a view of this session with other options; it shares everything else.
 
         Args:
-            lane: How urgent calls are: ``"interactive"``, ``"normal"`` or ``"bulk"``.
-            max_wait: Seconds to wait for a turn at most; a longer forecast raises `WaitTooLong` at once.
-            max_age: Seconds for which an answer to a read may be repeated from memory. A write through this session
-                empties the memory.
-            coalesce: Whether identical reads at one time become one request, for which the first caller's options
-                hold. False sends each call, whatever ``max_age`` says.
-            on_wait: Called with a `Waiting` (lane, position, ETA) when a wait begins and whenever its position changed.
-            timeout: Seconds for a call, as in the constructor.
-            retries: Attempts after the first.
+            lane: The priority of the calls: ``"interactive"``, ``"normal"`` or ``"bulk"``.
+            max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
+            max_age: Seconds for which a reply to a read may be reused from the cache. A write through this session
+                clears the cache.
+            coalesce: Whether identical reads share one request; the options of the first caller apply to it. False
+                sends every call and disables ``max_age``.
+            on_wait: Called with a `Waiting` (lane, position, ETA) when a call is queued and when its position changes.
+            timeout: Deadline in seconds, as in the constructor.
+            retries: Maximum number of attempts after the first one.
             patience: Seconds of refusals in a row, as in the constructor.
-            repeat_writes: Whether a write is sent again although the first may have been carried out.
+            repeat_writes: Whether a write is retried although the earlier attempt may have been executed.
         """
         given: dict[str, Any] = {
             "lane": lane, "max_wait": max_wait, "max_age": max_age, "coalesce": coalesce, "on_wait": on_wait,
@@ -144,15 +144,15 @@ class Session(Endpoints):
         return self._view(options=attrs.evolve(self._caller.options, **changes))
 
     def as_user(self, who: TokenStore | Token) -> Self:
-        """A view of this session on behalf of another user, who has logged in through the same application.
+        """Return a view of this session for another user of the same OAuth2 application.
 
-        It shares the connections and the account's budget; answers never go from one user to another.
+        The view shares the connections and the rate limit. Replies are never shared between users.
 
         Args:
-            who: Where the pair of tokens of that user is kept, or the pair itself, which is then kept in memory.
+            who: The store of that user's tokens, or a token, which is then stored in memory.
 
         Raises:
-            InvalidCall: This session has another credential than `OAuth2`.
+            InvalidCall: The credential of this session is not `OAuth2`.
         """
         if not isinstance(self._caller.auth, OAuth2):
             raise InvalidCall("Session", "as_user needs OAuth2: only its application can have other users")
@@ -164,21 +164,24 @@ class Session(Endpoints):
         return view
 
     async def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call any action, known to this release or not, and return the whole envelope as the service sent it.
+        """Call any action, including one unknown to this release, and return the whole envelope of the reply.
 
         Args:
             action: Name of the action.
-            params: Its parameters: Python values, or text for the service to read as it is. Of an action unknown to
-                this release nothing is checked, and it counts as a write.
+            params: Its parameters: Python values, or text that is sent unchanged. The parameters of an unknown action
+                are not checked, and the action is treated as a write.
+
+        Returns:
+            The decoded JSON of the reply, unchanged.
 
         Raises:
-            InvalidCall: A known action, and parameters it cannot have.
-            ApiError: The service refused.
-            TransportError: The service could not be reached, or the answer got lost.
-            UnexpectedReply: The answer makes no sense.
+            InvalidCall: The parameters of a known action are invalid. No request was sent.
+            ApiError: The service refused the call.
+            TransportError: The service could not be reached, or the reply was lost.
+            UnexpectedReply: The reply has an unknown form.
         """
         if action == DOWNLOAD.name:
-            raise InvalidCall(action, "it answers with a file, not an envelope: use the method of that name")
+            raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
         return await self._caller.call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
 
     def iter_tasks(
@@ -188,14 +191,14 @@ class Session(Endpoints):
         extra: Sequence[AllTasksExtra] = (),
         progress: Callable[[Plan], object] | None = None,
     ) -> TaskStream:
-        """All tasks `get_all_tasks` would return, however many there are: ``async for task in ws.iter_tasks()``.
+        """Stream all tasks that `get_all_tasks` covers, without its limit: ``async for task in ws.iter_tasks()``.
 
         Args:
-            filter: Only tasks in this state.
-            extra: Parts to include. In a project of more than 10 000 tasks only those that `search_tasks` knows.
-            progress: Called with a `Plan` before the first call and after each one.
+            filter: Only tasks of this status.
+            extra: Parts to include. For a project with more than 10 000 tasks only parts that `search_tasks` supports.
+            progress: Called with a `Plan` before the first call and after each call.
 
-        On the way it raises what `get_all_tasks` raises, and `TooManyRecords` where nothing narrower can be asked.
+        Iterating raises what `get_all_tasks` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
         return TaskStream(self._caller, progress, filter=filter, extra=extra)
 
@@ -207,15 +210,15 @@ class Session(Endpoints):
         is_timer: bool | None = None,
         progress: Callable[[Plan], object] | None = None,
     ) -> CostStream:
-        """All costs `get_costs` would return, however many there are: ``async for cost in ws.iter_costs()``.
+        """Stream all costs that `get_costs` covers, without its limit: ``async for cost in ws.iter_costs()``.
 
         Args:
             datestart: First day, included.
             dateend: Last day, included.
-            is_timer: Only costs entered by a timer (true) or by hand (false).
-            progress: Called with a `Plan` before the first call and after each one.
+            is_timer: Only costs recorded by a timer (true) or entered manually (false).
+            progress: Called with a `Plan` before the first call and after each call.
 
-        On the way it raises what `get_costs` raises, and `TooManyRecords` where nothing narrower can be asked.
+        Iterating raises what `get_costs` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
         return CostStream(self._caller, progress, span=Span(datestart, dateend), is_timer=is_timer)
 
@@ -227,16 +230,16 @@ class Session(Endpoints):
         every: float = 60.0,
         cursor: Cursor | None = None,
     ) -> EventWatch:
-        """Events as they happen, without a public URL: ``async for event in ws.watch()``, in the bulk lane.
+        """Poll for events: ``async for event in ws.watch()``. It needs no public URL and uses the bulk lane.
 
         Args:
-            period_start: How far back to begin, 30 days at most; what happened a little before comes too.
-            projects: Only events of these projects. However many they are, it costs one call each time.
-            every: Seconds between two calls.
-            cursor: Where an earlier watch (its ``cursor``) had come to; *period_start* does not count then.
+            period_start: Age of the first events, 30 days at most; events of a few minutes before may be included.
+            projects: Only events of these projects. A poll is one call for any number of projects.
+            every: Seconds between two polls.
+            cursor: The ``cursor`` of an earlier watch, to continue from; *period_start* is then ignored.
 
-        On the way it raises what `get_events` raises; the next step goes on from there. It raises `InvalidCall` for a
-        cursor that is older than the 30 days the service remembers.
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
+        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """
@@ -244,10 +247,10 @@ class Session(Endpoints):
         return EventWatch(self.with_options(lane="bulk")._caller, start, projects, every)
 
     def watch_tags(self, *, every: float = 300.0) -> TagWatch:
-        """Changes of the tags of all tasks, of which the service tells nobody: ``async for change in ws.watch_tags()``.
+        """Poll for changes of tags, for which the service has no event: ``async for change in ws.watch_tags()``.
 
         Args:
-            every: Seconds between two looks, each of which is one call where all tasks fit into an answer.
+            every: Seconds between two polls; a poll is one call if all tasks fit into one reply.
         """
         return TagWatch(self.with_options(lane="bulk")._caller, every)
 
@@ -259,23 +262,26 @@ class Session(Endpoints):
         *,
         overwrite: bool = False,
     ) -> DownloadedFile:
-        """Save a stored file; it appears under its name only when it is complete.
+        """Download a file to a disk; it gets its name only when it is complete.
 
-        It goes to the disk as it comes. A connection that is cut is made again, up to ``retries`` times, each after a
-        turn of its own; the rest is asked for where the service offers that, and all of it where not.
+        The file is written while it arrives. After a lost connection the rest of the file is requested, or the whole
+        file if the service does not support ranges; up to ``retries`` times, each time in a slot of the limiter.
 
         Args:
-            id_file: Number of the file.
+            id_file: Id of the file.
             to: A folder, a path, or an open binary file.
-            progress: Called with bytes done and bytes in all (None where the service does not say). When a file has to
-                be fetched again, bytes done start again from 0.
-            overwrite: Whether a file of that name may be replaced.
+            progress: Called with the bytes done and the bytes in total (None if the service does not send the size).
+                If the download restarts, the bytes done restart from 0.
+            overwrite: Whether an existing file of that name may be replaced.
+
+        Returns:
+            The path, name, size and media type of the file.
 
         Raises:
-            InvalidCall: There is such a file already, no such folder, or one that cannot be written to.
-            ApiError: The service refused: `NotFound` where there is no such file.
-            TransportError: The file did not arrive whole.
-            OSError: The disk is full, or what else keeps a file from being written.
+            InvalidCall: The file already exists, or the folder does not exist or is not writable.
+            ApiError: The service refused the call, for example `NotFound`.
+            TransportError: The file did not arrive completely.
+            OSError: The file could not be written, for example because the disk is full.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
@@ -283,17 +289,17 @@ class Session(Endpoints):
 
     @contextlib.asynccontextmanager
     async def open_download(self, id_file: int) -> AsyncIterator[OpenDownload]:
-        """Read a stored file as it comes, without saving it: ``async with ws.open_download(id_file) as file``.
+        """Stream a file without saving it: ``async with ws.open_download(id_file) as file``.
 
-        A connection that is cut is made again as in `download`; each byte is given once all the same.
+        A lost connection is handled as in `download`; each byte is yielded once.
 
         Args:
-            id_file: Number of the file.
+            id_file: Id of the file.
 
         Raises:
-            ApiError: The service refused: `NotFound` where there is no such file.
-            TransportError: The file did not arrive whole; raised from the iterator once that is certain.
-            UnexpectedReply: The file was replaced by another one while it was read, or the answer makes no sense.
+            ApiError: The service refused the call, for example `NotFound`.
+            TransportError: The file did not arrive completely; raised by the iterator.
+            UnexpectedReply: The file was replaced during the download, or the reply has an unknown form.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
@@ -308,23 +314,25 @@ class Session(Endpoints):
         *,
         overwrite: bool = False,
     ) -> DownloadReport:
-        """Save many stored files in a folder, one after the other; one that fails does not keep the others back.
+        """Download many files to a folder, one after the other; a failure does not stop the others.
 
-        It returns a report instead of raising what failed, since an exception would take from the caller what did
-        arrive; ``report.raise_failed()`` raises it all. One after the other, since the service gives a turn a second.
+        Failures are returned in the report, because an exception would hide the files that were saved;
+        ``report.raise_failed()`` raises them. Downloads are sequential, because each needs a slot of the limiter.
 
-        Files of one name are all kept: ``plan.pdf``, ``plan (2).pdf``. So is what the folder had before.
+        Files of the same name are numbered: ``plan.pdf``, ``plan (2).pdf``. Existing files in the folder are kept.
 
         Args:
-            files: Records of files, as `get_files` returns them, or their numbers.
+            files: File records from `get_files`, or ids of files.
             to: The folder.
-            progress: Called with bytes done of all files, and bytes in all (None until all sizes are known: records
-                have them).
-            overwrite: Whether files that the folder had before may be replaced; files of one run never replace each
-                other.
+            progress: Called with the bytes done and the bytes in total of all files (None until all sizes are known;
+                file records contain the size).
+            overwrite: Whether files that existed before may be replaced; files of one run never replace each other.
+
+        Returns:
+            The saved files and the failures, by file id.
 
         Raises:
-            InvalidCall: There is no such folder.
+            InvalidCall: The folder does not exist.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """

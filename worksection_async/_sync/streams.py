@@ -69,11 +69,10 @@ class Segment:
 
 
 class Stream(ABC, Generic[R]):
-    """Records of one kind, each once: ``async for record in stream``. It can be gone through once.
+    """An iterator over all records of one kind: ``async for record in stream`` yields each record once.
 
-    ``plan`` says how many calls it takes, as far as that is known; it is told to *progress* before the first call and
-    after each. Memory is bounded by the largest single answer and the numbers of all records. After an error the next
-    step asks for the same segment again.
+    It can be iterated once. After an error the next step requests the same segment again. Memory is limited by the
+    largest single reply and the ids of all records. ``plan`` forecasts the number of calls.
     """
 
     def __init__(self, caller: Caller, progress: Callable[[Plan], object] | None) -> None:
@@ -94,7 +93,7 @@ class Stream(ABC, Generic[R]):
 
     def __aiter__(self) -> Self:
         if not self._done:
-            self._tell()
+            self._report()
         return self
 
     async def __anext__(self) -> R:
@@ -106,37 +105,37 @@ class Stream(ABC, Generic[R]):
             await self._advance()
 
     async def _advance(self) -> None:
-        """Have what the next segment has that no segment before it had."""
+        """Request the next segment and keep its records that no earlier segment contained."""
         segment = self._segments[0]
-        records = await self._complete(segment)
-        self._segments[:1] = await self._divided(segment) if records is None else []
+        records = await self._request(segment)
+        self._segments[:1] = await self._divide(segment) if records is None else []
         self._done += 1
         fresh = [record for record in records or () if record.id not in self._seen and self._is_wanted(record)]
         self._seen.update(record.id for record in fresh)
         self._fresh = iter(fresh)
-        self._tell()
+        self._report()
 
     @abstractmethod
-    async def _ask(self, segment: Segment) -> Sequence[R]:
-        """The records of *part*; raises `TooManyRecords`."""
+    async def _call(self, segment: Segment) -> Sequence[R]:
+        """Return the records of *segment* in one call; raises `TooManyRecords`."""
 
     @abstractmethod
     def _includes(self, project: Project) -> bool:
-        """Whether the wide call would have covered *project*."""
+        """Whether the call for the whole account covers *project*."""
 
     def _is_wanted(self, record: R) -> bool:  # noqa: ARG002
-        """Whether *record* is one of those the wide call would have returned."""
+        """Whether the call for the whole account returns *record*."""
         return True
 
-    async def _complete(self, segment: Segment) -> Sequence[R] | None:
-        """The records of *part*, or None where there may be more than one answer holds."""
+    async def _request(self, segment: Segment) -> Sequence[R] | None:
+        """Return the records of *segment*, or None if the reply is full, so that records may be missing."""
         try:
-            records = await self._ask(segment)
+            records = await self._call(segment)
         except TooManyRecords:
             return None
         return records if len(records) < MAX_RECORDS else None
 
-    async def _divided(self, segment: Segment) -> list[Segment]:
+    async def _divide(self, segment: Segment) -> list[Segment]:
         if segment.project is None:
             return [Segment(project) for project in await self._endpoints.get_projects() if self._includes(project)]
         halves = (segment.span or Span()).halves(_middle_day(segment.project))
@@ -146,7 +145,7 @@ class Stream(ABC, Generic[R]):
             )
         return [attrs.evolve(segment, span=half) for half in halves]
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is not None:
             self._progress(self.plan)
 
@@ -154,7 +153,7 @@ class Stream(ABC, Generic[R]):
 
 
 class TaskStream(Stream[Task]):
-    """The tasks of an account."""
+    """Streams the tasks of an account."""
 
     _action = "get_tasks"
 
@@ -170,38 +169,38 @@ class TaskStream(Stream[Task]):
         super().__init__(caller, progress)
         self._filter: TaskFilter | None = filter
         self._extra = tuple(extra)
-        self._flat = flat  # whether subtasks may come as tasks of their own, where they cannot come inside others
+        self._flat = flat  # whether subtasks may be yielded on their own; a search does not nest them in their parents
 
     def _includes(self, project: Project) -> bool:
         return project.status != "archive" or "archive" in self._extra
 
-    async def _ask(self, segment: Segment) -> Sequence[Task]:
+    async def _call(self, segment: Segment) -> Sequence[Task]:
         if segment.project is None:
             return await self._endpoints.get_all_tasks(filter=self._filter, extra=self._extra)
         if segment.span is None:
-            extra = self._extra_in(TaskExtra)
+            extra = self._supported_extra(TaskExtra)
             return await self._endpoints.get_tasks(segment.project.id, filter=self._filter, extra=extra)
-        extra = self._extra_in(SearchExtra)
+        extra = self._supported_extra(SearchExtra)
         condition = " and ".join(_conditions(segment.span)) or None
         return await self._endpoints.search_tasks(
             id_project=segment.project.id, filter=condition, status=segment.status, extra=extra
         )
 
-    def _extra_in(self, known: object) -> list[Any]:
+    def _supported_extra(self, known: object) -> list[Any]:
         return [name for name in self._extra if name in get_args(known)]
 
     def _is_wanted(self, record: Task) -> bool:
-        """A search finds subtasks as well, which the lists have inside their parents."""
+        """Drop subtasks that a search returns, because the list actions nest them in their parents."""
         return self._flat or re.fullmatch(r"/project/\d+/\d+/\d+/", record.page) is None
 
-    async def _divided(self, segment: Segment) -> list[Segment]:
-        segments = await super()._divided(segment)
+    async def _divide(self, segment: Segment) -> list[Segment]:
+        segments = await super()._divide(segment)
         if segment.project is None or segment.span is not None:
             return segments
         known = (*get_args(SearchExtra), "archive", *(["subtasks"] if self._flat else []))
         if unknown := [name for name in self._extra if name not in known]:
             message = (
-                f"more than {MAX_RECORDS} tasks of project {segment.project.id}; by date they come without {unknown[0]}"
+                f"more than {MAX_RECORDS} tasks of project {segment.project.id}; a search by date has no {unknown[0]}"
             )
             raise TooManyRecords(self._action, message)
         statuses: tuple[TaskStatus, ...] = (self._filter,) if self._filter else get_args(TaskStatus)
@@ -209,7 +208,7 @@ class TaskStream(Stream[Task]):
 
 
 class CostStream(Stream[Cost]):
-    """The costs of an account."""
+    """Streams the costs of an account."""
 
     _action = "get_costs"
 
@@ -228,7 +227,7 @@ class CostStream(Stream[Cost]):
     def _includes(self, project: Project) -> bool:  # noqa: ARG002
         return True
 
-    async def _ask(self, segment: Segment) -> Sequence[Cost]:
+    async def _call(self, segment: Segment) -> Sequence[Cost]:
         span = segment.span or self._span
         costs = await self._endpoints.get_costs(
             id_project=segment.project.id if segment.project else None,
@@ -238,23 +237,23 @@ class CostStream(Stream[Cost]):
         )
         return costs.data
 
-    async def _divided(self, segment: Segment) -> list[Segment]:
-        return await super()._divided(
+    async def _divide(self, segment: Segment) -> list[Segment]:
+        return await super()._divide(
             attrs.evolve(segment, span=segment.span or self._span) if segment.project else segment
         )
 
 
 def _middle_day(project: Project) -> dt.date:
-    """A day that halves what is likely to be in *project*."""
+    """Return a day that probably divides the records of *project* into halves."""
     today = dt.datetime.now(dt.UTC).date()
-    begun = project.date_added.date() if project.date_added else today
-    return begun + (today - begun) // 2
+    start = project.date_added.date() if project.date_added else today
+    return start + (today - start) // 2
 
 
 def _conditions(span: Span) -> Iterator[str]:
-    """What a search asks about tasks that were added in *span*."""
+    """Yield the search conditions for tasks that were added in *span*."""
     if span.first:
         yield f"dateadd>='{to_date(span.first)}'"
     if span.last:
-        # Not <= the day itself: should the service compare moments, that would be its first.
+        # `<` the next day instead of `<=` the last day: if the service compares times, `<=` means midnight.
         yield f"dateadd<'{to_date(span.last + dt.timedelta(days=1))}'"

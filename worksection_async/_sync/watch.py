@@ -1,7 +1,8 @@
-"""Events without a public URL: asking every so often, so that none is lost and none comes twice.
+"""Polls for events and changes of tags, without a public URL.
 
-The service says what happened in a period up to now, to the minute, and events have no numbers. So each period reaches
-back a little further than the last look, and what had come by then is counted off.
+The service returns the events of a period that ends now. Its times have minute precision and its events have no ids.
+So the period of each poll overlaps the previous one, and events that were yielded before are recognised by their
+content and their number, and skipped.
 """
 
 from __future__ import annotations
@@ -25,38 +26,38 @@ from ..models import Event, Task
 from .streams import TaskStream
 
 OVERLAP = dt.timedelta(minutes=3)
-"""How much further a period reaches back: events carry minutes, and clocks differ."""
+"""How much the periods of two polls overlap: times have minute precision, and clocks differ."""
 
-KEPT = dt.timedelta(days=1) + 2 * OVERLAP
-"""How long an event can come again: the longest periods are whole days."""
+MEMORY = dt.timedelta(days=1) + 2 * OVERLAP
+"""For how long an event can be returned again: long periods are rounded up to whole days."""
 
-LONGEST = dt.timedelta(days=30)
-"""What the service remembers."""
+RETENTION = dt.timedelta(days=30)
+"""For how long the service stores events."""
 
 
 @attrs.frozen(kw_only=True)
 class Cursor:
-    """How far a watch has come, to be saved and gone on from: after a restart no event is lost and none comes twice."""
+    """The position of a watch. A watch that starts from a saved cursor loses no event and repeats none."""
 
     looked_at: float
-    """When the service was asked last (Unix seconds)."""
+    """Time of the last poll (Unix seconds)."""
     seen: Mapping[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
-    """Keys of events that may come again: when each was, and how often it came."""
+    """Keys of events that may be returned again, with their time and how often they were yielded."""
 
     def to_json(self) -> str:
-        """The cursor as text."""
+        """Return the cursor as JSON."""
         return json.dumps({"looked_at": self.looked_at, "seen": self.seen})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The cursor `to_json` made *text* of; raises `ValueError`."""
+        """Return the cursor from the JSON of `to_json`; raises `ValueError`."""
         try:
-            told = json.loads(text)
-            seen = {str(key): (str(when), int(count)) for key, (when, count) in told["seen"].items()}
-            return cls(looked_at=float(told["looked_at"]), seen=seen)
+            data = json.loads(text)
+            seen = {str(key): (str(when), int(count)) for key, (when, count) in data["seen"].items()}
+            return cls(looked_at=float(data["looked_at"]), seen=seen)
         except (AttributeError, KeyError, TypeError, ValueError):
             pass
-        raise ValueError("that is no cursor as to_json writes it")
+        raise ValueError("the text is not a cursor that Cursor.to_json wrote")
 
 
 def cursor_at(age: dt.timedelta) -> Cursor:
@@ -65,62 +66,63 @@ def cursor_at(age: dt.timedelta) -> Cursor:
 
 
 class EventWatch:
-    """Events as they happen: ``async for event in watch``, for ever. It keeps no task of its own running.
+    """An endless iterator over events: ``async for event in watch``. It polls in ``__anext__`` and starts no task.
 
-    ``cursor`` has all events that were handed out: save it when one has been dealt with. Events of a look that were not
-    handed out yet are not in it, so that after a crash they come again.
+    ``cursor`` covers the events that were yielded. Save it after an event has been handled: after a crash the events
+    that were not yielded yet are returned again.
     """
 
     def __init__(self, caller: Caller, cursor: Cursor, projects: Iterable[int] | None, every: float) -> None:
         self._endpoints = Endpoints(caller)
         self._projects = None if projects is None else frozenset(projects)
-        self._every = _rhythm(every)
+        self._every = _interval(every)
         self._seen = dict(cursor.seen)
-        self._looked_at = cursor.looked_at
-        self._looks_at: float | None = None
-        self._tried_at = float("-inf")
-        self._waiting: list[Event] = []
+        self._position = cursor.looked_at
+        self._polled_at: float | None = None
+        self._last_try = float("-inf")
+        self._pending: list[Event] = []
 
     @property
     def cursor(self) -> Cursor:
-        """How far it has come."""
-        return Cursor(looked_at=self._looked_at, seen=dict(self._seen))
+        """The position after the last yielded event."""
+        return Cursor(looked_at=self._position, seen=dict(self._seen))
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._waiting:
-            if self._looks_at is not None:
-                self._looked_at, self._looks_at = self._looks_at, None
-                self._forget()
-            await anyio.sleep(max(0.0, self._tried_at + self._every - anyio.current_time()))
-            await self._look()
-        event = self._waiting.pop(0)
+        while not self._pending:
+            if self._polled_at is not None:
+                self._position, self._polled_at = self._polled_at, None
+                self._prune()
+            await anyio.sleep(max(0.0, self._last_try + self._every - anyio.current_time()))
+            await self._poll()
+        event = self._pending.pop(0)
         when, count = self._seen.get(key := event.key, ("", 0))
         self._seen[key] = str(event.date_added or when), count + 1
         return event
 
-    async def _look(self) -> None:
-        now, last_try = time.time(), self._tried_at
-        self._tried_at = anyio.current_time()
-        gap = dt.timedelta(seconds=now - self._looked_at)
-        if now < self._looked_at:  # a clock was set back, here or where the cursor comes from: by a day at most
+    async def _poll(self) -> None:
+        now, last_try = time.time(), self._last_try
+        self._last_try = anyio.current_time()
+        gap = dt.timedelta(seconds=now - self._position)
+        if now < self._position:  # a clock was set back, here or on the machine of the cursor; assume a day at most
             gap = dt.timedelta(days=1)
         if math.isfinite(last_try):
-            gap = max(gap, dt.timedelta(seconds=self._tried_at - last_try))
-        if gap > LONGEST + OVERLAP:
-            raise InvalidCall("get_events", f"the service remembers 30 days, and it was asked {gap.days} days ago")
-        period = min(LONGEST, gap + OVERLAP)
+            gap = max(gap, dt.timedelta(seconds=self._last_try - last_try))
+        if gap > RETENTION + OVERLAP:
+            problem = f"the service stores events for {RETENTION.days} days; the last poll was {gap.days} days ago"
+            raise InvalidCall("get_events", problem)
+        period = min(RETENTION, gap + OVERLAP)
         only = next(iter(self._projects)) if self._projects and len(self._projects) == 1 else None
         events = await self._endpoints.get_events(period, id_project=only)
         if len(events) >= MAX_RECORDS:
             raise TooManyRecords("get_events", f"{MAX_RECORDS} events or more in {period}")
-        self._waiting = list(self._new(sorted(events, key=_when)))
-        self._looks_at = now
+        self._pending = list(self._new(sorted(events, key=_when)))
+        self._polled_at = now
 
     def _new(self, events: Sequence[Event]) -> Iterator[Event]:
-        """Those of *events* that have not come before, oldest first."""
+        """Yield those of *events* that were not yielded before."""
         counts: Counter[str] = Counter()
         for event in events:
             counts[key := event.key] += 1
@@ -132,15 +134,15 @@ class EventWatch:
             return True
         return event.id_project in self._projects
 
-    def _forget(self) -> None:
-        """What is older than the longest reach of the next look cannot come again."""
+    def _prune(self) -> None:
+        """Drop the keys of events that are too old to be returned again."""
         newest = max((when for when, _ in self._seen.values()), default="")
         if newest:
-            oldest = str(dt.datetime.fromisoformat(newest) - KEPT)
+            oldest = str(dt.datetime.fromisoformat(newest) - MEMORY)
             self._seen = {key: kept for key, kept in self._seen.items() if not kept[0] or kept[0] >= oldest}
 
 
-def _rhythm(every: float) -> float:
+def _interval(every: float) -> float:
     if not every > 0:
         raise ValueError(f"every must be a positive number of seconds, not {every!r}")
     return every
@@ -153,41 +155,41 @@ def _when(event: Event) -> dt.datetime:
 
 @attrs.frozen(kw_only=True)
 class TagChange:
-    """Tags of a task that came and went; the service tells of this in no event."""
+    """A change of the tags of a task; the service has no event for it."""
 
     task: Task
-    """The task as it is now, with its tags."""
+    """The current task, with its tags."""
     added: Mapping[int, str]
-    """Number to name of the tags it has now and had not before."""
+    """The new tags: id to name."""
     removed: Mapping[int, str]
-    """Number to name of the tags it had."""
+    """The removed tags: id to name."""
 
 
 class TagWatch:
-    """Changes of tags as they are noticed: ``async for change in watch``, for ever.
+    """An endless iterator over changes of tags: ``async for change in watch``.
 
-    Tags are compared to those of the look before; what came and went in between is not noticed. The first look at a
-    task says nothing: a task that is new has no changes.
+    Each poll compares the tags of all tasks with the previous poll. A tag that is added and removed between two polls
+    is not reported, and neither are the tags of a new task.
     """
 
     def __init__(self, caller: Caller, every: float) -> None:
         self._caller = caller
-        self._every = _rhythm(every)
+        self._every = _interval(every)
         self._tags: dict[int, Mapping[int, str]] = {}
-        self._looked_at = float("-inf")
-        self._waiting: list[TagChange] = []
+        self._position = float("-inf")
+        self._pending: list[TagChange] = []
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> TagChange:
-        while not self._waiting:
-            await anyio.sleep(max(0.0, self._looked_at + self._every - anyio.current_time()))
-            self._looked_at = anyio.current_time()
-            await self._look()
-        return self._waiting.pop(0)
+        while not self._pending:
+            await anyio.sleep(max(0.0, self._position + self._every - anyio.current_time()))
+            self._position = anyio.current_time()
+            await self._poll()
+        return self._pending.pop(0)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         tags: dict[int, Mapping[int, str]] = {}
         changes = []
         async for top in TaskStream(self._caller, None, extra=["tags", "subtasks"], flat=True):
@@ -195,7 +197,7 @@ class TagWatch:
                 tags[task.id] = task.tags
                 if (before := self._tags.get(task.id)) is not None and before.keys() != task.tags.keys():
                     changes.append(_change(task, before))
-        self._tags, self._waiting = tags, changes
+        self._tags, self._pending = tags, changes
 
 
 def _with_subtasks(task: Task) -> Iterator[Task]:

@@ -1,4 +1,4 @@
-"""The destination of a download: a file has a temporary name until it is complete, and replaces another one only on request."""
+"""The destination of a download: a file has a temporary name until it is complete."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Writer:
 
 @contextlib.asynccontextmanager
 async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
-    """Yield *call* with files that have a known size and can be sent again: a source that can be read once is copied."""
+    """Yield *call* with files of known size that can be sent again: a source that can be read only once is copied."""
     if not call.parts:
         yield call
         return

@@ -1,4 +1,4 @@
-"""What replies leave open: the tree of tasks, which tags are statuses, and members by id, address or name."""
+"""Helpers that combine replies: the tree of tasks, statuses and labels of a task, and a member directory."""
 
 from .status_tags import StatusTags, Tagged, labels_of, statuses_of
 from .task_tree import Node, TaskTree

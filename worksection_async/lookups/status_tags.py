@@ -1,6 +1,7 @@
-"""Statuses and labels of a task, which the service sends mixed.
+"""Separates statuses from labels among the tags of a task or project.
 
-A record's ``tags`` say a number and a name, not of which kind; the sets the tags are in do. So ask once::
+The ``tags`` of a record contain only IDs and names. The kind, status or label, is a property of the tag group, so
+read the tags once::
 
     known = StatusTags(await ws.get_task_tags(type="status"))
     for task in await ws.get_tasks(26, extra=["tags"]):
@@ -20,23 +21,23 @@ __all__ = ["StatusTags", "Tagged", "labels_of", "statuses_of"]
 
 
 class Tagged(Protocol):
-    """A record with tags: a task or a project."""
+    """A record with tags: a `Task` or a `Project`."""
 
     @property
     def tags(self) -> Mapping[int, str]:
-        """Number of a tag to its name."""
+        """Mapping of tag ID to tag name."""
         ...
 
 
 class StatusTags:
-    """Which tags are statuses.
+    """The set of tag IDs that are statuses; supports ``in`` and ``len``.
 
     Args:
-        tags: What `get_task_tags` (or, for projects, `get_project_tags`) returned, of statuses or of all. Tags that
-            come to be later are unknown to it, and so count as labels.
+        tags: Result of `get_task_tags` or `get_project_tags`, for statuses only or for all tags. Tags that are
+            created later are treated as labels.
 
     Raises:
-        ValueError: A tag does not say which set it is in; those that `add_task_tags` returns do not.
+        ValueError: A tag has no group. `add_task_tags` returns such tags.
     """
 
     __slots__ = ("_ids",)
@@ -45,7 +46,7 @@ class StatusTags:
         ids = set()
         for tag in tags:
             if tag.group is None:
-                raise ValueError(f"tag {tag.id} does not say which set it is in: use what get_task_tags returns")
+                raise ValueError(f"tag {tag.id} has no group; pass the tags that get_task_tags returns")
             if tag.group.type == "status":
                 ids.add(tag.id)
         self._ids = frozenset(ids)
@@ -61,10 +62,10 @@ class StatusTags:
 
 
 def statuses_of(record: Tagged, known: StatusTags) -> dict[int, str]:
-    """The statuses among the tags of *record*: number to name; several where it is in several workflows."""
-    return {number: name for number, name in record.tags.items() if number in known}
+    """Return the statuses of *record* as tag ID → name; a record in several workflows has several statuses."""
+    return {id_tag: name for id_tag, name in record.tags.items() if id_tag in known}
 
 
 def labels_of(record: Tagged, known: StatusTags) -> dict[int, str]:
-    """The tags of *record* that are no statuses: number to name."""
-    return {number: name for number, name in record.tags.items() if number not in known}
+    """Return the tags of *record* that are not statuses, as tag ID → name."""
+    return {id_tag: name for id_tag, name in record.tags.items() if id_tag not in known}

@@ -1,4 +1,4 @@
-"""Tasks as the tree they are: who is part of whom, how deep, in which order.
+"""Builds the tree of tasks and subtasks from the lists that the service returns.
 
 ::
 
@@ -6,8 +6,8 @@
     for node in tree.walk():
         print("  " * node.depth + node.task.name)
 
-A subtask in a list does not say whose part it is; where it stands does. (Its ``page`` does not: of three levels it
-leaves out the one in the middle.) So ask for ``extra=["subtasks"]``: subtasks that `search_tasks` finds have no parent.
+In lists, the nesting in ``child`` is the only reference to the parent, so request ``extra=["subtasks"]``; subtasks that
+`search_tasks` returns have no parent. The ``page`` of a task is not usable: with three levels, it omits the middle one.
 """
 
 from __future__ import annotations
@@ -23,109 +23,115 @@ __all__ = ["Node", "TaskTree"]
 
 @attrs.frozen(eq=False, repr=False)
 class Node:
-    """A task at its place in a `TaskTree`."""
+    """A task and its position in a `TaskTree`."""
 
     task: Task
-    """The task, in the fullest form that was given."""
+    """The record of the task with the most non-empty fields."""
 
     _tree: TaskTree = attrs.field(alias="tree")
 
     @property
     def parent(self) -> Node | None:
-        """The task it is part of, if that was given."""
-        number = self._tree._parents.get(self.task.id)
-        return None if number is None else self._tree[number]
+        """The parent task, or None at the top level or if the parent is not in the tree."""
+        id_parent = self._tree._parents.get(self.task.id)
+        return None if id_parent is None else self._tree[id_parent]
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """Its subtasks, in the order given."""
-        return tuple(self._tree[number] for number in self._tree._children[self.task.id])
+        """The subtasks, in the order of the input."""
+        return tuple(self._tree[id_task] for id_task in self._tree._children[self.task.id])
 
     @property
     def ancestors(self) -> tuple[Node, ...]:
-        """Its parent first, the task at the top last."""
-        found, node = [], self.parent
+        """The ancestors, from the parent up to the top-level task."""
+        ancestors, node = [], self.parent
         while node is not None:
-            found.append(node)
+            ancestors.append(node)
             node = node.parent
-        return tuple(found)
+        return tuple(ancestors)
 
     @property
     def depth(self) -> int:
-        """Levels above it; 0 at the top."""
+        """Number of ancestors; 0 at the top level."""
         return len(self.ancestors)
 
     def walk(self) -> Iterator[Node]:
-        """The task and all below it, each before its subtasks."""
-        waiting: list[Node] = [self]
-        while waiting:
-            node = waiting.pop()
+        """Yield this node and all its descendants, each before its subtasks."""
+        # A stack instead of recursion: the depth of the data must not hit the recursion limit.
+        stack: list[Node] = [self]
+        while stack:
+            node = stack.pop()
             yield node
-            waiting += reversed(node.children)
+            stack += reversed(node.children)
 
     def __repr__(self) -> str:
         return f"<Node {self.task.id} {self.task.name!r} depth={self.depth} children={len(self.children)}>"
 
 
 class TaskTree:
-    """The tree of *tasks*: those given and their subtasks (``child``), each once.
+    """The tree of the given tasks and their subtasks (``child``); each task occurs once.
 
-    A task is part of the one in whose ``child`` it stands, or, where it stands in none, of the one its ``parent``
-    names, if that was given too. A task given twice keeps the first place found for it and its fullest form
-    (`get_task` abbreviates subtasks). Where the data has a circle it is opened: no task is part of itself.
+    The parent of a task is the task that contains it in ``child``, otherwise the task that its ``parent`` refers to,
+    if that is in the input. If a task occurs several times, its first position counts, and the record with the most
+    non-empty fields is kept, because `get_task` abbreviates subtasks. A reference that would close a cycle is ignored.
 
     Args:
-        tasks: What `get_all_tasks`, `get_tasks` or `search_tasks` returned, or several of these.
+        tasks: Results of `get_all_tasks`, `get_tasks`, `search_tasks` or `get_task`; several can be combined.
     """
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._nodes: dict[int, Node] = {}
         self._parents: dict[int, int] = {}
-        named: list[Task] = []
-        waiting: list[tuple[Task, int | None]] = [(task, None) for task in reversed(list(tasks))]
-        while waiting:
-            task, parent = waiting.pop()
+        with_parent_field: list[Task] = []
+        stack: list[tuple[Task, int | None]] = [(task, None) for task in reversed(list(tasks))]
+        while stack:
+            task, id_parent = stack.pop()
             self._add(task)
-            if parent is not None:
-                self._put_below(task.id, parent)
+            if id_parent is not None:
+                self._set_parent(task.id, id_parent)
             if task.parent is not None:
-                named.append(task)
-            waiting += [(child, task.id) for child in reversed(task.child)]
-        for task in named:
+                with_parent_field.append(task)
+            stack += [(child, task.id) for child in reversed(task.child)]
+        # After the loop, because nesting in `child` takes precedence over the `parent` field.
+        for task in with_parent_field:
             if task.parent is not None and task.parent.id in self._nodes:
-                self._put_below(task.id, task.parent.id)
-        self._children: dict[int, list[int]] = {number: [] for number in self._nodes}
-        for number in self._nodes:
-            if (above := self._parents.get(number)) is not None:
-                self._children[above].append(number)
+                self._set_parent(task.id, task.parent.id)
+        self._children: dict[int, list[int]] = {id_task: [] for id_task in self._nodes}
+        for id_task in self._nodes:
+            if (id_parent := self._parents.get(id_task)) is not None:
+                self._children[id_parent].append(id_task)
 
     def _add(self, task: Task) -> None:
         node = self._nodes.get(task.id)
-        if node is None or _said(task) > _said(node.task):
+        if node is None or _count_values(task) > _count_values(node.task):
             self._nodes[task.id] = Node(task, self)
 
-    def _put_below(self, number: int, parent: int) -> None:
-        """Unless it has a place already, or would be below itself."""
-        above: int | None = parent
-        while above is not None and above != number:
-            above = self._parents.get(above)
-        if above is None:
-            self._parents.setdefault(number, parent)
+    def _set_parent(self, id_task: int, id_parent: int) -> None:
+        """Set the parent of a task, unless it has one or the parent is the task itself or one of its descendants."""
+        ancestor: int | None = id_parent
+        while ancestor is not None and ancestor != id_task:
+            ancestor = self._parents.get(ancestor)
+        if ancestor is None:
+            self._parents.setdefault(id_task, id_parent)
 
     @property
     def roots(self) -> tuple[Node, ...]:
-        """The tasks at the top, in the order given."""
-        return tuple(node for number, node in self._nodes.items() if number not in self._parents)
+        """The top-level tasks, in the order of the input."""
+        return tuple(node for id_task, node in self._nodes.items() if id_task not in self._parents)
 
     def walk(self) -> Iterator[Node]:
-        """All tasks, each before its subtasks."""
+        """Yield all tasks, each before its subtasks."""
         for root in self.roots:
             yield from root.walk()
 
     __iter__ = walk
 
     def __getitem__(self, id_task: int) -> Node:
-        """The task with that number; `KeyError` if there is none."""
+        """Return the node of a task.
+
+        Raises:
+            KeyError: The tree has no task with this ID.
+        """
         return self._nodes[id_task]
 
     def __contains__(self, id_task: object) -> bool:
@@ -138,6 +144,6 @@ class TaskTree:
         return f"<TaskTree of {len(self)} tasks, {len(self.roots)} at the top>"
 
 
-def _said(task: Task) -> int:
-    """How much a record says about its task."""
+def _count_values(task: Task) -> int:
+    """Return the number of non-empty fields."""
     return sum(getattr(task, field.name) not in (None, "", (), {}) for field in attrs.fields(Task))
