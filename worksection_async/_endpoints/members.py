@@ -29,6 +29,7 @@ class MembersEndpoints(EndpointGroup):
             unless the session has ``tz``.
 
         Raises:
+            InvalidCall: The session uses the admin key. No request was sent.
             AuthError: The credential is invalid, has expired or lacks the scope.
             RateLimited: The service refused all attempts because of its rate limit.
             ApiError: The service refused the request for another reason.

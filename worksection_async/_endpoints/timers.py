@@ -71,6 +71,7 @@ class TimersEndpoints(EndpointGroup):
             zone unless the session has ``tz``.
 
         Raises:
+            InvalidCall: The session uses the admin key. No request was sent.
             AuthError: The credential is invalid, has expired or lacks the scope.
             RateLimited: The service refused all attempts because of its rate limit.
             ApiError: The service refused the request for another reason.
@@ -94,7 +95,7 @@ class TimersEndpoints(EndpointGroup):
             None after the service has confirmed the change.
 
         Raises:
-            InvalidCall: An argument is missing or invalid. No request was sent.
+            InvalidCall: An argument is missing or invalid, or the session uses the admin key. No request was sent.
             AuthError: The credential is invalid, has expired or lacks the scope.
             NotFound: No record has the ID ``id_task``, or the credential cannot access it.
             FieldError: The service rejected an argument.
@@ -120,7 +121,7 @@ class TimersEndpoints(EndpointGroup):
             None after the service has confirmed the change.
 
         Raises:
-            InvalidCall: An argument is missing or invalid. No request was sent.
+            InvalidCall: An argument is missing or invalid, or the session uses the admin key. No request was sent.
             AuthError: The credential is invalid, has expired or lacks the scope.
             FieldError: The service rejected an argument.
             RateLimited: The service refused all attempts because of its rate limit.
@@ -142,6 +143,7 @@ class TimersEndpoints(EndpointGroup):
             None after the service has confirmed the change.
 
         Raises:
+            InvalidCall: The session uses the admin key. No request was sent.
             AuthError: The credential is invalid, has expired or lacks the scope.
             RateLimited: The service refused all attempts because of its rate limit.
             ApiError: The service refused the request for another reason.

@@ -89,8 +89,8 @@ def _field_types(spec: Spec, model: str, *, is_nested: bool) -> set[str]:
 
 def _raises(spec: Spec, action: ActionSpec) -> Iterator[tuple[str, str]]:
     """Yield the error classes an action can raise, from the spec where it says so."""
-    if action.params:
-        yield "InvalidCall", "An argument is missing or invalid. No request was sent."
+    if causes := list(_invalid_call_causes(action)):
+        yield "InvalidCall", f"{', or '.join(causes)}. No request was sent."
     yield "AuthError", "The credential is invalid, has expired or lacks the scope."
     kinds = {error.message: error.kind for error in spec.service.errors}
     already_done = kinds[action.already_done] if action.already_done else None
@@ -107,6 +107,13 @@ def _raises(spec: Spec, action: ActionSpec) -> Iterator[tuple[str, str]]:
     yield "WaitTooLong", "The predicted wait is longer than ``max_wait``. No request was sent."
     yield "TransportError", "The connection failed or the timeout expired."
     yield "UnexpectedReply", "The reply has an unknown format."
+
+
+def _invalid_call_causes(action: ActionSpec) -> Iterator[str]:
+    if action.params:
+        yield "An argument is missing or invalid"
+    if action.credential == "token":
+        yield "the session uses the admin key" if action.params else "The session uses the admin key"
 
 
 def _is_id(param: ParamSpec) -> bool:

@@ -49,5 +49,4 @@ def _is_transient(error: WorksectionError) -> bool:
 
 
 def is_already_done(action: Action[object], error: WorksectionError) -> bool:
-    """Return True if the error of a retry shows that the first attempt succeeded, such as 'already closed'."""
     """Return True if the error of a retry shows that the first attempt succeeded (for example "already closed")."""

@@ -40,7 +40,7 @@ ProjectFilter = Literal["active", "pending", "archive", "archived"]
 """Project states that get_projects can filter by; the live service accepts archive, its documentation says archived."""
 
 ProjectExtra = Literal["text", "html", "options", "users", "tags", "custom_fields"]
-"""Optional parts of a project, returned only if requested; tags is undocumented but works, custom_fields is inferred from get_task."""
+"""Optional parts of a project. tags is undocumented but works; custom_fields is inferred from get_task."""
 
 ProjectReplyExtra = Literal["options"]
 """Optional parts of the reply to a created or changed project, returned only if requested."""

@@ -41,12 +41,12 @@ TaskFilter = Literal["active"]
 TaskExtra = Literal[
     "text", "html", "files", "comments", "relations", "subtasks", "subscribers", "tags", "custom_fields"
 ]
-"""Optional parts of a task, returned only if requested; tags is undocumented but works, custom_fields is taken from the vendor's own client."""
+"""Optional parts of a task. tags is undocumented but works; custom_fields comes from the vendor's own client."""
 
 AllTasksExtra = Literal[
     "text", "html", "files", "comments", "relations", "subtasks", "archive", "tags", "custom_fields"
 ]
-"""Optional parts of tasks in get_all_tasks; archive adds the tasks of archived projects, custom_fields is inferred from get_task."""
+"""Optional parts in get_all_tasks. archive adds the tasks of archived projects; custom_fields is inferred."""
 
 SearchExtra = Literal["text", "html", "files", "tags"]
 """Optional parts of tasks in search_tasks, returned only if requested."""
