@@ -307,7 +307,7 @@ async def test_live_demo_cannot_write(action: Any) -> None:
     guide = Guide(simulator.session(), read_only=True)
     for view in (guide, guide.aside("bulk")):
         with pytest.raises(InvalidCall, match="only reads"):
-            await view._call(action, {"id_task": 2601})
+            await view._caller.call(action, {"id_task": 2601})
     assert not hasattr(guide, "call")
     assert not simulator.requests
 
