@@ -50,4 +50,4 @@ def _is_transient(error: WorksectionError) -> bool:
 
 def is_already_done(action: Action[object], error: WorksectionError) -> bool:
     """Return True if the error of a retry shows that the first attempt succeeded (for example "already closed")."""
-    return action.settled is not None and isinstance(error, ApiError) and error.message.startswith(action.settled)
+    return action.already_done is not None and isinstance(error, ApiError) and error.message.startswith(action.already_done)
