@@ -1,4 +1,14 @@
-"""What all tests stand on: both event loops, no network but loopback, and a limiter that does not make them wait."""
+"""Fixtures and rules for all tests: both event loops, loopback only, and a limiter without waiting time.
+
+A test with ``pytest.mark.anyio`` runs on asyncio and on trio. If it also has many data rows, and the rows do not
+depend on the event loop, mark it with ``one_row_on_trio``: every row runs on asyncio, but only the first one on trio.
+``one_row_on_trio("kind")`` keeps one row on trio for each value of the parameter *kind*. The marker may be a part of
+a module's ``pytestmark``. Do not use it where the loop matters for each row: cancellation, locks, threads, closing of
+loops, failures of real sockets.
+
+A test without any need for trio (for example a slow one) runs on asyncio only with
+``@pytest.mark.parametrize("anyio_backend", ["asyncio"])``.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +28,50 @@ pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
+# Event loops
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "one_row_on_trio(*parameters): run all rows on asyncio; on trio one per value of *parameters*"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the rows that ``one_row_on_trio`` makes redundant; alone, by its node id, such a row still runs."""
+    redundant, represented = [], set()
+    for item in items:
+        promise = _promise_on_trio(item)
+        if promise is None:
+            continue
+        if promise in represented:
+            redundant.append(item)
+        represented.add(promise)
+    if redundant:
+        config.hook.pytest_deselected(items=redundant)
+        dropped = set(redundant)
+        items[:] = [item for item in items if item not in dropped]
+
+
+def _promise_on_trio(item: pytest.Item) -> tuple[object, ...] | None:
+    """Return what one row on trio has to represent, or None if the item runs anyway."""
+    marker, row = item.get_closest_marker("one_row_on_trio"), getattr(item, "callspec", None)
+    if marker is None or row is None or row.params.get("anyio_backend") != "trio":
+        return None
+    return (item.nodeid.partition("[")[0], *(row.indices[parameter] for parameter in marker.args))
+
+
+# Isolation
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The default limiter keeps its files where the tests of nobody else are, those of child processes included."""
+def _private_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The default limiter stores its files in a folder of this test run; child processes inherit the setting."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield
@@ -33,12 +79,12 @@ def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that reaches for the network fails, by name."""
+    """Connections and look-ups of other hosts fail, with the name of the host."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
         if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-            raise AssertionError(f"a test tried to reach {address[0]}")
+            raise AssertionError(f"a test tried to connect to {address[0]}")
         connect(self, address)
 
     def resolved(host: Any, *rest: Any, **options: Any) -> Any:
@@ -55,25 +101,28 @@ def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+# Sessions and limiters
+
+
 @pytest.fixture
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another attempt comes at once."""
+def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow without a delay."""
     monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 0.0)
 
 
 @pytest.fixture
-def fast() -> TokenBucket:
-    """A limiter nobody waits for."""
+def fast_limiter() -> TokenBucket:
+    """A limiter with a slot every microsecond."""
     return TokenBucket(rate=1_000_000)
 
 
 @pytest.fixture
-def session_with(fast: TokenBucket) -> Callable[..., Session]:
-    """Make a session that is answered by a function; the admin key unless ``auth`` says otherwise."""
+def session_with(fast_limiter: TokenBucket) -> Callable[..., Session]:
+    """Return a function that makes a session with a mock transport; ``auth`` is the admin key by default."""
 
     def make(handler: Handler, **options: Any) -> Session:
         auth = options.pop("auth", ApiKey(KEY))
-        return Session("acme", auth, transport=httpx.MockTransport(handler), **{"limiter": fast, **options})
+        return Session("acme", auth, transport=httpx.MockTransport(handler), **{"limiter": fast_limiter, **options})
 
     return make
 
@@ -84,16 +133,16 @@ def token() -> AccessToken:
 
 
 @pytest.fixture
-def turns_taken(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When each turn of any bucket is taken, by its clock."""
+def slot_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The times (on the bucket's clock) of all slots that any bucket grants during the test."""
     times: list[float] = []
     advance = BucketState.advance
 
-    def noted(self: BucketState, held: int | None, now: float) -> Visit:
+    def recording(self: BucketState, held: int | None, now: float) -> Visit:
         visit = advance(self, held, now)
         if visit.is_used:
             times.append(now)
         return visit
 
-    monkeypatch.setattr(BucketState, "advance", noted)
+    monkeypatch.setattr(BucketState, "advance", recording)
     return times

@@ -1,6 +1,6 @@
-"""Users log in with their browser: what they come back with is checked, and a web app has the whole as two routes.
+"""OAuth2 login in a browser: two routes for a web app, and a function that checks the callback.
 
-For a person at a terminal there is ``python -m worksection_async login``.
+At a terminal, use ``python -m worksection_async login``.
 
 https://worksection.com/en/faq/oauth.html
 """
@@ -12,78 +12,87 @@ import html
 import logging
 import re
 import string
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
-
-import attrs
 
 from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
 from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_TTL_SECONDS, Scope
+from ._transport import asgi
 from .errors import AuthError, WorksectionError, masked
 from .models import Identity
 
 __all__ = ["BadCallback", "LoginRoutes", "OnLogin", "read_callback"]
 
 OnLogin: TypeAlias = Callable[[Identity, Token], Awaitable[str | None]]
-"""What a web app does with somebody who has logged in; it returns the path he goes on to, if any."""
-
-Connection: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""Called after a successful login; returns the path to redirect the browser to, or None."""
 
 ACTION = action_of(OAUTH_AUTHORIZE)
 
-COOKIE = "__Secure-worksection-login"
-"""Browsers take a name like that from an encrypted connection only, so nobody can slip in a state on another."""
+COOKIE_NAME = "__Secure-worksection-login"
+"""Browsers accept the prefix ``__Secure-`` over HTTPS only, so an attacker cannot set the state over plain HTTP."""
 
-HINTS = {
-    "access_denied": "The login was not allowed; begin again to allow it.",
-    "invalid_scope": "Ask only for scopes that are enabled for the application.",
+ERROR_HINTS = {
+    "access_denied": "The user did not allow the login. Start the login again to allow it.",
+    "invalid_scope": "Request only scopes that are enabled for the application.",
 }
-"""By the names OAuth2 (RFC 6749) has for errors."""
+"""Hints by OAuth2 error code (RFC 6749)."""
 
-HINT = "Begin again; if it lasts, compare client id, redirect URI and scopes with those Worksection has registered."
+DEFAULT_HINT = (
+    "Start the login again. If the error persists, compare client id, redirect URI and scopes with the application"
+    " registered in Worksection."
+)
+
+PAGE_HEADERS = (
+    ("content-type", "text/html; charset=utf-8"),
+    # The URL of the callback contains the code: it must not be cached, or sent to another site as the referrer.
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+)
 
 logger = logging.getLogger("worksection_async")
 
 
 class BadCallback(AuthError):
-    """What came back does not belong to this login: begin again. The service has refused nothing."""
+    """The callback does not belong to this login; start the login again. The service did not refuse anything."""
 
     def __init__(self, complaint: str) -> None:
-        WorksectionError.__init__(self, ACTION, complaint, "; begin again", sent=False)
+        WorksectionError.__init__(self, ACTION, complaint, "; start the login again", sent=False)
         self.code, self.message, self.details, self.http_status = None, complaint, "", 200
 
 
 def read_callback(query: str, state: str) -> str:
-    """The code a user came back with, for `OAuthApp.exchange`. Neither it nor the state is shown in any error.
+    """Check a callback and return its code, for `OAuthApp.exchange`. No error shows the code or the state.
 
     Args:
-        query: The query of the callback, or the whole URL, such as somebody pastes.
-        state: What `OAuthApp.authorization_url` returned with the address this user was sent to.
+        query: Query string of the callback, or its whole URL, for example pasted by the user.
+        state: The state that `OAuthApp.authorization_url` returned together with the URL for this user.
 
     Raises:
-        BadCallback: The state is missing, or is not *state*; or the code is missing. An `AuthError`, too.
-        AuthError: The service reports an error: the user did not allow it, or the application may not ask.
+        BadCallback: The state is missing or differs from *state*, or the code is missing. It is an `AuthError`.
+        AuthError: The callback reports an error: the user denied the login, or the application is not allowed to ask.
 
     https://worksection.com/en/faq/oauth.html
     """
-    params = _params(query)
-    if "state" in params and not _is_same(params["state"], state):
-        raise BadCallback("the state is another one: this is from another login, or from somebody else")
+    params = _parse_query(query)
+    if "state" in params and not _is_same_state(params["state"], state):
+        raise BadCallback("the state does not match: the callback belongs to another login")
+    # Checked before a missing state: the service sends some errors without the state.
     if any(name in params for name in ("error", "errorDescription", "error_description")):
-        raise _refusal(params)  # some of them come without the state
+        raise _reported_error(params)
     if "state" not in params:
-        raise BadCallback("there is no state in it")
+        raise BadCallback("the callback has no state")
     if not params.get("code"):
-        raise BadCallback("there is no code in it")
+        raise BadCallback("the callback has no code")
     return params["code"]
 
 
-def _params(query: str) -> Mapping[str, str]:
-    """Whatever comes twice is worth nothing."""
+def _parse_query(query: str) -> Mapping[str, str]:
+    """Return the parameters of a query or URL; repeated parameters are treated as empty."""
+    # Line breaks, quotes and angle brackets come along when a URL is copied from a terminal or a mail.
     text = re.sub(r"[\r\n\t]", "", query).strip(" \"'<>").partition("#")[0]
     before, mark, after = text.partition("?")
     if mark and "=" not in before:
@@ -94,77 +103,54 @@ def _params(query: str) -> Mapping[str, str]:
     return params
 
 
-def _is_same(state: str, expected: str) -> bool:
-    """In constant time. No state at all is the same as none."""
+def _is_same_state(state: str, expected: str) -> bool:
+    """Compare in constant time. An empty expected state never matches."""
     return bool(expected) and hmac.compare_digest(*(text.encode("utf-8", "replace") for text in (state, expected)))
 
 
-def _refusal(params: Mapping[str, str]) -> AuthError:
-    name = _shown(params.get("error", ""))
-    words = _shown(params.get("errorDescription") or params.get("error_description", ""))
-    details = name if words else ""
-    return AuthError(ACTION, words or name or "unknown error", details=details, hint=HINTS.get(name, HINT))
+def _reported_error(params: Mapping[str, str]) -> AuthError:
+    code = _printable(params.get("error", ""))
+    description = _printable(params.get("errorDescription") or params.get("error_description", ""))
+    details = code if description else ""
+    hint = ERROR_HINTS.get(code, DEFAULT_HINT)
+    return AuthError(ACTION, description or code or "unknown error", details=details, hint=hint)
 
 
-def _shown(text: str) -> str:
-    """*text* from anywhere, on one line and without secrets."""
+def _printable(text: str) -> str:
+    """Return untrusted *text* as one line without control characters and secrets."""
     return masked("".join(char if char.isprintable() else " " for char in text[:4096])).strip()
 
 
-@attrs.frozen
-class Answer:
-    """An HTTP answer that nobody keeps and that tells no other site where it was."""
-
-    status: int
-    body: bytes = attrs.field(default=b"", repr=False)
-    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
-
-    def having(self, name: str, value: str) -> Answer:
-        """This answer with one more header."""
-        return attrs.evolve(self, headers=(*self.headers, (name, value)))
-
-    async def send(self, send: Send) -> None:
-        """Give it to an ASGI server."""
-        headers = [
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-length", str(len(self.body))),
-            ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
-            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-            ("x-content-type-options", "nosniff"),
-            *self.headers,
-        ]
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        await send({"type": "http.response.start", "status": self.status, "headers": raw})
-        await send({"type": "http.response.body", "body": self.body})
-
-
-def page(status: int, title: str, *paragraphs: str, link: str = "") -> Answer:
-    """A plain page; *link* leads to where one begins again."""
+def html_response(status: int, title: str, *paragraphs: str, link: str = "") -> asgi.Response:
+    """Return a plain HTML page; *link* is the URL of "Log in again"."""
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(text)}</p>" for text in paragraphs)]
     if link:
         parts.append(f'<p><a href="{html.escape(link)}">Log in again</a></p>')
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-    return Answer(status, f"{head}{''.join(parts)}</html>".encode("utf-8", "replace"))
+    return asgi.Response(status, f"{head}{''.join(parts)}</html>".encode("utf-8", "replace"), PAGE_HEADERS)
+
+
+def _redirect(status: int, location: str) -> asgi.Response:
+    return asgi.Response(status, b"", PAGE_HEADERS).with_header("location", location)
 
 
 class LoginRoutes:
-    """Logging in through Worksection for a web app: a pure ASGI application, to be mounted in any framework.
+    """Login through Worksection for a web app: an ASGI application that can be mounted in any framework.
 
-    ``GET …/login`` sends the browser to the service, with a fresh state in a cookie that lives as long as a code does.
-    ``GET …/callback`` is where it comes back to: the state is compared, the code exchanged, the service asked who it
-    is, and *on_login* awaited. Mount it so that the callback is the application's ``redirect_uri``, whose last segment
-    may have another name than ``callback``.
+    ``GET …/login`` redirects the browser to the service and stores a new state in a cookie, for the lifetime of a code.
+    ``GET …/callback`` compares the state, exchanges the code, requests the identity of the user and awaits
+    *on_login*. Mount the application so that ``…/callback`` is the ``redirect_uri`` of *app*; the last path segment
+    may have another name.
 
-    Nothing is kept here: any process of the web app can finish what another began. Users are shown no more than they
-    need; why a login failed is in a record of the logger ``worksection_async``, which has no secret in it.
+    No state is kept in this object, so another process of the web app can finish a login. The pages show users only
+    what they need. The reason of a failed login is logged (logger ``worksection_async``) without secrets.
 
     Args:
-        app: The application as it is registered with Worksection.
-        on_login: Called with the `Identity` of the user and his `Token`; keep the token by the account and the number
-            of the user. It returns a path of this site, beginning with one slash, to send the browser to, or None for
-            a page that says "You are logged in". What it raises goes on to the server.
-        scopes: What to ask for instead of the application's own scopes.
+        app: The application as registered with Worksection.
+        on_login: Called with the `Identity` and the `Token` of the user. Store the token by account and user ID.
+            Return a path of this site that begins with one slash, to redirect the browser to, or None for a page
+            "You are logged in". An exception is passed on to the ASGI server.
+        scopes: Scopes to request instead of those of *app*.
 
     Raises:
         ValueError: A scope is unknown, or the redirect URI ends in ``/login``.
@@ -176,92 +162,98 @@ class LoginRoutes:
         self._app = app
         self._on_login = on_login
         self._scopes = None if scopes is None else tuple(scopes)
-        app.authorization_url(self._scopes)  # raises for unknown scopes now instead of later
-        # Where the browser sees it. Proxies and frameworks hide from this application where it is mounted.
-        self._folder, _, callback = urlsplit(app.redirect_uri).path.rpartition("/")
+        app.authorization_url(self._scopes)  # raises ValueError now, not at the first login, for unknown scopes
+        # The path that the browser sees. It can differ from the ASGI path: proxies and frameworks rewrite that.
+        self._cookie_path, _, callback = urlsplit(app.redirect_uri).path.rpartition("/")
         if callback == "login":
-            raise ValueError("redirect_uri must not end in /login: that is where logging in begins")
-        self._routes = {"/login": self._depart, f"/{unquote(callback)}": self._arrive}
+            raise ValueError("redirect_uri must not end in /login: that route starts the login")
+        self._routes = {"/login": self._start_login, f"/{unquote(callback)}": self._finish_login}
 
     def __repr__(self) -> str:
         return f"<LoginRoutes {self._app.redirect_uri}>"
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Answer a request, as ASGI has it."""
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:  # noqa: ARG002
+        """Serve one ASGI 3 HTTP request; a WebSocket is closed."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
         elif scope["type"] != "http":
-            raise RuntimeError(f"LoginRoutes knows nothing of {scope['type']!r}")
+            raise RuntimeError(f"LoginRoutes does not support the ASGI scope type {scope['type']!r}")
         else:
-            await (await self._answer(scope)).send(send)
+            response = await self._respond(scope)
+            await response.send(scope, send)
 
-    async def _answer(self, scope: Connection) -> Answer:
-        route = self._routes.get(_path(scope))
+    async def _respond(self, scope: asgi.Scope) -> asgi.Response:
+        route = self._routes.get(_path_below_mount(scope))
         if route is None:
-            return page(404, "Not found")
+            return html_response(404, "Not found")
         if scope["method"] != "GET":
-            return page(405, "Method not allowed").having("allow", "GET")
+            return html_response(405, "Method not allowed").with_header("allow", "GET")
         return await route(scope)
 
-    async def _depart(self, _: Connection) -> Answer:
+    async def _start_login(self, _: asgi.Scope) -> asgi.Response:
         url, state = self._app.authorization_url(self._scopes)
-        return Answer(302).having("location", url).having("set-cookie", self._cookie(state, OAUTH_CODE_TTL_SECONDS))
+        return _redirect(302, url).with_header("set-cookie", self._state_cookie(state, OAUTH_CODE_TTL_SECONDS))
 
-    async def _arrive(self, scope: Connection) -> Answer:
+    async def _finish_login(self, scope: asgi.Scope) -> asgi.Response:
         try:
-            identity, token = await self._identified(scope)
-        except BadCallback as error:  # the cookie may be that of another tab, whose login goes on
-            logger.info("somebody was not logged in: %s", error)
-            return _failure(error)
+            identity, token = await self._exchange_code(scope)
+        except BadCallback as error:
+            # The cookie is kept: it can belong to a login in another tab, which is still in progress.
+            logger.info("login failed: %s", error)
+            return _error_page(error)
         except WorksectionError as error:
-            logger.warning("somebody was not logged in: %s", error)
-            return _failure(error).having("set-cookie", self._cookie("", 0))
+            logger.warning("login failed: %s", error)
+            return _error_page(error).with_header("set-cookie", self._state_cookie("", 0))
         path = await self._on_login(identity, token)
-        answer = _welcome(identity) if path is None else Answer(303).having("location", _local(path))
-        return answer.having("set-cookie", self._cookie("", 0))
+        response = _welcome_page(identity) if path is None else _redirect(303, _encode_local_path(path))
+        return response.with_header("set-cookie", self._state_cookie("", 0))
 
-    async def _identified(self, scope: Connection) -> tuple[Identity, Token]:
-        token = await self._app.exchange(read_callback(scope["query_string"].decode("latin-1"), _state(scope)))
+    async def _exchange_code(self, scope: asgi.Scope) -> tuple[Identity, Token]:
+        code = read_callback(scope["query_string"].decode("latin-1"), _read_state_cookie(scope))
+        token = await self._app.exchange(code)
         return await self._app.identity(token), token
 
-    def _cookie(self, state: str, seconds: int) -> str:
-        return f"{COOKIE}={state}; Path={self._folder or '/'}; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"
+    def _state_cookie(self, state: str, max_age_seconds: int) -> str:
+        path = self._cookie_path or "/"
+        return f"{COOKIE_NAME}={state}; Path={path}; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax"
 
 
-def _path(scope: Connection) -> str:
-    """The path below where this is mounted. Some frameworks leave the root in it (as ASGI has it), some do not."""
+def _path_below_mount(scope: asgi.Scope) -> str:
+    """Return the path relative to the mount point. ASGI includes ``root_path`` in ``path``; some frameworks do not."""
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     below = path.removeprefix(root)
     return (below if below[:1] in ("", "/") else path) or "/"
 
 
-def _state(scope: Connection) -> str:
-    """What the cookie holds, or nothing."""
-    lines = (value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"cookie")
+def _read_state_cookie(scope: asgi.Scope) -> str:
+    """Return the state in the cookie, or an empty string."""
+    lines = (value.decode("latin-1") for value in asgi.header_values(scope, b"cookie"))
     pairs = (pair.strip().partition("=") for line in lines for pair in line.split(";"))
-    return next((value for name, _, value in pairs if name == COOKIE), "")
+    return next((value for name, _, value in pairs if name == COOKIE_NAME), "")
 
 
-def _failure(error: WorksectionError) -> Answer:
-    """What the user sees of *error*: anybody can make a link with words of his own, so none of them is shown."""
+def _error_page(error: WorksectionError) -> asgi.Response:
+    """Return the page for *error*, without text from the callback: an attacker could have written that."""
     if isinstance(error, BadCallback):
         minutes = OAUTH_CODE_TTL_SECONDS // 60
-        told = f"It was not begun in this browser, or more than {minutes} minutes ago, or another one was begun since."
-        return page(400, "This login cannot be finished", told, link="login")
+        reason = f"It was started in another browser or more than {minutes} minutes ago, or a newer login replaced it."
+        return html_response(400, "This login cannot be finished", reason, link="login")
     if isinstance(error, AuthError) and error.http_status < 500:
-        name = error.details or error.message
-        told = f"Worksection says: {name}." if re.fullmatch(r"[a-z_]{3,40}", name) else "Worksection refused the login."
-        return page(400, "You are not logged in", told, link="login")
-    return page(502, "You are not logged in", "Worksection could not be asked who you are.", link="login")
+        code = error.details or error.message
+        is_code = re.fullmatch(r"[a-z_]{3,40}", code)
+        reason = f"Worksection reports: {code}." if is_code else "Worksection refused the login."
+        return html_response(400, "You are not logged in", reason, link="login")
+    return html_response(502, "You are not logged in", "Worksection did not confirm your identity.", link="login")
 
 
-def _welcome(identity: Identity) -> Answer:
+def _welcome_page(identity: Identity) -> asgi.Response:
     name = f"{identity.first_name} {identity.last_name}".strip() or identity.email
-    return page(200, "You are logged in", f"{name} {identity.account_url}".strip())
+    return html_response(200, "You are logged in", f"{name} {identity.account_url}".strip())
 
 
-def _local(path: str) -> str:
-    """*path* for a header, if it leads to nowhere but this site."""
+def _encode_local_path(path: str) -> str:
+    """Return *path* encoded for a ``location`` header; raise ValueError if it could lead to another site."""
+    # Browsers read //host and /\host as a URL of another site.
     if not re.match(r"/(?![/\\])", path):
-        raise ValueError("on_login must return a path of this site, beginning with one slash, or None")
+        raise ValueError("on_login must return None or a path of this site that begins with exactly one slash")
     return quote(path, safe=string.punctuation)

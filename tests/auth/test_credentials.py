@@ -381,8 +381,8 @@ def test_a_credential_is_not_pickled(auth: Auth, protocol: int) -> None:
 
 
 @pytest.mark.parametrize("auth", SECRETS, ids=["hash", "signature", "token"])
-def test_a_session_shows_its_account_and_hides_its_credential(auth: Auth, fast: TokenBucket) -> None:
-    session = Session("acme", auth, limiter=fast)
+def test_a_session_shows_its_account_and_hides_its_credential(auth: Auth, fast_limiter: TokenBucket) -> None:
+    session = Session("acme", auth, limiter=fast_limiter)
     assert repr(session) == f"<Session https://acme.worksection.com {type(auth).__name__}>"
     assert str(copy.copy(session)) == repr(session)
 

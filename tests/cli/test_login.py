@@ -180,8 +180,8 @@ def test_the_address_is_pasted(desk: Desk, capsys: pytest.CaptureFixture[str], m
     when_printed(monkeypatch, type_)
     assert desk.login("--no-browser") == 0
     printed = capsys.readouterr().out
-    assert printed.count("That is not it: there is no state in it.") == 1
-    assert printed.count("That is not it: the state is another one") == 1
+    assert printed.count("That is not it: the callback has no state.") == 1
+    assert printed.count("That is not it: the state does not match") == 1
     assert not desk.opened
     assert anyio.run(whose, desk) == desk.sim.world.owner.email
 

@@ -134,7 +134,7 @@ def test_processes_share_a_file(formats: tuple[int, ...], path: Path) -> None:
     assert min(gaps([moment for each in went for moment in each])) >= 1 / rate - 1e-5
 
 
-def test_threads_share_an_instance_and_each_other(path: Path, turns_taken: list[float]) -> None:
+def test_threads_share_an_instance_and_each_other(path: Path, slot_times: list[float]) -> None:
     limiters = [FileTokenBucket(path, rate=200) for _ in range(2)]
 
     async def work(limiter: FileTokenBucket) -> None:
@@ -149,8 +149,8 @@ def test_threads_share_an_instance_and_each_other(path: Path, turns_taken: list[
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(turns_taken) == sum(limiter.statistics().granted for limiter in limiters) == 40
-    assert min(gaps(turns_taken)) >= 1 / 200 - 1e-5
+    assert len(slot_times) == sum(limiter.statistics().granted for limiter in limiters) == 40
+    assert min(gaps(slot_times)) >= 1 / 200 - 1e-5
 
 
 @pytest.mark.anyio

@@ -241,7 +241,7 @@ async def test_a_call_between_two_attempts_ends_when_its_session_is_closed() -> 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("coalesce", [True, False])
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("no_retry_delay")
 async def test_a_file_that_is_busy_for_a_moment_fails_nothing(
     coalesce: bool, tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,14 +131,14 @@ def test_a_session_is_not_made_with_an_option_that_makes_no_sense(options: dict[
 
 
 @pytest.mark.parametrize(("options", "complaint"), (BAD | BAD_IN_VIEWS).values(), ids=(BAD | BAD_IN_VIEWS).keys())
-def test_a_view_is_not_made_with_one_either(fast: TokenBucket, options: dict[str, Any], complaint: str) -> None:
-    session = Session("acme", KEY, limiter=fast)
+def test_a_view_is_not_made_with_one_either(fast_limiter: TokenBucket, options: dict[str, Any], complaint: str) -> None:
+    session = Session("acme", KEY, limiter=fast_limiter)
     with pytest.raises(InvalidCall, match=complaint):
         session.with_options(**options)
 
 
-def test_the_edges_of_what_makes_sense_are_taken(fast: TokenBucket) -> None:
-    session = Session("acme", KEY, limiter=fast, timeout=0.001, retries=0)
+def test_the_edges_of_what_makes_sense_are_taken(fast_limiter: TokenBucket) -> None:
+    session = Session("acme", KEY, limiter=fast_limiter, timeout=0.001, retries=0)
     view = session.with_options(lane="bulk", max_wait=0, retries=99).with_options(max_wait=None)
     assert isinstance(view, Session)
     assert view.limiter is session.limiter

@@ -324,7 +324,7 @@ def failures() -> list[Any]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", failures())
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("no_retry_delay")
 async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
     session_with: SessionWith, path: Path, failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,7 +338,7 @@ async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", failures())
 @pytest.mark.parametrize("position", [0, 100])
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("no_retry_delay")
 async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
     session_with: SessionWith,
     path: Path,

@@ -297,7 +297,7 @@ async def test_an_unknown_action_is_json_with_a_token(session_with: SessionWith,
 @pytest.mark.parametrize(
     ("action", "attempts"), [("get_users", 3), ("newest_action", 1), ("add_user_group", 1), ("complete_task", 3)]
 )
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("no_retry_delay")
 async def test_a_lost_answer_repeats_reads_and_idempotent_writes_and_no_unknown_action(
     session_with: SessionWith, action: str, attempts: int, broken: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Which calls are made again, how often, and what comes of it: told by the number of requests that went out."""
+"""Retries: which calls are made again, how often, and with which result; counted by the requests that were sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worksection_async._protocol.actions import ACTIONS, GET_TASKS, POST_TASK
 from worksection_async._transport.retry import MAX_DELAY_SECONDS, retry_delay
 from worksection_async.errors import RateLimited, WorksectionError
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses")]
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio, pytest.mark.usefixtures("no_retry_delay")]
 
 Make = Callable[..., Session]
 Answer = Callable[[], httpx.Response]
@@ -42,7 +42,7 @@ def html(status: int) -> Answer:
 
 def failing(kind: type[httpx.TransportError]) -> Answer:
     def fail() -> httpx.Response:
-        raise kind("something on the way")
+        raise kind("a transport error")
 
     return fail
 
@@ -52,7 +52,7 @@ def refusing(message: str, status: int = 200, code: int | None = None) -> Answer
 
 
 class Service:
-    """Answers in turn with what it was given, with the last of it for ever, and counts."""
+    """Gives the *answers* one after the other, then repeats the last one; records the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = answers
@@ -63,7 +63,7 @@ class Service:
         return self.answers[min(len(self.requests), len(self.answers)) - 1]()
 
 
-# What is made again
+# Which failures are retried
 
 
 READ: Ask = lambda ws: ws.get_tasks(26)  # noqa: E731
@@ -115,7 +115,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("ask", "answer", "attempts"), CASES)
-async def test_a_failure_that_lasts(session_with: Make, ask: Ask, answer: Answer, attempts: int) -> None:
+async def test_number_of_attempts_after_a_permanent_failure(
+    session_with: Make, ask: Ask, answer: Answer, attempts: int
+) -> None:
     service = Service(answer)
     async with session_with(service) as ws:
         with pytest.raises(WorksectionError):
@@ -124,7 +126,9 @@ async def test_a_failure_that_lasts(session_with: Make, ask: Ask, answer: Answer
 
 
 @pytest.mark.parametrize(("ask", "answer", "attempts"), CASES)
-async def test_a_failure_that_passes(session_with: Make, ask: Ask, answer: Answer, attempts: int) -> None:
+async def test_call_succeeds_after_a_temporary_failure(
+    session_with: Make, ask: Ask, answer: Answer, attempts: int
+) -> None:
     service = Service(answer, replying(OK))
     async with session_with(service) as ws:
         if attempts == 1:
@@ -137,7 +141,7 @@ async def test_a_failure_that_passes(session_with: Make, ask: Ask, answer: Answe
 
 
 @pytest.mark.parametrize(("ask", "answer", "attempts"), CASES)
-async def test_with_no_retries_there_is_one_attempt(
+async def test_without_retries_there_is_one_attempt(
     session_with: Make, ask: Ask, answer: Answer, attempts: int
 ) -> None:
     service = Service(answer)
@@ -148,14 +152,14 @@ async def test_with_no_retries_there_is_one_attempt(
 
 
 @pytest.mark.parametrize("answer", LOST[1])
-async def test_who_accepts_that_a_write_happens_twice_gets_it_repeated(session_with: Make, answer: Answer) -> None:
+async def test_repeat_writes_allows_retries_of_any_write(session_with: Make, answer: Answer) -> None:
     service = Service(answer, replying({"status": "ok", "data": {"id": 1}}))
     async with session_with(service) as ws:
         task = await ws.with_options(repeat_writes=True).post_task(26, "a")
     assert (task.id, len(service.requests)) == (1, 2)
 
 
-async def test_an_action_nobody_knows_may_be_a_write(session_with: Make) -> None:
+async def test_unknown_action_is_treated_as_a_write(session_with: Make) -> None:
     service = Service(html(502))
     async with session_with(service) as ws:
         with pytest.raises(errors.UnexpectedReply):
@@ -166,7 +170,7 @@ async def test_an_action_nobody_knows_may_be_a_write(session_with: Make) -> None
     assert len(service.requests) == 5
 
 
-async def test_arguments_that_make_no_sense_are_never_sent(session_with: Make) -> None:
+async def test_invalid_arguments_are_never_sent(session_with: Make) -> None:
     service = Service(replying(OK))
     async with session_with(service) as ws:
         with pytest.raises(errors.InvalidCall):
@@ -174,7 +178,7 @@ async def test_arguments_that_make_no_sense_are_never_sent(session_with: Make) -
     assert service.requests == []
 
 
-async def test_an_error_of_another_package_passes_through(session_with: Make) -> None:
+async def test_error_of_another_package_is_raised_unchanged(session_with: Make) -> None:
     def break_down() -> httpx.Response:
         raise ZeroDivisionError
 
@@ -191,7 +195,7 @@ CREATING = sorted(action.name for action in ACTIONS.values() if action.kind == "
 
 @given(st.lists(st.sampled_from([*SENT, *NEVER_SENT[1], *LIMITED]), max_size=8), st.integers(0, 6))
 def test_a_write_is_never_sent_twice_after_it_may_have_arrived(answers: list[Answer], retries: int) -> None:
-    """Refusals do not count as attempts."""
+    """Refusals do not count as attempts, because the service did not execute the call."""
     service = Service(*answers, failing(httpx.ReadError))
 
     async def main() -> None:
@@ -206,14 +210,14 @@ def test_a_write_is_never_sent_twice_after_it_may_have_arrived(answers: list[Ans
     assert len(service.requests) == min(last, attempts[min(retries, len(attempts) - 1)])
 
 
-def test_what_creates_something_is_not_repeatable() -> None:
-    """Own table: what leaves something behind that a second call would leave twice."""
-    leaving = {name for name in ACTIONS if name.startswith(("post_", "add_", "upload_", "start_", "stop_"))}
-    assert leaving <= set(CREATING)
+def test_creating_actions_are_not_repeatable() -> None:
+    """The names are the criterion here, independently of the table of actions."""
+    creating = {name for name in ACTIONS if name.startswith(("post_", "add_", "upload_", "start_", "stop_"))}
+    assert creating <= set(CREATING)
     assert {name for name in ACTIONS if name.startswith(("get_", "search_", "me"))}.isdisjoint(CREATING)
 
 
-# Lost answers that were none
+# Lost answers of calls that were executed
 
 
 CLOSING = [
@@ -226,22 +230,22 @@ CLOSING = [
 
 
 @pytest.mark.parametrize(("action", "params", "message"), CLOSING)
-@pytest.mark.parametrize("doubt", [failing(httpx.ReadError), failing(httpx.ReadTimeout), html(502)])
+@pytest.mark.parametrize("lost", [failing(httpx.ReadError), failing(httpx.ReadTimeout), html(502)])
 async def test_already_done_after_a_lost_answer_is_a_success(
-    session_with: Make, action: str, params: dict[str, int], message: str, doubt: Answer
+    session_with: Make, action: str, params: dict[str, int], message: str, lost: Answer
 ) -> None:
-    service = Service(doubt, refusing(message))
+    service = Service(lost, refusing(message))
     async with session_with(service) as ws:
         assert await getattr(ws, action)(**params) is None
     assert len(service.requests) == 2
 
 
 @pytest.mark.parametrize(("action", "params", "message"), CLOSING)
-@pytest.mark.parametrize("certain", [None, failing(httpx.ConnectError), refusing("Too many requests"), html(429)])
-async def test_already_done_without_a_doubtful_attempt_is_an_error(
-    session_with: Make, action: str, params: dict[str, int], message: str, certain: Answer | None
+@pytest.mark.parametrize("not_executed", [None, failing(httpx.ConnectError), refusing("Too many requests"), html(429)])
+async def test_already_done_is_an_error_if_no_earlier_attempt_may_have_arrived(
+    session_with: Make, action: str, params: dict[str, int], message: str, not_executed: Answer | None
 ) -> None:
-    answers: Sequence[Answer] = [refusing(message)] if certain is None else [certain, refusing(message)]
+    answers: Sequence[Answer] = [refusing(message)] if not_executed is None else [not_executed, refusing(message)]
     service = Service(*answers)
     async with session_with(service) as ws:
         with pytest.raises(errors.NotFound if "not found" in message else errors.StateError):
@@ -249,7 +253,7 @@ async def test_already_done_without_a_doubtful_attempt_is_an_error(
     assert len(service.requests) == len(answers)
 
 
-async def test_the_doubt_outlasts_attempts_that_were_certain(session_with: Make) -> None:
+async def test_refused_attempt_does_not_end_the_doubt_about_an_earlier_attempt(session_with: Make) -> None:
     service = Service(html(502), refusing("Too many requests"), refusing("Task is already closed"))
     async with session_with(service) as ws:
         await ws.complete_task(1)
@@ -263,30 +267,30 @@ async def test_another_error_after_a_lost_answer_is_an_error(session_with: Make)
             await ws.complete_task(1)
 
 
-async def test_a_raw_call_that_turns_out_to_be_done_has_an_envelope(session_with: Make) -> None:
+async def test_raw_call_that_was_already_done_returns_an_envelope(session_with: Make) -> None:
     service = Service(html(502), refusing("Task is already closed"))
     async with session_with(service) as ws:
         assert await ws.call("complete_task", {"id_task": 1}) == {"status": "ok"}
 
 
-# Refusals: another client uses the account's budget
+# Refusals: another client uses the rate limit of the account
 
 
 @pytest.mark.parametrize("answer", LIMITED)
 @pytest.mark.parametrize("ask", KINDS.values(), ids=KINDS)
-async def test_a_refused_call_waits_for_another_turn_whatever_its_retries(
-    session_with: Make, fast: TokenBucket, ask: Ask, answer: Answer
+async def test_refused_call_waits_for_another_slot_without_using_a_retry(
+    session_with: Make, fast_limiter: TokenBucket, ask: Ask, answer: Answer
 ) -> None:
-    """It was not carried out, so it was no attempt."""
+    """The service did not execute the refused call, so the refusal does not count as an attempt."""
     service = Service(*[answer] * 5, replying(OK))
     async with session_with(service, retries=0) as ws:
         await ask(ws)
     assert len(service.requests) == 6
-    assert (fast.statistics().refused, fast.statistics().granted) == (5, 6)
+    assert (fast_limiter.statistics().refused, fast_limiter.statistics().granted) == (5, 6)
 
 
 @pytest.mark.parametrize("answer", LIMITED)
-async def test_without_patience_the_first_refusal_is_raised(session_with: Make, answer: Answer) -> None:
+async def test_with_zero_patience_the_first_refusal_is_raised(session_with: Make, answer: Answer) -> None:
     service = Service(answer)
     async with session_with(service, patience=0) as ws:
         with pytest.raises(RateLimited):
@@ -295,10 +299,10 @@ async def test_without_patience_the_first_refusal_is_raised(session_with: Make, 
 
 
 @virtual_time
-async def test_after_refusals_for_as_long_as_its_patience_a_call_fails() -> None:
-    """The error tells of the other client; the next call has patience of its own."""
+async def test_call_fails_when_refusals_last_longer_than_patience() -> None:
+    """The error names the cause, another client; `patience` starts again with each call."""
     service = Service(*[refusing("Too many requests")] * 100)
-    async with on_clock(service, patience=20) as ws:
+    async with on_virtual_time(service, patience=20) as ws:
         for _ in range(2):
             began = trio.current_time()
             with pytest.raises(RateLimited, match=r"for 2\d s\. Another client .* 100% of the requests") as caught:
@@ -308,18 +312,18 @@ async def test_after_refusals_for_as_long_as_its_patience_a_call_fails() -> None
 
 
 @virtual_time
-async def test_refusals_in_a_row_end_with_another_outcome() -> None:
-    """Eight seconds of refusals, twice, with a lost answer between them: a patience of ten seconds is enough."""
+async def test_another_outcome_restarts_the_patience() -> None:
+    """Eight seconds of refusals, a lost answer and eight more seconds of refusals fit into ten seconds of patience."""
     refusals = [refusing("Too many requests")] * 4
     service = Service(*refusals, html(502), *refusals, replying(OK))
-    async with on_clock(service, patience=10) as ws:
+    async with on_virtual_time(service, patience=10) as ws:
         await ws.get_tasks(26)
     assert len(service.requests) == 10
 
 
 @virtual_time
-async def test_a_refused_call_whose_max_wait_is_over_fails_as_refused() -> None:
-    async with on_clock(Service(refusing("Too many requests")), max_wait=5) as ws:
+async def test_refused_call_raises_rate_limited_when_max_wait_has_passed() -> None:
+    async with on_virtual_time(Service(refusing("Too many requests")), max_wait=5) as ws:
         began = trio.current_time()
         with pytest.raises(RateLimited, match="Another client") as caught:
             await ws.get_tasks(26)
@@ -336,58 +340,60 @@ async def test_refused_attempts_do_not_count_for_the_timeout() -> None:
         await trio.sleep(0.4)
         return service(request)
 
-    async with on_clock(slow, timeout=0.5) as ws:
+    async with on_virtual_time(slow, timeout=0.5) as ws:
         await ws.get_tasks(26)
 
 
-def on_clock(service: Callable[[httpx.Request], Any], **options: Any) -> Session:
-    """A session at one request/s on the virtual clock."""
-    limiter = TokenBucket(clock=trio.current_time)
+def on_virtual_time(service: Callable[[httpx.Request], Any], **options: Any) -> Session:
+    """Return a session with one slot per second of the virtual time."""
+    limiter = options.pop("limiter", None) or TokenBucket(clock=trio.current_time)
     return Session("acme", ApiKey(KEY), limiter=limiter, transport=httpx.MockTransport(service), **options)
 
 
 # The limiter
 
 
-async def test_all_calls_wait_as_long_as_the_service_asks(session_with: Make, fast: TokenBucket) -> None:
+@virtual_time
+async def test_retry_after_of_a_refusal_delays_all_calls() -> None:
     service = Service(replying({"status": "error", "message": "Too many requests"}, 429, **{"Retry-After": "7"}))
-    async with session_with(service, patience=0) as ws:
+    limiter = TokenBucket(rate=1_000_000, clock=trio.current_time)
+    async with on_virtual_time(service, limiter=limiter, patience=0) as ws:
         with pytest.raises(RateLimited) as caught:
             await ws.get_tasks(26)
         assert caught.value.retry_after == 7
-        assert 6 < fast.statistics().next_slot <= 7
+        assert limiter.statistics().next_slot == pytest.approx(7, abs=0.01)
         with pytest.raises(errors.WaitTooLong):
             await ws.with_options(max_wait=5).get_tasks(26)
     assert len(service.requests) == 1
 
 
 @virtual_time
-async def test_a_pause_the_service_asks_for_with_503_is_made_and_capped() -> None:
+async def test_retry_after_of_a_503_is_obeyed_up_to_a_limit() -> None:
     service = Service(
         replying({}, 503, **{"Retry-After": "7"}),
         replying({}, 503, **{"Retry-After": "3600"}),
         replying(OK),
     )
-    came = []
+    times = []
 
-    def noted(request: httpx.Request) -> httpx.Response:
-        came.append(trio.current_time())
+    def recording(request: httpx.Request) -> httpx.Response:
+        times.append(trio.current_time())
         return service(request)
 
-    async with on_clock(noted) as ws:
+    async with on_virtual_time(recording) as ws:
         await ws.get_tasks(26)
-    assert [later - earlier for earlier, later in pairwise(came)] == pytest.approx([7, LONGEST_HOLD_SECONDS], abs=0.3)
+    assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([7, LONGEST_HOLD_SECONDS], abs=0.3)
 
 
-async def test_other_failures_are_no_refusals(session_with: Make, fast: TokenBucket) -> None:
+async def test_other_failures_do_not_count_as_refusals(session_with: Make, fast_limiter: TokenBucket) -> None:
     async with session_with(Service(html(502))) as ws:
         with pytest.raises(errors.UnexpectedReply):
             await ws.get_tasks(26)
-    assert (fast.statistics().refused, fast.statistics().granted) == (0, 4)
+    assert (fast_limiter.statistics().refused, fast_limiter.statistics().granted) == (0, 4)
 
 
-async def test_every_attempt_waits_for_a_turn_and_is_signed_anew(
-    session_with: Make, fast: TokenBucket, monkeypatch: pytest.MonkeyPatch
+async def test_each_attempt_waits_for_a_slot_and_is_signed_again(
+    session_with: Make, fast_limiter: TokenBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([100.0, 200.0])
     monkeypatch.setattr("worksection_async._session.caller.time", SimpleNamespace(time=lambda: next(now)))
@@ -397,44 +403,44 @@ async def test_every_attempt_waits_for_a_turn_and_is_signed_anew(
     first, second = (request.headers["Authorization"] for request in service.requests)
     assert first.startswith("Admin 100_")
     assert second.startswith("Admin 200_")
-    assert fast.statistics().granted == 2
+    assert fast_limiter.statistics().granted == 2
 
 
-# The deadline
+# The timeout
 
 
-async def test_all_attempts_share_one_deadline(session_with: Make) -> None:
-    """What is left for an attempt is what the ones before it did not use."""
-    left: list[float] = []
+@virtual_time
+async def test_all_attempts_share_one_timeout() -> None:
+    """The timeout of an attempt is what the attempts before it did not use."""
+    timeouts: list[float] = []
 
     async def slow(request: httpx.Request) -> httpx.Response:
-        left.append(request.extensions["timeout"]["read"])
-        await anyio.sleep(0.02)
+        timeouts.append(request.extensions["timeout"]["read"])
+        await trio.sleep(2)
         return html(502)()
 
-    async with session_with(slow, timeout=30) as ws:
+    async with on_virtual_time(slow, timeout=30) as ws:
         with pytest.raises(errors.UnexpectedReply):
             await ws.get_tasks(26)
-    assert left[0] == 30
-    assert len(left) == 4
-    assert all(before - after > 0.015 for before, after in pairwise(left))
+    assert timeouts == pytest.approx([30, 28, 26, 24])
 
 
-async def test_when_the_time_is_up_there_is_no_further_attempt(session_with: Make) -> None:
+@virtual_time
+async def test_no_retry_after_the_timeout_has_passed() -> None:
     requests = []
 
     async def slow(request: httpx.Request) -> httpx.Response:
         requests.append(request)
-        await anyio.sleep(10)
+        await trio.sleep(10)
         raise AssertionError
 
-    async with session_with(slow, timeout=0.05) as ws:
+    async with on_virtual_time(slow, timeout=5) as ws:
         with pytest.raises(errors.CallTimeout) as caught:
             await ws.get_tasks(26)
     assert (len(requests), caught.value.sent) == (1, True)
 
 
-async def test_a_pause_the_time_is_too_short_for_is_not_made(
+async def test_no_retry_when_the_delay_exceeds_the_time_left(
     session_with: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 100.0)
@@ -445,13 +451,16 @@ async def test_a_pause_the_time_is_too_short_for_is_not_made(
     assert len(service.requests) == 1
 
 
-async def test_waiting_for_a_turn_does_not_count(session_with: Make) -> None:
-    async with session_with(Service(replying(OK)), limiter=TokenBucket(rate=10), timeout=0.05) as ws:
+@virtual_time
+async def test_waiting_for_a_slot_does_not_count_for_the_timeout() -> None:
+    limiter = TokenBucket(rate=0.1, clock=trio.current_time)
+    async with on_virtual_time(Service(replying(OK)), limiter=limiter, timeout=5) as ws:
         await ws.get_tasks(26)
         await ws.get_tasks(26)
+        assert trio.current_time() >= 10
 
 
-# The decision itself
+# The retry decision
 
 
 def failure(*, sent: bool) -> WorksectionError:
@@ -459,17 +468,19 @@ def failure(*, sent: bool) -> WorksectionError:
 
 
 @pytest.mark.parametrize(("attempt", "base"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (50, 8.0)])
-def test_pauses_double_up_to_a_limit_and_are_spread(attempt: int, base: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_delay_grows_exponentially_up_to_a_limit_with_jitter(
+    attempt: int, base: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 0.5)
-    pauses = [
+    delays = [
         retry_delay(GET_TASKS, failure(sent=True), attempt, repeat_writes=False, jitter=lambda: part)  # noqa: B023
         for part in (0.0, 0.5, 1.0)
     ]
-    assert pauses == [base / 2, base * 0.75, base]
+    assert delays == [base / 2, base * 0.75, base]
     assert base <= MAX_DELAY_SECONDS
 
 
-def test_after_a_pause_the_service_has_asked_for_the_limiter_knows_when() -> None:
+def test_retry_delay_is_zero_after_retry_after() -> None:
     error = errors.UnexpectedReply("get_tasks", "", "busy", http_status=503)
     error.retry_after = 7.0
     assert retry_delay(GET_TASKS, error, 1, repeat_writes=False, jitter=lambda: 1.0) == 0.0
@@ -478,19 +489,17 @@ def test_after_a_pause_the_service_has_asked_for_the_limiter_knows_when() -> Non
 @pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize("repeat_writes", [True, False])
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_what_was_sent_is_sent_again_only_where_that_does_no_harm(
-    sent: bool, repeat_writes: bool, repeatable: bool
-) -> None:
+def test_sent_call_is_retried_only_if_repeatable_or_allowed(sent: bool, repeat_writes: bool, repeatable: bool) -> None:
     action = attrs.evolve(POST_TASK, repeatable=repeatable)
-    pause = retry_delay(action, failure(sent=sent), 1, repeat_writes=repeat_writes, jitter=lambda: 1.0)
-    assert (pause is not None) == (not sent or repeat_writes or repeatable)
+    delay = retry_delay(action, failure(sent=sent), 1, repeat_writes=repeat_writes, jitter=lambda: 1.0)
+    assert (delay is not None) == (not sent or repeat_writes or repeatable)
 
 
-# In doubt
+# Errors after an attempt that may have arrived
 
 
-async def test_after_an_attempt_that_may_have_arrived_no_error_says_that_nothing_was_sent(session_with: Make) -> None:
-    """Whoever reads the last error must not repeat a write that the first attempt may have carried out."""
+async def test_final_error_has_sent_true_after_an_attempt_that_may_have_arrived(session_with: Make) -> None:
+    """With ``sent=False`` a caller might repeat a write that the first attempt has executed."""
     service = Service(failing(httpx.ReadTimeout), failing(httpx.ConnectError))
     async with session_with(service) as ws:
         with pytest.raises(errors.TransportError) as caught:
@@ -501,7 +510,7 @@ async def test_after_an_attempt_that_may_have_arrived_no_error_says_that_nothing
     assert "an attempt before this one may have been carried out" in str(caught.value)
 
 
-async def test_a_turn_that_is_too_far_away_for_another_attempt_is_told_with_the_doubt(session_with: Make) -> None:
+async def test_wait_too_long_has_sent_true_after_an_attempt_that_may_have_arrived(session_with: Make) -> None:
     limiter = TokenBucket(rate=0.01)
     async with session_with(Service(html(502)), limiter=limiter) as ws:
         with pytest.raises(errors.WaitTooLong) as caught:
@@ -510,22 +519,22 @@ async def test_a_turn_that_is_too_far_away_for_another_attempt_is_told_with_the_
     assert "nothing was sent" not in str(caught.value)
 
 
-async def test_the_pauses_between_attempts_count(session_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left for the second attempt is less by the pause before it."""
-    left: list[float] = []
+@virtual_time
+async def test_retry_delays_count_for_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts: list[float] = []
 
-    async def handler(request: httpx.Request) -> httpx.Response:
-        left.append(request.extensions["timeout"]["read"])
+    def handler(request: httpx.Request) -> httpx.Response:
+        timeouts.append(request.extensions["timeout"]["read"])
         return html(502)()
 
-    monkeypatch.setattr("worksection_async._session.caller.retry_delay", lambda *_, **__: 0.05)
-    async with session_with(handler, timeout=30) as ws:
+    monkeypatch.setattr("worksection_async._session.caller.retry_delay", lambda *_, **__: 5.0)
+    async with on_virtual_time(handler, timeout=30) as ws:
         with pytest.raises(errors.UnexpectedReply):
             await ws.get_tasks(26)
-    assert [earlier - later > 0.049 for earlier, later in pairwise(left)] == [True] * 3
+    assert timeouts == pytest.approx([30, 25, 20, 15])
 
 
-async def test_a_redirect_with_an_ok_in_its_body_is_no_success(session_with: Make) -> None:
+async def test_redirect_with_an_ok_body_is_an_error(session_with: Make) -> None:
     async with session_with(Service(lambda: httpx.Response(301, json=OK, headers={"Location": "https://evil"}))) as ws:
         with pytest.raises(errors.UnexpectedReply, match="redirect"):
             await ws.get_tasks(26)

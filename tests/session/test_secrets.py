@@ -36,7 +36,7 @@ from worksection_async._protocol.actions import GET_TASKS, POST_TASK
 from worksection_async._protocol.call import prepare
 from worksection_async.errors import WorksectionError
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses", "one_ssl_context")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_retry_delay", "one_ssl_context")]
 
 
 PACKAGE = str(Path(worksection_async.__file__).parent)

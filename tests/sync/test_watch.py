@@ -1,4 +1,4 @@
-"""Events and tags without a public URL: none lost, none twice, across looks and restarts."""
+"""Watches poll for events and changes of tags: each is yielded once, across polls, failures and restarts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.virtual_time import on_virtual_time
-from worksection_async import Cursor, Session
+from worksection_async import Cursor
 from worksection_async._session.caller import SessionCaller
 from worksection_async._sync.watch import EventWatch
 from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
@@ -33,13 +33,13 @@ def now() -> float:
 
 
 def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run *main* on virtual time, with a simulator whose clock is that of the sleeping."""
+    """Run *main* on virtual time, with a simulator on the same clock."""
     monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=now))
     on_virtual_time(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
 
 
-async def happen(sim: Simulator, count: int = 1, project: int | None = None) -> None:
-    """Let members do *count* things of one and the same kind."""
+async def create_events(sim: Simulator, count: int = 1, project: int | None = None) -> None:
+    """Create and complete *count* tasks of the same name: two events each."""
     id_project = project or next(iter(sim.world.projects))
     async with sim.session() as ws:
         for _ in range(count):
@@ -47,8 +47,8 @@ async def happen(sim: Simulator, count: int = 1, project: int | None = None) -> 
             await ws.complete_task(task.id)
 
 
-async def taken(watch: EventWatch, seconds: float) -> list[Event]:
-    """What comes within *seconds*."""
+async def events_within(seconds: float, watch: EventWatch) -> list[Event]:
+    """Return the events that *watch* yields within *seconds*."""
     events: list[Event] = []
     with anyio.move_on_after(seconds):
         async for event in watch:
@@ -60,34 +60,36 @@ def keys(events: list[Event]) -> Counter[tuple[str, int]]:
     return Counter((str(event.action), event.object.id) for event in events)
 
 
-def happened(sim: Simulator) -> Counter[tuple[str, int]]:
+def stored_events(sim: Simulator) -> Counter[tuple[str, int]]:
     return Counter((event.action, event.id) for event in sim.world.events)
 
 
-@pytest.mark.parametrize("restarts", [False, True], ids=["one watch", "a restart after each look"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["one watch", "a restart after each poll"])
 @given(gaps=st.lists(st.tuples(st.integers(0, 3), GAPS), max_size=6))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_event_comes_once(restarts: bool, monkeypatch: pytest.MonkeyPatch, gaps: list[tuple[int, float]]) -> None:
+def test_every_event_is_yielded_once(
+    restarts: bool, monkeypatch: pytest.MonkeyPatch, gaps: list[tuple[int, float]]
+) -> None:
     async def main(sim: Simulator) -> None:
         sim.world.events.clear()
         found: list[Event] = []
         async with sim.session() as ws:
             watch = ws.watch(every=HOUR / 2)
             for count, gap in gaps:
-                await happen(sim, count)
+                await create_events(sim, count)
                 if restarts:
                     await trio.sleep(gap)
                     watch = ws.watch(every=MINUTE, cursor=Cursor.from_json(watch.cursor.to_json()))
-                    found += await taken(watch, 0.5)
+                    found += await events_within(0.5, watch)
                 else:
-                    found += await taken(watch, gap)
-            found += await taken(watch, HOUR)
-        assert keys(found) == happened(sim)
+                    found += await events_within(gap, watch)
+            found += await events_within(HOUR, watch)
+        assert keys(found) == stored_events(sim)
 
     with_simulator(main, monkeypatch)
 
 
-def test_events_alike_in_everything_come_as_often_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identical_events_are_yielded_as_often_as_they_stored_events(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         sim.world.events.clear()
         async with sim.session() as ws:
@@ -96,37 +98,37 @@ def test_events_alike_in_everything_come_as_often_as_they_happened(monkeypatch: 
             for _ in range(3):
                 await ws.complete_task(task.id)
                 await ws.reopen_task(task.id)
-                assert len(await taken(watch, 30)) in (2, 3)
-            assert await taken(watch, HOUR) == []
+                assert len(await events_within(30, watch)) in (2, 3)
+            assert await events_within(HOUR, watch) == []
 
     with_simulator(main, monkeypatch)
 
 
-def test_a_crash_loses_no_event_that_was_not_dealt_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cursor is that of the last event handed out, not of the last look."""
+def test_restart_from_a_cursor_yields_the_unhandled_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor covers the events that were yielded, not all events of the last poll."""
 
     async def main(sim: Simulator) -> None:
         sim.world.events.clear()
-        await happen(sim, 5)
+        await create_events(sim, 5)
         async with sim.session() as ws:
             watch = ws.watch()
             first = [await anext(watch) for _ in range(3)]
             saved = watch.cursor.to_json()
             await trio.sleep(2 * DAY)
-            rest = await taken(ws.watch(cursor=Cursor.from_json(saved)), MINUTE)
-        assert keys(first + rest) == happened(sim)
+            rest = await events_within(MINUTE, ws.watch(cursor=Cursor.from_json(saved)))
+        assert keys(first + rest) == stored_events(sim)
         assert [event.date_added for event in first + rest] == sorted(event.date_added for event in first + rest)  # type: ignore[type-var]
 
     with_simulator(main, monkeypatch)
 
 
-def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poll_requests_the_shortest_period_in_the_bulk_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         async with sim.session() as ws:
-            await taken(ws.watch(every=10 * MINUTE), 35 * MINUTE)
+            await events_within(35 * MINUTE, ws.watch(every=10 * MINUTE))
             assert [request.params["period"] for request in sim.requests] == ["3m", "13m", "13m", "13m"]
             sim.requests.clear()
-            await taken(ws.watch(period_start=dt.timedelta(hours=20), every=HOUR), MINUTE)
+            await events_within(MINUTE, ws.watch(period_start=dt.timedelta(hours=20), every=HOUR))
             assert [request.params["period"] for request in sim.requests] == ["21h"]
             lanes = []
             monkeypatch.setattr(SessionCaller, "_waiter", lambda view, _: lanes.append(view.options.lane))
@@ -137,16 +139,16 @@ def test_the_smallest_period_that_will_do_is_asked_for_in_the_bulk_lane(monkeypa
     with_simulator(main, monkeypatch)
 
 
-def test_events_of_some_projects_cost_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         sim.world.events.clear()
         one, two, three = list(sim.world.projects)[:3]
         for project in (one, two, three):
-            await happen(sim, 1, project)
+            await create_events(sim, 1, project)
         sim.requests.clear()
         async with sim.session() as ws:
-            some = await taken(ws.watch(projects=[one, three]), 30)
-            only = await taken(ws.watch(projects=[two]), 30)
+            some = await events_within(30, ws.watch(projects=[one, three]))
+            only = await events_within(30, ws.watch(projects=[two]))
         assert (len(some), len(only), len(sim.requests)) == (4, 2, 2)
         assert "id_project" not in sim.requests[0].params
         assert sim.requests[1].params["id_project"] == str(two)
@@ -154,45 +156,45 @@ def test_events_of_some_projects_cost_one_call(monkeypatch: pytest.MonkeyPatch) 
     with_simulator(main, monkeypatch)
 
 
-def test_after_a_failure_the_next_step_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_continues_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         sim.world.events.clear()
         async with sim.session(retries=0) as ws:
             watch = ws.watch()
-            assert await taken(watch, 10) == []
-            await happen(sim, 1)
+            assert await events_within(10, watch) == []
+            await create_events(sim, 1)
             sim.faults.add("get_events", faults.reset())
             with pytest.raises(TransportError):
                 await anext(watch)
-            assert keys(await taken(watch, 10 * MINUTE)) == happened(sim)
+            assert keys(await events_within(10 * MINUTE, watch)) == stored_events(sim)
 
     with_simulator(main, monkeypatch)
 
 
-def test_what_the_service_has_forgotten_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_events_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         async with sim.session() as ws:
             old = Cursor(looked_at=now() - 31 * DAY)
             with pytest.raises(InvalidCall, match="stores events for 30 days"):
                 await anext(ws.watch(cursor=old))
             monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
-            await happen(sim, 1)
+            await create_events(sim, 1)
             with pytest.raises(TooManyRecords, match="2 events or more"):
                 await anext(ws.watch())
 
     with_simulator(main, monkeypatch)
 
 
-def test_the_cursor_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_of_the_cursor_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         sizes = []
         async with sim.session() as ws:
             watch = ws.watch(every=HOUR)
             for _ in range(6):
-                await happen(sim, 10)
-                await taken(watch, 20 * HOUR)
+                await create_events(sim, 10)
+                await events_within(20 * HOUR, watch)
                 sizes.append(len(watch.cursor.seen))
-        assert sizes[-1] <= 60, "those of a day and a little"
+        assert sizes[-1] <= 60, "only events that can be returned again"
 
     with_simulator(main, monkeypatch)
 
@@ -200,13 +202,13 @@ def test_the_cursor_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
 @given(
     st.text(max_size=20) | st.sampled_from(["{}", "[]", "null", '{"looked_at": "x", "seen": {}}', '{"looked_at": 1}'])
 )
-def test_text_that_is_no_cursor_is_refused(text: str) -> None:
+def test_invalid_cursor_text_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="not a cursor"):
         Cursor.from_json(text)
 
 
 @pytest.mark.parametrize("every", [0, -1, float("nan")])
-def test_a_rhythm_that_makes_no_sense_is_refused(every: float) -> None:
+def test_interval_must_be_positive(every: float) -> None:
     ws = Simulator().session()
     for watch in (ws.watch, ws.watch_tags):
         with pytest.raises(ValueError, match="every must be a positive number"):
@@ -216,7 +218,7 @@ def test_a_rhythm_that_makes_no_sense_is_refused(every: float) -> None:
 # Tags
 
 
-def test_tags_that_change_are_noticed_those_of_subtasks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tag_changes_of_tasks_and_subtasks_are_yielded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         project = next(iter(sim.world.projects.values()))
         async with sim.session() as ws:
@@ -250,7 +252,7 @@ def test_tags_that_change_are_noticed_those_of_subtasks_too(monkeypatch: pytest.
     with_simulator(main, monkeypatch)
 
 
-def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tag_changes_are_yielded_once_although_a_poll_failed_midway(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         for place in ("_sync.streams.MAX_RECORDS", "testing._actions.tasks.MAX_RECORDS"):
             monkeypatch.setattr(f"worksection_async.{place}", 10)
@@ -277,32 +279,32 @@ def test_tags_that_changed_are_told_once_although_a_look_failed_in_the_middle(mo
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
-def test_a_clock_that_is_set_loses_no_event(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+def test_no_event_is_lost_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
     async def main(sim: Simulator) -> None:
-        off = [0.0]
-        monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + off[0]))
+        offset = [0.0]
+        monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + offset[0]))
         sim.world.events.clear()
         found = []
         async with sim.session() as ws:
             watch = ws.watch(every=10 * MINUTE)
-            await happen(sim, 1)
-            found += await taken(watch, MINUTE)
-            off[0] = step
+            await create_events(sim, 1)
+            found += await events_within(MINUTE, watch)
+            offset[0] = step
             for _ in range(10):
-                await happen(sim, 1)
-                found += await taken(watch, 9 * MINUTE)
-            saved, off[0] = watch.cursor, -step
-            await happen(sim, 2)
-            found += await taken(ws.watch(cursor=saved), 30 * MINUTE)
-        assert keys(found) == happened(sim)
+                await create_events(sim, 1)
+                found += await events_within(9 * MINUTE, watch)
+            saved, offset[0] = watch.cursor, -step
+            await create_events(sim, 2)
+            found += await events_within(30 * MINUTE, ws.watch(cursor=saved))
+        assert keys(found) == stored_events(sim)
 
     with_simulator(main, monkeypatch)
 
 
-def test_a_watch_can_begin_as_far_back_as_the_service_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_can_start_at_the_limit_of_the_retention(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         async with sim.session() as ws:
-            await taken(ws.watch(period_start=dt.timedelta(days=30)), 30)
+            await events_within(30, ws.watch(period_start=dt.timedelta(days=30)))
         assert sim.requests[0].params["period"] == "30d"
 
     with_simulator(main, monkeypatch)

@@ -226,7 +226,7 @@ async def test_a_cut_file_leaves_nothing(session_with: Make, tmp_path: Path) -> 
     assert target.getvalue() == b""
 
 
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("no_retry_delay")
 async def test_a_cut_file_is_fetched_again_from_its_beginning(session_with: Make, tmp_path: Path) -> None:
     for target in (tmp_path, open_file := io.BytesIO()):
         answers = iter([cut_file(), cut_file(5000), file()])

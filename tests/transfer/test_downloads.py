@@ -32,7 +32,7 @@ from worksection_async.testing.records import StoredFile
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.usefixtures("no_pauses", "one_ssl_context"),
+    pytest.mark.usefixtures("no_retry_delay", "one_ssl_context"),
     pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator"),  # httpx leaves its own to trio
 ]
 

@@ -42,7 +42,7 @@ from worksection_async._transport.http import Http
 from worksection_async.errors import CallTimeout, TransportError, UnexpectedReply, WorksectionError
 from worksection_async.models import Task
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_pauses", "one_ssl_context")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_retry_delay", "one_ssl_context")]
 
 
 Make = Callable[..., Session]

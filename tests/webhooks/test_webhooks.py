@@ -29,7 +29,7 @@ from worksection_async import errors
 from worksection_async.models import Event
 from worksection_async.testing import Simulator
 from worksection_async.webhooks import UnreadableEvent, WebhookReceiver, WebhookStatistics, parse_events
-from worksection_async.webhooks.deduplication import LATEST, Memory
+from worksection_async.webhooks.deduplication import MAX_KEYS_PER_OBJECT, RecentEvents
 
 OK = {"status": "OK"}
 
@@ -189,7 +189,7 @@ def events(*numbers: tuple[int, str]) -> list[Event]:
 
 
 def test_a_repetition_is_what_came_last_for_the_same_thing() -> None:
-    memory = Memory(10)
+    recent = RecentEvents(10)
     close, reopen, other = events((1, "close"), (1, "reopen"), (2, "close"))
     for delivery, new in (
         ([close], [close]),
@@ -202,25 +202,25 @@ def test_a_repetition_is_what_came_last_for_the_same_thing() -> None:
         ([close, reopen, other], []),
         ([close, close], [close]),
     ):
-        assert memory.new(delivery) == new
-        memory.remember(new)
+        assert recent.without_repetitions(delivery) == new
+        recent.add(new)
 
 
 def test_memory_is_bounded() -> None:
-    memory = Memory(3)
+    recent = RecentEvents(3)
     for number in range(1, 100):
-        memory.remember(events((number, "close")))
-        memory.remember(events(*[(number, "update"), (number, "reopen")] * 100))
-    assert len(memory._latest) == 3
-    assert {len(keys) for keys in memory._latest.values()} == {LATEST}
+        recent.add(events((number, "close")))
+        recent.add(events(*[(number, "update"), (number, "reopen")] * 100))
+    assert len(recent._keys) == 3
+    assert {len(keys) for keys in recent._keys.values()} == {MAX_KEYS_PER_OBJECT}
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["close", "reopen"])), max_size=6), max_size=6))
 def test_a_delivery_that_comes_twice_in_a_row_is_new_once(deliveries: list[list[tuple[int, str]]]) -> None:
-    memory = Memory(10)
+    recent = RecentEvents(10)
     for delivery in deliveries:
-        memory.remember(memory.new(events(*delivery)))
-        assert memory.new(events(*delivery)) == []
+        recent.add(recent.without_repetitions(events(*delivery)))
+        assert recent.without_repetitions(events(*delivery)) == []
 
 
 # The receiver

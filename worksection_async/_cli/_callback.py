@@ -16,8 +16,9 @@ import attrs
 import uvicorn
 
 from .._protocol.account import is_loopback
+from .._transport.asgi import Receive, Response, Scope, Send
 from ..errors import AuthError
-from ..login import Answer, BadCallback, Connection, Receive, Send, page, read_callback
+from ..login import BadCallback, html_response, read_callback
 from . import _certificate
 from . import _words as words
 
@@ -187,17 +188,19 @@ class _Return:
     path: str
     waiting: Waiting = attrs.field(repr=False)
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        await self._answer(scope).send(send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await self._answer(scope).send(scope, send)
 
-    def _answer(self, scope: Connection) -> Answer:
+    def _answer(self, scope: Scope) -> Response:
         if scope["path"] != self.path:
-            return page(404, "Not found")
+            return html_response(404, "Not found")
         if scope["method"] != "GET":
-            return page(405, "Method not allowed").having("allow", "GET")
+            return html_response(405, "Method not allowed").with_header("allow", "GET")
         if error := self.waiting.take(scope["query_string"].decode("latin-1")):
-            return page(400, "You are not logged in", f"{error.message}.", "The terminal is where you began.")
-        return page(200, "Worksection has let you in", "You can close this window. The terminal tells the rest.")
+            return html_response(400, "You are not logged in", f"{error.message}.", "The terminal is where you began.")
+        return html_response(
+            200, "Worksection has let you in", "You can close this window. The terminal tells the rest."
+        )
 
 
 class _Server(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""Events as the service sends them: a parser, and a receiver to mount in a web app.
+"""Webhooks: a parser for the events that the service sends, and a receiver that can be mounted in a web app.
 
 Vendor page: https://worksection.com/en/faq/webhooks.html
 """

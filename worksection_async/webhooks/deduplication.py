@@ -1,4 +1,4 @@
-"""What tells a repetition from something new: the service numbers no event, and its times are minutes."""
+"""Deduplication of webhook events. The service sends no event ID, and its times have a resolution of one minute."""
 
 from __future__ import annotations
 
@@ -7,65 +7,63 @@ from collections.abc import Iterable, Iterator
 
 from ..models import Event
 
-Thing = tuple[str | None, int]
-"""Type and number of what an event happened to."""
+ObjectKey = tuple[str | None, int]
+"""Type and ID of the object of an event."""
 
-LATEST = 32
-"""Keys kept of each thing."""
+MAX_KEYS_PER_OBJECT = 32
 
 
-class Memory:
-    """The latest events of each of the last *size* things something happened to.
+class RecentEvents:
+    """The latest event keys of the last *max_objects* objects (tasks, comments and projects).
 
-    A delivery is a repetition so far as it begins with what came last for the same thing. An older event that comes
-    again after a different one is taken for new: a task that is closed, reopened and closed within a minute ends up
-    closed.
+    The first events of a delivery are repetitions if they equal the last events of the same object. An older event
+    after a different one is new: a task that is closed, reopened and closed within one minute must end up closed.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._latest: OrderedDict[Thing, tuple[str, ...]] = OrderedDict()
+    def __init__(self, max_objects: int) -> None:
+        self._max_objects = max_objects
+        self._keys: OrderedDict[ObjectKey, tuple[str, ...]] = OrderedDict()
 
-    def new(self, events: Iterable[Event]) -> list[Event]:
-        """*events* of one delivery without the repetitions; nothing is remembered yet."""
-        distinct = list(_without_echoes(events))
-        repeated = {thing: self._overlap(thing, keys) for thing, keys in _by_thing(distinct).items()}
-        fresh = []
+    def without_repetitions(self, events: Iterable[Event]) -> list[Event]:
+        """Return the new *events* of one delivery. Call `add` to record them."""
+        distinct = list(_without_consecutive_duplicates(events))
+        repeated = {obj: self._count_repeated(obj, keys) for obj, keys in _keys_by_object(distinct).items()}
+        new = []
         for event in distinct:
-            repeated[_thing(event)] -= 1
-            if repeated[_thing(event)] < 0:
-                fresh.append(event)
-        return fresh
+            repeated[_object_key(event)] -= 1
+            if repeated[_object_key(event)] < 0:
+                new.append(event)
+        return new
 
-    def remember(self, events: Iterable[Event]) -> None:
-        """Take note that *events* have come."""
-        for thing, keys in _by_thing(events).items():
-            self._latest[thing] = (*self._latest.pop(thing, ()), *keys)[-LATEST:]
-        while len(self._latest) > self._size:
-            self._latest.popitem(last=False)
+    def add(self, events: Iterable[Event]) -> None:
+        """Record *events*; the objects with the oldest events are removed above *max_objects*."""
+        for obj, keys in _keys_by_object(events).items():
+            self._keys[obj] = (*self._keys.pop(obj, ()), *keys)[-MAX_KEYS_PER_OBJECT:]
+        while len(self._keys) > self._max_objects:
+            self._keys.popitem(last=False)
 
-    def _overlap(self, thing: Thing, keys: list[str]) -> int:
-        """How many of *keys*, from the first on, are the last that came."""
-        came = self._latest.get(thing, ())
-        lengths = range(min(len(came), len(keys)), 0, -1)
-        return next((length for length in lengths if list(came[-length:]) == keys[:length]), 0)
+    def _count_repeated(self, obj: ObjectKey, keys: list[str]) -> int:
+        """Return the length of the longest prefix of *keys* that equals the end of the recorded keys."""
+        recorded = self._keys.get(obj, ())
+        lengths = range(min(len(recorded), len(keys)), 0, -1)
+        return next((length for length in lengths if list(recorded[-length:]) == keys[:length]), 0)
 
 
-def _without_echoes(events: Iterable[Event]) -> Iterator[Event]:
-    """*events* without those that say once more what was said last of the same thing."""
-    said: dict[Thing, str] = {}
+def _without_consecutive_duplicates(events: Iterable[Event]) -> Iterator[Event]:
+    """Drop each event that equals the event before it of the same object."""
+    last: dict[ObjectKey, str] = {}
     for event in events:
-        if said.get(_thing(event)) != event.key:
+        if last.get(_object_key(event)) != event.key:
             yield event
-        said[_thing(event)] = event.key
+        last[_object_key(event)] = event.key
 
 
-def _by_thing(events: Iterable[Event]) -> dict[Thing, list[str]]:
-    keys: dict[Thing, list[str]] = {}
+def _keys_by_object(events: Iterable[Event]) -> dict[ObjectKey, list[str]]:
+    keys: dict[ObjectKey, list[str]] = {}
     for event in events:
-        keys.setdefault(_thing(event), []).append(event.key)
+        keys.setdefault(_object_key(event), []).append(event.key)
     return keys
 
 
-def _thing(event: Event) -> Thing:
+def _object_key(event: Event) -> ObjectKey:
     return event.object.type, event.object.id

@@ -1,7 +1,7 @@
-"""Bodies of webhooks → events. An array of events is what the service was seen to send; the rest is caution.
+"""Parse webhook bodies into events. The observed format is a JSON array of events; other formats are tolerated.
 
-The service calls an address once when it is registered, with nobody knows what: a body that tells of nothing is no
-error. A body that seems to tell of something and cannot be read is.
+When a webhook is registered, the service calls the URL once with an undocumented body. A body without events is
+therefore no error. A body that seems to contain events and cannot be read is an error.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from .._protocol.structure import Malformed, Structure
 from ..errors import UnexpectedReply, WorksectionError, masked
 from ..models import Event
 
-LAYERS = 4
-"""How often JSON may be wrapped: text in text, a list in a list."""
+MAX_WRAPPERS = 4
+"""Accepted levels of JSON text in JSON text, and of lists in lists, around an event."""
+
+MAX_DEPTH = 100
+"""Accepted levels of nesting in an event. Real events have three."""
 
 
 class UnreadableEvent(UnexpectedReply):
-    """A webhook's body, or an event in it, that is like nothing the service is known to send."""
+    """A webhook body, or one event in it, that has no known format. ``path`` is the JSON path of the invalid value."""
 
     def __init__(self, path: str, reason: str) -> None:
         WorksectionError.__init__(
             self,
             "webhook",
             f"unexpected body at {path}: {reason}",
-            ". If it lasts, the service has changed",
+            ". If this error persists, the service has changed the format",
             sent=False,
         )
         self.path = path
@@ -38,17 +41,18 @@ class UnreadableEvent(UnexpectedReply):
 
 
 def parse_events(body: bytes | str, *, tz: dt.tzinfo | None = None) -> list[Event]:
-    """The events in the body of a webhook; none in an empty body, or in one that tells of nothing.
+    """Return the events in a webhook body; the list is empty if the body contains no events.
 
-    They are what ``get_events`` returns. An array of them is expected; a single one, JSON in JSON and forms are read
-    as well, and what the service has since invented is kept (``event.action`` as it came, ``event.extra``).
+    The events equal those of ``get_events``. The body may be an array of events, a single event, JSON text inside
+    JSON text, or a form. Unknown actions are kept in ``event.action``, unknown fields in ``event.extra``.
 
     Args:
-        body: As it was received.
-        tz: Time zone of the account; date-times are naive without.
+        body: The request body as received.
+        tz: Time zone of the account; without it, date-times are naive.
 
     Raises:
-        UnreadableEvent: The body is no JSON, or is like no event; ``path`` says where. It is an `UnexpectedReply`.
+        UnreadableEvent: The body is not JSON or contains an invalid event; ``path`` is the JSON path of the invalid
+            value. The error is an `UnexpectedReply`.
     """
     events = []
     for event in read_events(body, tz):
@@ -59,23 +63,35 @@ def parse_events(body: bytes | str, *, tz: dt.tzinfo | None = None) -> list[Even
 
 
 def read_events(body: bytes | str, tz: dt.tzinfo | None = None) -> Iterator[Event | UnreadableEvent]:
-    """The events in *body*, and in the place of each that cannot be read the error."""
+    """Yield the events in *body* in order, with an error in the place of each unreadable event."""
     try:
-        for path, record in _records("$", _decoded(body), LAYERS):
-            yield _event(path, record, tz)
+        for path, record in _find_records("$", _decode(body), MAX_WRAPPERS):
+            yield _structure_event(path, record, tz)
     except Malformed as exc:
         yield _unreadable(exc)
     except RecursionError:
         yield _unreadable(Malformed("$", "nested too deeply"))
 
 
-def _event(path: str, record: Mapping[str, Any], tz: dt.tzinfo | None) -> Event | UnreadableEvent:
+def _structure_event(path: str, record: Mapping[str, Any], tz: dt.tzinfo | None) -> Event | UnreadableEvent:
+    # The limit of the JSON parser is not enough: it depends on the Python version, and a form is not parsed as JSON.
+    if _is_deeper_than(MAX_DEPTH, record):
+        return _unreadable(Malformed(path, "nested too deeply"))
     try:
-        event = _structure(tz).at(path, record, Event)
-        _ = event.key  # what is nested too deeply for that is no event
+        return _structure(tz).at(path, record, Event)
     except Malformed as exc:
         return _unreadable(exc)
-    return event
+
+
+def _is_deeper_than(max_depth: int, value: object) -> bool:
+    """Return True if *value* has more than *max_depth* levels of lists and dicts. Does not recurse."""
+    level = [value]
+    for _ in range(max_depth + 1):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return False
+        level = [item for it in containers for item in (it.values() if isinstance(it, dict) else it)]
+    return True
 
 
 @functools.lru_cache(maxsize=16)
@@ -87,60 +103,61 @@ def _unreadable(exc: Malformed) -> UnreadableEvent:
     return UnreadableEvent(exc.path, masked(exc.reason))
 
 
-def _records(path: str, value: object, layers: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects in *value* that tell of something, and where each stands."""
-    if isinstance(value, str) and layers:
-        yield from _records(path, _decoded(value), layers - 1)
-    elif isinstance(value, list) and layers:
+def _find_records(path: str, value: object, wrappers: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object in *value* that may be an event, with its JSON path; unwrap up to *wrappers* levels."""
+    if isinstance(value, str) and wrappers:
+        yield from _find_records(path, _decode(value), wrappers - 1)
+    elif isinstance(value, list) and wrappers:
         for index, item in enumerate(value):
-            yield from _records(f"{path}[{index}]", item, layers - 1)
+            yield from _find_records(f"{path}[{index}]", item, wrappers - 1)
     elif isinstance(value, dict):
-        if not _tells_nothing(value):
+        if _may_be_event(value):
             yield path, value
     elif isinstance(value, str | list):
-        raise Malformed(path, "wrapped too often")
+        raise Malformed(path, f"wrapped in more than {MAX_WRAPPERS} levels")
 
 
-def _tells_nothing(record: Mapping[str, Any]) -> bool:
-    """Whether a record is none of an event: it has none of its keys, and nothing in which one could be hidden."""
-    return not record.keys() & {"action", "object"} and not any(isinstance(it, dict | list) for it in record.values())
+def _may_be_event(record: Mapping[str, Any]) -> bool:
+    """Return True if *record* has a key of an event, or a nested value that could contain one."""
+    return bool(record.keys() & {"action", "object"}) or any(isinstance(it, dict | list) for it in record.values())
 
 
-def _decoded(body: bytes | str) -> object:
-    """JSON, a form with JSON or with fields in it, or a lone word, which says nothing (None)."""
+def _decode(body: bytes | str) -> object:
+    """Decode JSON, or a form that contains JSON or fields; an empty body or a single word such as "ping" is None."""
     try:
         text = (body.decode() if isinstance(body, bytes) else body).strip("\ufeff\0 \t\r\n")
     except UnicodeDecodeError:
-        raise Malformed("$", "no UTF-8") from None
+        raise Malformed("$", "not UTF-8") from None
     if not text or re.fullmatch(r"[A-Za-z][\w-]{0,31}", text):
         return None
     try:
         return json.loads(text)
     except ValueError:
         if re.match(r"[\w.\-+%\[\]]+=|%(5B|7B)", text, re.IGNORECASE) and not text.startswith("["):
-            return _form(text)
-    raise Malformed("$", "no JSON")
+            return _decode_form(text)
+    raise Malformed("$", "not JSON")
 
 
-def _form(text: str) -> object:
+def _decode_form(text: str) -> object:
+    """Return the JSON text in the first field that contains one, or the fields as a dict."""
     fields = parse_qsl(text, keep_blank_values=True) if "=" in text else [("", unquote_plus(text))]
     for name, value in fields:
         for candidate in (value, name):
             if candidate.lstrip().startswith(("[{", "{", '"[', '"{')):
                 return candidate
-    return _unflattened(fields)
+    return _unflatten(fields)
 
 
-def _unflattened(fields: list[tuple[str, str]]) -> dict[str, Any]:
-    """``object[type]=task`` as PHP means it: ``{"object": {"type": "task"}}``."""
+def _unflatten(fields: list[tuple[str, str]]) -> dict[str, Any]:
+    """Convert ``object[type]=task``, PHP's notation for nested fields, to ``{"object": {"type": "task"}}``."""
     record: dict[str, Any] = {}
     for name, value in fields:
         head, *inner = re.findall(r"[^\[\]]+", name) or [""]
-        place = record
+        parent = record
         for key in inner:
-            place = place.setdefault(head, {})
-            if not isinstance(place, dict):
-                raise Malformed("$", "a form that contradicts itself")
+            parent = parent.setdefault(head, {})
+            if not isinstance(parent, dict):
+                raise Malformed("$", "the form contains a field and a subfield of it")
             head = key
-        place[head] = value
+        parent[head] = value
     return record

@@ -1,10 +1,4 @@
-"""Webhooks: what the service tells you when something happens.
-
-`parse_events` reads what it sends, for those who have a web handler already. `WebhookReceiver` is the handler: an
-ASGI application that answers at once and hands the events to a coroutine of yours.
-
-Vendor page: https://worksection.com/en/faq/webhooks.html
-"""
+"""`WebhookReceiver`: an ASGI application that answers webhooks at once and calls a handler with each event."""
 
 from __future__ import annotations
 
@@ -23,15 +17,24 @@ import anyio.to_thread
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from .._protocol.service import WEBHOOK_REPLY
 from .._session.caller import THREAD_THRESHOLD_BYTES
 from .._session.session import Session
+from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
 from ..errors import InvalidCall
 from ..models import Event, WebhookEvent
-from .asgi import BUSY, OK, TOO_LARGE, WHO, Answer, Credentials, Gone, Receive, Scope, Send, header, read_body
-from .deduplication import Memory
+from .basic_auth import BasicAuth
+from .deduplication import RecentEvents
 from .parsing import UnreadableEvent, parse_events, read_events
 
 __all__ = ["Handler", "UnreadableEvent", "WebhookReceiver", "WebhookStatistics", "parse_events"]
+
+JSON = ("content-type", "application/json")
+OK = Response(200, WEBHOOK_REPLY.encode(), (JSON,))
+CHALLENGE = ("www-authenticate", 'Basic realm="worksection", charset="UTF-8"')
+UNAUTHORIZED = Response(401, b'{"status":"UNAUTHORIZED"}', (JSON, CHALLENGE))
+TOO_LARGE = Response(413, b'{"status":"TOO LARGE"}', (JSON,))
+BUSY = Response(503, b'{"status":"BUSY"}', (JSON,))
 
 logger = logging.getLogger("worksection_async")
 
@@ -41,7 +44,7 @@ Handler = Callable[[Event], Awaitable[object]]
 
 @attrs.frozen(kw_only=True)
 class WebhookStatistics:
-    """What has become of the events since the receiver was made.
+    """Counts of events since the receiver was created.
 
     ``received`` is the sum of ``handled``, ``failed``, ``duplicates``, ``waiting`` and ``abandoned``.
     """
@@ -49,54 +52,54 @@ class WebhookStatistics:
     received: int
     """Events in deliveries that were answered with OK."""
     handled: int
-    """Events the handler is done with."""
+    """Events for which the handler returned."""
     failed: int
-    """Events the handler raised an error for."""
+    """Events for which the handler raised an error."""
     duplicates: int
-    """Events that had come before."""
+    """Repeated events, which were dropped."""
     waiting: int
-    """Events not handled yet, those the handler is at included."""
+    """Events that are queued or being handled."""
     abandoned: int
-    """Events for which there was no time left on the way out."""
+    """Events that were not handled within *drain* seconds when the context was left."""
     unreadable: int
-    """Bodies, or parts of one, that could not be read; they were answered with OK and logged."""
+    """Bodies and parts of bodies that could not be parsed; they were answered with OK and logged."""
     refused: int
-    """Deliveries answered with 503 because the queue was full or the receiver not running."""
+    """Deliveries answered with 503 because the queue was full or the context not open."""
 
 
 class WebhookReceiver:
-    """An ASGI application the service can call: it answers first, and your handler works afterwards.
+    """An ASGI application that receives webhooks. It answers first and calls *handler* afterwards.
 
     ::
 
         async with WebhookReceiver(handler, username="worksection", password=secret) as receiver:
             ...  # serve it, alone or mounted in Starlette, FastAPI, Litestar, …
 
-    Events are handled while the context is open; leaving it handles those that wait. An ASGI server that serves the
-    receiver alone opens the context itself (lifespan). It belongs to one event loop, asyncio's or trio's.
+    Events are handled while the context is open; leaving it handles the queued events. An ASGI server that serves
+    the receiver alone opens the context itself (lifespan). A receiver belongs to one event loop, asyncio or trio.
 
-    Every path and method is answered: 401 without the credentials, 413 above *max_body*, 503 when the queue is full
-    or the context is not open, and else 200 with what the service demands. So the service counts an error for what
-    was not accepted. An error of the handler is logged (``worksection_async``) and counted, and the next event is
-    handled; the service is not told.
+    Every path and method is answered: 401 without valid credentials, 413 for a body above *max_body*, 503 when the
+    queue is full or the context is not open, otherwise 200 with the body that the service requires. The service
+    counts an error for every delivery that was not accepted. An error of the handler is logged (logger
+    ``worksection_async``) and counted; the next event is handled, and the service does not notice.
 
-    What comes again is dropped: events that equal those which came last for the same task, comment or project
-    (`Event.key`). That is known of the last *remember* things, in memory: after a restart an event can come twice.
+    Repetitions are dropped: events that equal the last ones of the same task, comment or project (`Event.key`).
+    The last *remember* objects are kept in memory, so an event can be handled twice after a restart.
 
     Args:
-        handler: Called with each event, one after the other in the order they came, unless there are more *workers*.
-        username: For Basic authentication, together with *password*; without them anybody can call.
-        password: See there. Both are compared in constant time.
-        tz: Time zone of the account; date-times are naive without.
-        queue_size: Events that may wait for the handler.
-        max_body: Bytes of a body.
-        remember: Tasks, comments and projects of which the latest events are remembered.
-        workers: Handlers at one time.
-        drain: Seconds that waiting events have to be handled when the context is left; the rest is abandoned, which
-            is logged.
+        handler: Called with each event. With one worker, events are handled in the order of arrival.
+        username: For Basic authentication, together with *password*; without them, any client can call.
+        password: See *username*. Both are compared in constant time.
+        tz: Time zone of the account; without it, date-times are naive.
+        queue_size: Maximum number of events that wait for the handler.
+        max_body: Maximum size of a body in bytes.
+        remember: Number of tasks, comments and projects whose latest events are remembered.
+        workers: Number of concurrent handlers.
+        drain: Seconds to handle the queued events when the context is left. The remaining events are abandoned and
+            logged.
 
     Raises:
-        InvalidCall: One of username and password is missing, or a number is too small.
+        InvalidCall: Only one of username and password was given, or a number is too small.
 
     Vendor page: https://worksection.com/en/faq/webhooks.html
     """
@@ -115,139 +118,136 @@ class WebhookReceiver:
         drain: float = 30.0,
     ) -> None:
         if (username is None) != (password is None):
-            raise InvalidCall("WebhookReceiver", "username and password come together")
+            raise InvalidCall("WebhookReceiver", "username and password must be given together")
         for name, number in {"queue_size": queue_size, "max_body": max_body, "workers": workers}.items():
             if number < 1:
-                raise InvalidCall("WebhookReceiver", f"{name}: at least 1 expected, not {number}")
+                raise InvalidCall("WebhookReceiver", f"{name} must be at least 1, got {number}")
         self._handler = handler
-        self._credentials = None if username is None or password is None else Credentials(username, password)
+        self._auth = None if username is None or password is None else BasicAuth(username, password)
         self._tz = tz
         self._queue_size = queue_size
         self._max_body = max_body
-        self._memory = Memory(remember)
+        self._recent_events = RecentEvents(remember)
         self._workers = workers
         self._drain = drain
         self._counts: Counter[str] = Counter()
-        self._inbox: MemoryObjectSendStream[Event] | None = None
+        self._queue: MemoryObjectSendStream[Event] | None = None
 
     def __repr__(self) -> str:
-        return f"<WebhookReceiver {'open' if self._inbox else 'not open'}, {self.statistics().waiting} waiting>"
+        return f"<WebhookReceiver {'open' if self._queue else 'not open'}, {self.statistics().waiting} waiting>"
 
     def statistics(self) -> WebhookStatistics:
-        """What has become of the events so far."""
+        """Return the counts of events so far."""
         return WebhookStatistics(**{field.name: self._counts[field.name] for field in attrs.fields(WebhookStatistics)})
 
-    # The context
-
     async def __aenter__(self) -> Self:
-        if self._inbox is not None:
-            raise RuntimeError("this receiver is open already")
-        self._inbox, outbox = anyio.create_memory_object_stream[Event](math.inf)
-        self._idle = anyio.Event()
-        self._scope = anyio.CancelScope(shield=True)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._run, outbox)
+        if self._queue is not None:
+            raise RuntimeError("the receiver is already open")
+        # The stream has no limit: `_accept` checks queue_size, because a delivery is accepted as a whole or refused.
+        self._queue, events = anyio.create_memory_object_stream[Event](math.inf)
+        self._workers_done = anyio.Event()
+        # Shielded: when a server cancels the surrounding scope, accepted events are still handled (see `__aexit__`).
+        self._worker_scope = anyio.CancelScope(shield=True)
+        self._task_group = anyio.create_task_group()
+        await self._task_group.__aenter__()
+        self._task_group.start_soon(self._run_workers, events)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if self._inbox is not None:
-            self._inbox.close()
-            self._inbox = None
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
         with anyio.move_on_after(self._drain, shield=True):
-            await self._idle.wait()
-        self._scope.cancel()
+            await self._workers_done.wait()
+        self._worker_scope.cancel()
         try:
             if isinstance(exc, (anyio.get_cancelled_exc_class(), BaseExceptionGroup)):
-                return await self._group.__aexit__(exc_type, exc, traceback)
-            await self._group.__aexit__(None, None, None)  # it would wrap an error that does not concern it
+                return await self._task_group.__aexit__(exc_type, exc, traceback)
+            # Without *exc*: the task group would wrap an unrelated error of the context's body in an ExceptionGroup.
+            await self._task_group.__aexit__(None, None, None)
             return None
         finally:
-            self._abandon(self._counts.pop("waiting", 0))
+            self._count_abandoned(self._counts.pop("waiting", 0))
 
-    def _abandon(self, count: int) -> None:
+    def _count_abandoned(self, count: int) -> None:
         if count:
             self._counts["abandoned"] += count
-            logger.error("%d events of webhooks were not handled within %g s and are lost", count, self._drain)
+            logger.error("%d webhook events were not handled within %g s and are lost", count, self._drain)
 
-    async def _run(self, outbox: MemoryObjectReceiveStream[Event]) -> None:
-        """Handle events until there are no more; who cancels what is around it has to wait until they are handled."""
+    async def _run_workers(self, events: MemoryObjectReceiveStream[Event]) -> None:
+        """Handle events until the queue is closed and empty."""
         try:
-            with self._scope, outbox:
+            with self._worker_scope, events:
                 async with anyio.create_task_group() as group:
                     for _ in range(self._workers):
-                        group.start_soon(self._work, outbox)
+                        group.start_soon(self._handle_events, events)
         finally:
-            self._idle.set()
+            self._workers_done.set()
 
-    async def _work(self, outbox: MemoryObjectReceiveStream[Event]) -> None:
-        async for event in outbox:
+    async def _handle_events(self, events: MemoryObjectReceiveStream[Event]) -> None:
+        async for event in events:
             try:
                 await self._handler(event)
             except Exception:
                 self._counts["failed"] += 1
-                logger.exception("the handler failed for %s %s", event.kind, event.object.id)
+                logger.exception("the webhook handler failed for %s %s", event.kind, event.object.id)
             else:
                 self._counts["handled"] += 1
             self._counts["waiting"] -= 1
 
-    # The application
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI 3 has it."""
+        """Serve one ASGI 3 connection: a lifespan or an HTTP request; a WebSocket is closed."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._serve_lifespan(receive, send)
         elif scope["type"] == "http":
             try:
-                answer = await self._answer(scope, receive)
-            except Gone:
+                response = await self._respond(scope, receive)
+            except ClientDisconnected:
                 return
-            await answer.send(scope, send)
+            await response.send(scope, send)
         else:
             await send({"type": "websocket.close"})
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with nullcontext() if self._inbox else self:
+        async with nullcontext() if self._queue else self:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        if self._credentials is not None and not self._credentials.admit(header(scope, b"authorization")):
-            return WHO
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        if self._auth is not None and not self._auth.is_valid(header(scope, b"authorization")):
+            return UNAUTHORIZED
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
         if len(body) < THREAD_THRESHOLD_BYTES:
-            found = list(read_events(body, self._tz))
+            results = list(read_events(body, self._tz))
         else:
-            found = await anyio.to_thread.run_sync(lambda: list(read_events(body, self._tz)))
-        return self._accept(found)
+            results = await anyio.to_thread.run_sync(lambda: list(read_events(body, self._tz)))
+        return self._accept(results)
 
-    def _accept(self, found: Sequence[Event | UnreadableEvent]) -> Answer:
-        """All of a delivery or nothing of it; nothing can come in between."""
-        events = [event for event in found if isinstance(event, Event)]
-        fresh = self._memory.new(events)
+    def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Response:
+        """Queue all new events of a delivery or none. Not a coroutine, so that two deliveries cannot interleave."""
+        events = [event for event in results if isinstance(event, Event)]
+        new = self._recent_events.without_repetitions(events)
         waiting = self._counts["waiting"]
-        # What is longer than the whole queue has to wait until there is no other: it would never fit.
-        if self._inbox is None or (waiting and waiting + len(fresh) > self._queue_size):
+        # A delivery longer than the queue never fits, so it is accepted when the queue is empty.
+        if self._queue is None or (waiting and waiting + len(new) > self._queue_size):
             self._counts["refused"] += 1
             return BUSY
-        self._memory.remember(fresh)
-        more = {"received": len(events), "duplicates": len(events) - len(fresh), "waiting": len(fresh)}
-        self._counts.update(more | {"unreadable": len(found) - len(events)})
-        for event in fresh:
-            self._inbox.send_nowait(event)
-        for error in found:
+        self._recent_events.add(new)
+        counts = {"received": len(events), "duplicates": len(events) - len(new), "waiting": len(new)}
+        self._counts.update(counts | {"unreadable": len(results) - len(events)})
+        for event in new:
+            self._queue.send_nowait(event)
+        for error in results:
             if isinstance(error, UnreadableEvent):
-                # The body of the first call, at registration, is not known: a refusal would make that impossible.
+                # Answered with OK: the body of the test call at registration is undocumented and may be unreadable.
                 logger.error("%s", error)
         return OK
-
-    # Registration
 
     async def register(
         self,
@@ -258,34 +258,34 @@ class WebhookReceiver:
         projects: Sequence[int] | None = None,
         replace: bool = False,
     ) -> int:
-        """Register *url*, under which this receiver can be reached from outside; returns the webhook's number.
+        """Register *url*, the public address of this receiver, with its credentials; return the ID of the webhook.
 
-        The service calls the URL before it answers, so the receiver has to be served already; in a start-up hook of a
-        web framework it is not yet. The credentials are sent along.
+        The service calls the URL before it replies, so the receiver must already be served. In a start-up hook of a
+        web framework it is not.
 
         Args:
-            ws: A session that may do so: with the admin key, or with the scope ``administrative``.
-            url: Address of this receiver.
-            events: Events to be told of; all by default.
-            projects: Numbers of projects to limit it to; all by default.
-            replace: Whether other webhooks of the same URL are deleted then. A program that registers at each start
-                would otherwise be told everything several times.
+            ws: A session with the admin key or the scope ``administrative``.
+            url: Public address of this receiver.
+            events: Events to subscribe to; all by default.
+            projects: IDs of projects to limit the webhook to; all by default.
+            replace: Delete other webhooks of the same URL afterwards. Without it, a program that registers at each
+                start receives every event several times.
 
         Raises:
             InvalidCall: The receiver is not open.
-            FieldError: The service could not reach the URL, or did not like the answer.
+            FieldError: The service could not reach the URL or did not accept its answer.
         """
-        if self._inbox is None:
-            raise InvalidCall("add_webhook", "the receiver is not open, so it could not answer the service's call")
-        who = self._credentials
+        if self._queue is None:
+            raise InvalidCall("add_webhook", "the receiver is not open, so it cannot answer the service's test call")
+        auth = self._auth
         earlier = [webhook for webhook in await ws.get_webhooks() if webhook.url == url] if replace else []
-        number = await ws.add_webhook(
+        id_webhook = await ws.add_webhook(
             url,
             events,
             projects=projects,
-            http_user=who.username if who else None,
-            http_pass=who.password if who else None,
+            http_user=auth.username if auth else None,
+            http_pass=auth.password if auth else None,
         )
         for webhook in earlier:
             await ws.delete_webhook(webhook.id)
-        return number
+        return id_webhook

@@ -1,0 +1,36 @@
+"""Basic authentication (RFC 7617) of the service at a webhook receiver."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+
+import attrs
+
+from ..errors import InvalidCall
+
+
+@attrs.frozen
+class BasicAuth:
+    """The username and password that a request must carry; both are omitted from the repr."""
+
+    username: str = attrs.field(repr=False)
+    password: str = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if ":" in self.username:
+            raise InvalidCall("WebhookReceiver", "username must not contain a colon: it separates name and password")
+
+    def is_valid(self, header: bytes) -> bool:
+        """Return True if the ``Authorization`` header *header* carries these credentials.
+
+        The comparison takes constant time, so a client cannot measure how many characters were right.
+        """
+        scheme, _, encoded = header.strip().partition(b" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except binascii.Error:
+            given = b""
+        is_equal = hmac.compare_digest(given, f"{self.username}:{self.password}".encode())
+        return is_equal and scheme.lower() == b"basic"
