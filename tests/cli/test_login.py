@@ -87,8 +87,8 @@ def test_all_is_asked_for_unless_scopes_are_named(desk: Desk, options: list[str]
 @pytest.mark.parametrize(
     ("decision", "scopes", "complaint"),
     [
-        ("deny", None, "oauth2_authorize: the service refused: access_denied. The login was not allowed;"),
-        ("allow", {"tasks_read"}, "oauth2_authorize: the service refused: invalid_scope. Ask only for scopes"),
+        ("deny", None, "oauth2_authorize: the service refused: access_denied. The user did not allow the login."),
+        ("allow", {"tasks_read"}, "oauth2_authorize: the service refused: invalid_scope. Request only scopes"),
     ],
 )
 def test_a_refusal_ends_it(

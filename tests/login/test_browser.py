@@ -1,6 +1,6 @@
-"""The whole login in a real browser: a click on the service's page, and back to where it began.
+"""The whole login in a real browser, from the login page of the simulator back to the program or web app.
 
-It is the system's own Chromium, for Playwright's would have to be downloaded.
+The tests use the Chromium of the system, because the one of Playwright would have to be downloaded.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from worksection_async.testing import Simulator
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: apt-get install chromium")
 
 LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 
 
 class Browser:
-    """Chromium in a thread of its own: Playwright's calls occupy the event loop of the thread that makes them."""
+    """Chromium in its own thread, because Playwright occupies the event loop of the thread that calls it."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "chromium")
@@ -58,28 +58,30 @@ class Browser:
         return browser
 
     def visit(self, url: str, button: str) -> Visit:
-        """Come to *url* with nothing to remember, click a button, and see where that leads."""
+        """Open *url* without cookies, click *button* and wait for the redirect."""
         return self._thread.submit(self._visit, url, button).result(60)
 
     def _visit(self, url: str, button: str) -> Visit:
         context = self._browser.new_context(ignore_https_errors=True)
         with contextlib.closing(context):
             page: Page = context.new_page()
-            answers: list[Response] = []
-            page.on("response", lambda it: answers.append(it) if it.request.is_navigation_request() else None)
+            responses: list[Response] = []
+            page.on("response", lambda it: responses.append(it) if it.request.is_navigation_request() else None)
             page.goto(url)
-            asked = page.inner_text("main")
+            login_page_text = page.inner_text("main")
             cookies = context.cookies()
             page.get_by_role("button", name=button).click()
             page.wait_for_url(re.compile("^https://localhost:"), timeout=20_000)
-            return Visit(asked, page.url, page.inner_text("body"), answers[-1].status, cookies, context.cookies())
+            return Visit(
+                login_page_text, page.url, page.inner_text("body"), responses[-1].status, cookies, context.cookies()
+            )
 
 
 @attrs.frozen
 class Visit:
-    """What a browser saw, and what it kept."""
+    """The pages, status and cookies of one visit."""
 
-    asked: str
+    login_page_text: str
     url: str
     text: str
     status: int
@@ -97,18 +99,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.mark.timeout(180)
-def test_allow(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_allowed_login_stores_the_token(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     visits: list[Visit] = []
     desk.has_browser(lambda url: visits.append(browser.visit(url, "Allow")))
     assert desk.login("--scopes", "users_read") == 0
     (visit,) = visits
-    assert "users_read" in visit.asked
+    assert "users_read" in visit.login_page_text
     assert "Worksection has let you in" in visit.text
     assert desk.sim.world.owner.email in capsys.readouterr().out
     assert anyio.run(whose, desk) == desk.sim.world.owner.email
 
 
-def test_deny(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_denied_login_stores_nothing(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     visits: list[Visit] = []
     desk.has_browser(lambda url: visits.append(browser.visit(url, "Deny")))
     assert desk.login() == 1
@@ -123,17 +125,17 @@ def test_deny(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) 
 
 @attrs.define
 class WebApp:
-    """One with people in it, on an encrypted connection."""
+    """A web app with `LoginRoutes`, served over HTTPS."""
 
     sim: Simulator
     service: str
     url: str
     seen: list[tuple[Identity, Token]] = attrs.field(factory=list)
-    goes_on_to: str | None = None
+    redirect_path: str | None = None
 
     async def on_login(self, identity: Identity, token: Token) -> str | None:
         self.seen.append((identity, token))
-        return self.goes_on_to
+        return self.redirect_path
 
     @contextlib.contextmanager
     def served(self, port: int) -> Iterator[None]:
@@ -161,30 +163,35 @@ def web() -> Iterator[WebApp]:
             yield web
 
 
-def test_a_web_app_knows_who_it_is(web: WebApp, browser: Browser) -> None:
-    """The browser keeps the cookie on its way to another site and back, and gives it to nobody else."""
+def test_a_web_app_gets_the_identity_and_the_token(web: WebApp, browser: Browser) -> None:
+    """The browser keeps the state cookie during the visit to the service; the cookie is limited to the path."""
     visit = browser.visit(f"{web.url}/auth/login", "Allow")
     assert (visit.status, visit.text.split("\n")[0]) == (200, "You are logged in")
-    (kept,) = [cookie for cookie in visit.cookies_before if "worksection" in cookie["name"]]
-    assert (kept["path"], kept["secure"], kept["httpOnly"], kept["sameSite"]) == ("/auth", True, True, "Lax")
+    (state_cookie,) = [cookie for cookie in visit.cookies_before if "worksection" in cookie["name"]]
+    assert (
+        state_cookie["path"],
+        state_cookie["secure"],
+        state_cookie["httpOnly"],
+        state_cookie["sameSite"],
+    ) == ("/auth", True, True, "Lax")
     assert not [cookie for cookie in visit.cookies_after if "worksection" in cookie["name"]]
     ((identity, token),) = web.seen
     assert identity.email == web.sim.world.owner.email
-    assert anyio.run(_called, web, token) == identity.email
+    assert anyio.run(_email_of, web, token) == identity.email
 
 
-async def _called(web: WebApp, token: Token) -> str:
+async def _email_of(web: WebApp, token: Token) -> str:
     async with Session(web.service, AccessToken(token.access_token), limiter=TokenBucket(1e6)) as ws:
         return (await ws.me()).email
 
 
-def test_a_web_app_sends_the_browser_on(web: WebApp, browser: Browser) -> None:
-    web.goes_on_to = "/auth/nothing-there?x=1"
+def test_a_web_app_redirects_the_browser(web: WebApp, browser: Browser) -> None:
+    web.redirect_path = "/auth/nothing-there?x=1"
     visit = browser.visit(f"{web.url}/auth/login", "Allow")
     assert (visit.url, visit.status) == (f"{web.url}/auth/nothing-there?x=1", 404)
 
 
-def test_a_web_app_lets_nobody_in_who_was_denied(web: WebApp, browser: Browser) -> None:
+def test_a_web_app_does_not_log_in_a_user_who_denies(web: WebApp, browser: Browser) -> None:
     visit = browser.visit(f"{web.url}/auth/login", "Deny")
     assert (visit.status, web.seen) == (400, [])
     assert "You are not logged in" in visit.text

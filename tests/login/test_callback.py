@@ -1,4 +1,4 @@
-"""What a browser comes back with from a login."""
+"""`read_callback`: the query or URL of a login callback."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ SECRET_TEXTS = st.text("0123456789abcdef-_", min_size=24, max_size=80)
         f"code={CODE}&state={STATE}&x=a?b",
     ],
 )
-def test_the_code_is_read_from_a_query_or_from_a_pasted_address(text: str) -> None:
+def test_the_code_is_read_from_a_query_or_a_pasted_url(text: str) -> None:
     assert read_callback(text, STATE) == CODE
 
 
 @pytest.mark.parametrize(
     ("query", "state", "complaint"),
     [
-        ("", STATE, "no state"),
-        ("nonsense", STATE, "no state"),
-        (CALLBACK, STATE, "no state"),
-        (f"code={CODE}", STATE, "no state"),
-        (f"code={CODE}&state=", STATE, "another one"),
-        (f"code={CODE}&state={STATE}x", STATE, "another one"),
-        (f"code={CODE}&state={STATE.lower()}", STATE, "another one"),
-        (f"code={CODE}&state={STATE}&state={STATE}", STATE, "another one"),
-        (f"code={CODE}&state=ї", STATE, "another one"),
-        (f"code={CODE}&state=", "", "another one"),
-        (f"code={CODE}", "", "no state"),
-        (f"error=access_denied&state={STATE}x", STATE, "another one"),
-        (f"state={STATE}", STATE, "no code"),
-        (f"state={STATE}&code=", STATE, "no code"),
-        (f"state={STATE}&code={CODE}&code={CODE}", STATE, "no code"),
+        ("", STATE, "has no state"),
+        ("nonsense", STATE, "has no state"),
+        (CALLBACK, STATE, "has no state"),
+        (f"code={CODE}", STATE, "has no state"),
+        (f"code={CODE}&state=", STATE, "does not match"),
+        (f"code={CODE}&state={STATE}x", STATE, "does not match"),
+        (f"code={CODE}&state={STATE.lower()}", STATE, "does not match"),
+        (f"code={CODE}&state={STATE}&state={STATE}", STATE, "does not match"),
+        (f"code={CODE}&state=ї", STATE, "does not match"),
+        (f"code={CODE}&state=", "", "does not match"),
+        (f"code={CODE}", "", "has no state"),
+        (f"error=access_denied&state={STATE}x", STATE, "does not match"),
+        (f"state={STATE}", STATE, "has no code"),
+        (f"state={STATE}&code=", STATE, "has no code"),
+        (f"state={STATE}&code={CODE}&code={CODE}", STATE, "has no code"),
     ],
 )
-def test_what_belongs_to_no_login_is_refused(query: str, state: str, complaint: str) -> None:
+def test_a_callback_of_another_login_is_refused(query: str, state: str, complaint: str) -> None:
     with pytest.raises(BadCallback, match=complaint) as caught:
         read_callback(query, state)
     assert isinstance(caught.value, AuthError)
@@ -76,12 +76,12 @@ def test_what_belongs_to_no_login_is_refused(query: str, state: str, complaint: 
         ("error=access_denied", "access_denied", "", "allow it"),
         ("error=invalid_scope&error_description=Check+it", "Check it", "invalid_scope", "scopes that are enabled"),
         ("error=invalid_request&errorDescription=No", "No", "invalid_request", "redirect URI"),
-        ("errorDescription=No", "No", "", "Begin again"),
-        ("error=", "unknown error", "", "Begin again"),
-        ("error=a%0A%1B[31m", "a  [31m", "", "Begin again"),
+        ("errorDescription=No", "No", "", "Start the login again"),
+        ("error=", "unknown error", "", "Start the login again"),
+        ("error=a%0A%1B[31m", "a  [31m", "", "Start the login again"),
     ],
 )
-def test_what_the_service_reports_is_told_with_what_to_do(
+def test_a_reported_error_is_raised_with_a_hint(
     query: str, message: str, details: str, advice: str, state: str
 ) -> None:
     with pytest.raises(AuthError) as caught:
@@ -106,7 +106,7 @@ def test_the_state_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
 
 
 @given(st.text(), st.text())
-def test_garbage_is_refused_and_breaks_nothing(query: str, state: str) -> None:
+def test_an_arbitrary_query_returns_a_code_or_raises_auth_error(query: str, state: str) -> None:
     for text in (query, f"code={query}&state={state}", f"state={query}&error={state}"):
         try:
             assert read_callback(text, state)
@@ -115,15 +115,15 @@ def test_garbage_is_refused_and_breaks_nothing(query: str, state: str) -> None:
 
 
 @given(st.text(min_size=1), SECRET_TEXTS, st.sampled_from(["", "?", f"{CALLBACK}?", f"{CALLBACK}?tenant=1&"]))
-def test_any_code_is_read(code: str, state: str, before: str) -> None:
+def test_every_code_is_read(code: str, state: str, before: str) -> None:
     assert read_callback(before + urlencode({"code": code, "state": state}), state) == code
 
 
 @given(SECRET_TEXTS, SECRET_TEXTS, SECRET_TEXTS, st.sampled_from(["error", "errorDescription", "nothing"]))
-def test_neither_code_nor_state_is_shown(code: str, state: str, other: str, name: str) -> None:
-    for came in (state, other):
+def test_errors_show_neither_code_nor_state(code: str, state: str, other: str, name: str) -> None:
+    for received in (state, other):
         with pytest.raises(AuthError) as caught:
             read_callback(
-                urlencode([("code", code), ("code", code), ("state", came), (name, f"{code} {state}")]), state
+                urlencode([("code", code), ("code", code), ("state", received), (name, f"{code} {state}")]), state
             )
         assert_no_secret(everything_about(caught.value, variables=False), {code, state, other})

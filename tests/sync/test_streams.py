@@ -21,7 +21,7 @@ DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Simulator:
+def limited(monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """An account with 100 tasks; a reply holds at most 20 records."""
     for place in ("_sync.streams.MAX_RECORDS", "testing._actions.tasks.MAX_RECORDS"):
         monkeypatch.setattr(f"worksection_async.{place}", 20)
@@ -56,16 +56,16 @@ async def test_small_account_needs_one_call() -> None:
 
 @pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("filter", [None, "active"])
-async def test_large_account_is_split_by_project_and_date(small: Simulator, filter: str | None) -> None:
-    expected = [task.id for task in small.world.tasks.values() if filter in (None, task.status)]
+async def test_large_account_is_split_by_project_and_date(limited: Simulator, filter: str | None) -> None:
+    expected = [task.id for task in limited.world.tasks.values() if filter in (None, task.status)]
     plans = list[Plan]()
-    async with small.session() as ws:
+    async with limited.session() as ws:
         stream = ws.iter_tasks(filter=filter, progress=plans.append)  # type: ignore[arg-type]
         found = [task.id async for task in stream]
     assert sorted(found) == sorted(expected)
-    calls = requested_actions(small)
+    calls = requested_actions(limited)
     assert calls[:2] == ["get_all_tasks", "get_projects"]
-    assert calls.count("get_tasks") == len(small.world.projects)
+    assert calls.count("get_tasks") == len(limited.world.projects)
     assert calls.count("search_tasks") > 2
     assert stream.plan.done == stream.plan.calls == len(calls) - 1  # get_projects is not part of the plan
     assert [plan.done for plan in plans] == list(range(len(plans)))
@@ -89,57 +89,57 @@ async def test_eta_of_a_plan_depends_on_the_lane() -> None:
     assert etas["bulk"] > 500
 
 
-async def test_exactly_full_reply_is_treated_as_incomplete(small: Simulator) -> None:
-    for task in list(small.world.tasks.values())[20:]:
+async def test_exactly_full_reply_is_treated_as_incomplete(limited: Simulator) -> None:
+    for task in list(limited.world.tasks.values())[20:]:
         task.project.tasks.remove(task)
-        del small.world.tasks[task.id]
-    async with small.session() as ws:
+        del limited.world.tasks[task.id]
+    async with limited.session() as ws:
         assert len([task async for task in ws.iter_tasks()]) == 20
-    assert "get_projects" in requested_actions(small)
+    assert "get_projects" in requested_actions(limited)
 
 
-async def test_subtasks_are_not_yielded_as_tasks(small: Simulator) -> None:
-    parent = next(task for task in small.world.tasks.values() if len(task.project.tasks) == 60)
+async def test_subtasks_are_not_yielded_as_tasks(limited: Simulator) -> None:
+    parent = next(task for task in limited.world.tasks.values() if len(task.project.tasks) == 60)
     for number in range(5):
-        small.world.add_task(parent.project, f"Subtask {number}", parent=parent)
-    async with small.session() as ws:
+        limited.world.add_task(parent.project, f"Subtask {number}", parent=parent)
+    async with limited.session() as ws:
         found = [task async for task in ws.iter_tasks()]
     assert len(found) == 100
     assert not any(task.name.startswith("Subtask") for task in found)
 
 
-async def test_extra_that_a_search_cannot_return_is_an_error(small: Simulator) -> None:
-    async with small.session() as ws:
+async def test_extra_that_a_search_cannot_return_is_an_error(limited: Simulator) -> None:
+    async with limited.session() as ws:
         assert len([task async for task in ws.iter_tasks(extra=["tags", "text"])]) == 100
         with pytest.raises(TooManyRecords, match="has no comments"):
             [task async for task in ws.iter_tasks(extra=["comments"])]
 
 
-async def test_archived_projects_are_optional(small: Simulator) -> None:
-    archived = next(iter(small.world.projects.values()))
+async def test_archived_projects_are_optional(limited: Simulator) -> None:
+    archived = next(iter(limited.world.projects.values()))
     archived.status = "archive"
-    async with small.session() as ws:
+    async with limited.session() as ws:
         assert len([task async for task in ws.iter_tasks()]) == 95
         assert len([task async for task in ws.iter_tasks(extra=["archive"])]) == 100
 
 
-async def test_error_names_a_day_with_too_many_records(small: Simulator) -> None:
-    for task in small.world.tasks.values():
+async def test_error_names_a_day_with_too_many_records(limited: Simulator) -> None:
+    for task in limited.world.tasks.values():
         task.date_added = dt.datetime(2026, 5, 5, 9, 0)
-    async with small.session() as ws:
+    async with limited.session() as ws:
         with pytest.raises(TooManyRecords, match=r"from 2026-05-05 to 2026-05-05"):
             [task async for task in ws.iter_tasks()]
 
 
-async def test_costs_are_split_by_project_and_date(small: Simulator) -> None:
-    world = small.world
+async def test_costs_are_split_by_project_and_date(limited: Simulator) -> None:
+    world = limited.world
     tasks = [task for task in world.tasks.values() if len(task.project.tasks) == 60]
     for number, task in enumerate(tasks):
         world.add_cost(task, DAY / 24, date=dt.date(2026, 1, 1) + number * DAY)
     expected = sorted(world.costs)
-    async with small.session() as ws:
+    async with limited.session() as ws:
         assert sorted([cost.id async for cost in ws.iter_costs()]) == expected
-        calls = requested_actions(small)
+        calls = requested_actions(limited)
         assert calls[:2] == ["get_costs", "get_projects"]
         some = [cost.date async for cost in ws.iter_costs(datestart=dt.date(2026, 1, 3), dateend=dt.date(2026, 2, 20))]
         assert len(some) == 49
@@ -149,12 +149,12 @@ async def test_costs_are_split_by_project_and_date(small: Simulator) -> None:
             [cost async for cost in ws.iter_costs()]
 
 
-async def test_stream_continues_after_an_error(small: Simulator) -> None:
-    expected = sorted(task.id for task in small.world.tasks.values())
+async def test_stream_continues_after_an_error(limited: Simulator) -> None:
+    expected = sorted(task.id for task in limited.world.tasks.values())
     found: list[int] = []
     for action in ("get_all_tasks", "get_projects", "get_tasks", "search_tasks"):
-        small.faults.add(action, faults.server_error(500))
-    async with small.session(retries=0) as ws:
+        limited.faults.add(action, faults.server_error(500))
+    async with limited.session(retries=0) as ws:
         stream, failures = ws.iter_tasks(), 0
         for _ in range(10):
             try:
@@ -167,11 +167,11 @@ async def test_stream_continues_after_an_error(small: Simulator) -> None:
     assert sorted(found) == expected
 
 
-async def test_breaking_out_of_the_loop_stops_the_calls(small: Simulator) -> None:
-    async with small.session() as ws:
+async def test_breaking_out_of_the_loop_stops_the_calls(limited: Simulator) -> None:
+    async with limited.session() as ws:
         async for _ in ws.iter_tasks():
             break
-    assert len(requested_actions(small)) <= 4
+    assert len(requested_actions(limited)) <= 4
 
 
 @given(

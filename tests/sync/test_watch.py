@@ -89,7 +89,7 @@ def test_every_event_is_yielded_once(
     with_simulator(main, monkeypatch)
 
 
-def test_identical_events_are_yielded_as_often_as_they_stored_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identical_events_are_yielded_as_often_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
         sim.world.events.clear()
         async with sim.session() as ws:

@@ -1,4 +1,4 @@
-"""Files on their way in: whole or not at all, under a safe name, and never over another one unasked."""
+"""Downloads: a file is saved completely or not at all, under a safe name, and replaces no file unless asked."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.constants import KEY
 from tests.support.tcp import Server
+from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, DownloadedFile, Session, TokenBucket, errors
 from worksection_async._transfer.file_names import safe_name
 from worksection_async.errors import InvalidCall, NotFound, TransportError, UnexpectedReply
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_ssl_context")]
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio, pytest.mark.usefixtures("one_ssl_context")]
 
 Make = Callable[..., Session]
 Answers = Callable[[httpx.Request], httpx.Response]
@@ -41,12 +43,12 @@ def file(
 
 
 def cut_file(size: int = 1000, whole: int = len(CONTENT)) -> httpx.Response:
-    """The beginning of a file, from a transport that does not mind."""
+    """Return the first bytes of a file, from a transport that does not check the length."""
     headers = {"Content-Disposition": disposition("plan.pdf"), "Content-Length": str(whole)}
-    return httpx.Response(200, stream=_Pieces(CONTENT[:size]), headers=headers)
+    return httpx.Response(200, stream=_Chunks(CONTENT[:size]), headers=headers)
 
 
-class _Pieces(httpx.AsyncByteStream):
+class _Chunks(httpx.AsyncByteStream):
     def __init__(self, content: bytes) -> None:
         self._content = content
 
@@ -63,10 +65,10 @@ def always(response: Callable[[], httpx.Response]) -> Answers:
     return lambda _: response()
 
 
-# Where it goes
+# The destination
 
 
-async def test_into_a_folder_under_the_name_the_service_gives(session_with: Make, tmp_path: Path) -> None:
+async def test_download_into_a_folder_uses_the_name_from_the_service(session_with: Make, tmp_path: Path) -> None:
     async with session_with(always(file)) as ws:
         saved = await ws.download(5, tmp_path)
     assert saved == DownloadedFile(tmp_path / "plan.pdf", "plan.pdf", len(CONTENT), "application/x-download")
@@ -75,14 +77,14 @@ async def test_into_a_folder_under_the_name_the_service_gives(session_with: Make
 
 
 @pytest.mark.parametrize("as_type", [str, Path])
-async def test_to_a_path(session_with: Make, tmp_path: Path, as_type: type) -> None:
+async def test_download_to_a_path(session_with: Make, tmp_path: Path, as_type: type) -> None:
     async with session_with(always(file)) as ws:
         saved = await ws.download(5, as_type(tmp_path / "other.bin"))
     assert (saved.path, saved.name) == (tmp_path / "other.bin", "plan.pdf")
     assert (tmp_path / "other.bin").read_bytes() == CONTENT
 
 
-async def test_into_an_open_file_at_its_position(session_with: Make) -> None:
+async def test_download_into_an_open_file_starts_at_its_position(session_with: Make) -> None:
     target = io.BytesIO(b"head")
     target.seek(0, io.SEEK_END)
     async with session_with(always(file)) as ws:
@@ -91,55 +93,54 @@ async def test_into_an_open_file_at_its_position(session_with: Make) -> None:
     assert target.getvalue() == b"head" + CONTENT
 
 
-async def test_an_empty_file_is_a_file(session_with: Make, tmp_path: Path) -> None:
+async def test_empty_file_is_saved(session_with: Make, tmp_path: Path) -> None:
     async with session_with(always(lambda: file(b""))) as ws:
         assert (await ws.download(5, tmp_path)).size == 0
     assert (tmp_path / "plan.pdf").read_bytes() == b""
 
 
-async def test_progress_is_told(session_with: Make, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+async def test_progress_reports_bytes_done_and_total(session_with: Make, tmp_path: Path) -> None:
+    reports: list[tuple[int, int | None]] = []
     whole = cut_file(len(CONTENT))
     async with session_with(always(lambda: whole)) as ws:
-        await ws.download(5, tmp_path, progress=lambda *numbers: told.append(numbers))
-    assert [total for _, total in told] == [len(CONTENT)] * len(told)
-    assert [done for done, _ in told] == [*range(300, len(CONTENT), 300), len(CONTENT)]
+        await ws.download(5, tmp_path, progress=lambda *numbers: reports.append(numbers))
+    assert [total for _, total in reports] == [len(CONTENT)] * len(reports)
+    assert [done for done, _ in reports] == [*range(300, len(CONTENT), 300), len(CONTENT)]
 
 
-async def test_progress_without_a_size_or_of_a_compressed_file_is_told_without_a_total(
-    session_with: Make, tmp_path: Path
-) -> None:
-    told: list[int | None] = []
+async def test_progress_has_no_total_if_the_size_is_unknown(session_with: Make, tmp_path: Path) -> None:
+    totals: list[int | None] = []
 
-    def sizeless() -> httpx.Response:
-        return httpx.Response(200, stream=_Pieces(b"abc"), headers={"Content-Disposition": disposition("a.txt")})
+    def without_size() -> httpx.Response:
+        return httpx.Response(200, stream=_Chunks(b"abc"), headers={"Content-Disposition": disposition("a.txt")})
 
-    async with session_with(always(sizeless)) as ws:
-        saved = await ws.download(5, tmp_path, progress=lambda _, total: told.append(total))
-    assert (saved.size, told) == (3, [None])
+    async with session_with(always(without_size)) as ws:
+        saved = await ws.download(5, tmp_path, progress=lambda _, total: totals.append(total))
+    assert (saved.size, totals) == (3, [None])
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator")  # httpx leaves its own to trio
-async def test_what_progress_raises_ends_the_download(session_with: Make, tmp_path: Path) -> None:
+# httpx does not close its own generators on trio
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator")
+async def test_exception_of_progress_ends_the_download(session_with: Make, tmp_path: Path) -> None:
     def stop(_: int, __: int | None) -> None:
-        raise KeyError("enough")
+        raise KeyError("stop")
 
     async with session_with(always(file)) as ws:
-        with pytest.raises(KeyError, match="enough"):
+        with pytest.raises(KeyError, match="stop"):
             await ws.download(5, tmp_path, progress=stop)
     assert names_in(tmp_path) == []
 
 
-# Not over another file
+# Existing files
 
 
 @pytest.mark.parametrize("target", ["", "plan.pdf"])
-async def test_a_file_is_replaced_only_when_asked_to(session_with: Make, tmp_path: Path, target: str) -> None:
+async def test_file_is_replaced_only_with_overwrite(session_with: Make, tmp_path: Path, target: str) -> None:
     (tmp_path / "plan.pdf").write_bytes(b"mine")
-    asked = []
+    requests = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return file()
 
     async with session_with(handler) as ws:
@@ -147,18 +148,18 @@ async def test_a_file_is_replaced_only_when_asked_to(session_with: Make, tmp_pat
             await ws.download(5, tmp_path / target)
         assert (tmp_path / "plan.pdf").read_bytes() == b"mine"
         assert names_in(tmp_path) == ["plan.pdf"]
-        assert caught.value.sent is bool(asked)
-        assert ("nothing was sent" in str(caught.value)) is not bool(asked)
+        assert caught.value.sent is bool(requests)
+        assert ("nothing was sent" in str(caught.value)) is not bool(requests)
         await ws.download(5, tmp_path / target, overwrite=True)
     assert (tmp_path / "plan.pdf").read_bytes() == CONTENT
 
 
-async def test_what_can_be_known_before_is_said_before(session_with: Make, tmp_path: Path) -> None:
-    """A turn is too precious for a file that has no place."""
+async def test_invalid_destination_is_an_error_before_anything_is_sent(session_with: Make, tmp_path: Path) -> None:
+    """A slot is not wasted on a file that cannot be saved."""
     (tmp_path / "mine.pdf").write_bytes(b"")
 
     def handler(_: httpx.Request) -> httpx.Response:
-        raise AssertionError("nothing is to be sent")
+        raise AssertionError("a request was sent")
 
     async with session_with(handler) as ws:
         for target in (tmp_path / "mine.pdf", tmp_path / "no such folder" / "a.pdf", tmp_path / "mine.pdf" / "a.pdf"):
@@ -169,10 +170,10 @@ async def test_what_can_be_known_before_is_said_before(session_with: Make, tmp_p
             await ws.download(0, tmp_path)
 
 
-# Errors, and files that look like errors
+# Error replies, and files that look like error replies
 
 
-async def test_an_error_in_place_of_the_file_is_raised(session_with: Make, tmp_path: Path) -> None:
+async def test_error_reply_instead_of_the_file_is_raised(session_with: Make, tmp_path: Path) -> None:
     body = {"status": "error", "status_code": 4, "message": "File not found"}
     async with session_with(always(lambda: httpx.Response(200, json=body))) as ws:
         with pytest.raises(NotFound) as caught:
@@ -193,7 +194,7 @@ async def test_an_error_in_place_of_the_file_is_raised(session_with: Make, tmp_p
         lambda: httpx.Response(200),
     ],
 )
-async def test_what_is_neither_is_unexpected(
+async def test_reply_that_is_neither_file_nor_error_is_unexpected(
     session_with: Make, tmp_path: Path, response: Callable[[], httpx.Response]
 ) -> None:
     async with session_with(always(response)) as ws:
@@ -203,8 +204,8 @@ async def test_what_is_neither_is_unexpected(
 
 
 @pytest.mark.parametrize("media_type", ["application/x-download", "application/json"])
-async def test_a_stored_json_file_is_a_file(session_with: Make, tmp_path: Path, media_type: str) -> None:
-    """Even one that reads like an error of the service."""
+async def test_stored_json_file_is_saved(session_with: Make, tmp_path: Path, media_type: str) -> None:
+    """Even if its content is an error reply of the service."""
     content = b'{"status":"error","message":"File not found"}'
     async with session_with(always(lambda: file(content, "error.json", media_type))) as ws:
         saved = await ws.download(5, tmp_path)
@@ -212,10 +213,10 @@ async def test_a_stored_json_file_is_a_file(session_with: Make, tmp_path: Path, 
     assert (tmp_path / "error.json").read_bytes() == content
 
 
-# Files that arrive in part
+# Incomplete files
 
 
-async def test_a_cut_file_leaves_nothing(session_with: Make, tmp_path: Path) -> None:
+async def test_incomplete_file_is_deleted(session_with: Make, tmp_path: Path) -> None:
     target = io.BytesIO()
     async with session_with(always(cut_file), retries=0) as ws:
         with pytest.raises(TransportError, match=f"1000 of {len(CONTENT)} bytes"):
@@ -227,7 +228,7 @@ async def test_a_cut_file_leaves_nothing(session_with: Make, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("no_retry_delay")
-async def test_a_cut_file_is_fetched_again_from_its_beginning(session_with: Make, tmp_path: Path) -> None:
+async def test_incomplete_file_is_requested_again(session_with: Make, tmp_path: Path) -> None:
     for target in (tmp_path, open_file := io.BytesIO()):
         answers = iter([cut_file(), cut_file(5000), file()])
         async with session_with(always(lambda answers=answers: next(answers))) as ws:  # type: ignore[misc]
@@ -236,7 +237,7 @@ async def test_a_cut_file_is_fetched_again_from_its_beginning(session_with: Make
     assert open_file.getvalue() == CONTENT
 
 
-async def test_a_file_cut_on_the_wire_leaves_nothing(serve: Callable[..., Server], tmp_path: Path) -> None:
+async def test_file_is_deleted_after_a_lost_connection(serve: Callable[..., Server], tmp_path: Path) -> None:
     def cut(server: Server, connection: Any) -> None:
         server.take(connection)
         head = f"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\nContent-Disposition: {disposition('a.bin')}\r\n\r\n"
@@ -250,23 +251,29 @@ async def test_a_file_cut_on_the_wire_leaves_nothing(serve: Callable[..., Server
     assert names_in(tmp_path) == []
 
 
-async def test_a_file_may_take_longer_than_the_timeout_as_long_as_it_moves(
-    serve: Callable[..., Server], tmp_path: Path
-) -> None:
-    def drip(server: Server, connection: Any) -> None:
-        server.take(connection)
-        connection.sendall(
-            f"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Disposition: {disposition('a')}\r\n\r\n".encode()
-        )
-        for _ in range(6):
-            server.done.wait(0.08)
-            connection.sendall(b"x")
+@virtual_time
+async def test_download_may_take_longer_than_the_timeout() -> None:
+    """The timeout limits each read, not the whole download."""
+    timeouts: list[float] = []
 
-    async with Session(serve(drip).url, ApiKey(KEY), limiter=TokenBucket(1e6), retries=0, timeout=0.3) as ws:
-        assert (await ws.download(5, tmp_path)).size == 6
+    class SlowBody(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            for _ in range(6):
+                await trio.sleep(8)
+                yield b"x"
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        timeouts.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, stream=SlowBody(), headers={"Content-Disposition": disposition("a")})
+
+    transport = httpx.MockTransport(handler)
+    async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), timeout=10, transport=transport) as ws:
+        assert (await ws.download(5, io.BytesIO())).size == 6
+        assert trio.current_time() >= 48
+    assert timeouts == [10]
 
 
-async def test_a_file_that_stops_moving_is_a_timeout(serve: Callable[..., Server], tmp_path: Path) -> None:
+async def test_stalled_download_is_a_timeout(serve: Callable[..., Server], tmp_path: Path) -> None:
     def stop(server: Server, connection: Any) -> None:
         server.take(connection)
         connection.sendall(
@@ -280,7 +287,7 @@ async def test_a_file_that_stops_moving_is_a_timeout(serve: Callable[..., Server
     assert names_in(tmp_path) == []
 
 
-# Names
+# File names
 
 
 @pytest.mark.parametrize(
@@ -330,7 +337,7 @@ async def test_a_file_that_stops_moving_is_a_timeout(serve: Callable[..., Server
     ],
     ids=lambda value: ascii(value)[-40:],
 )  # fmt: skip
-def test_names_are_made_safe(header: str, name: str) -> None:
+def test_safe_name_of_a_header(header: str, name: str) -> None:
     assert safe_name(header) == name
 
 
@@ -352,7 +359,7 @@ WINDOWS = {
 @example("con.", True)
 @example(" .con . ", True)
 @example("a" * 199 + ". b", True)
-def test_no_name_leads_elsewhere(name: str, extended: bool) -> None:
+def test_safe_name_stays_in_its_folder(name: str, extended: bool) -> None:
     plain = f'attachment; filename="{name}"'
     safe = safe_name(disposition(name) if extended else plain)
     assert safe

@@ -1,4 +1,4 @@
-"""Files over connections that break, files as a stream of chunks, and many files at once."""
+"""Resumable downloads, open downloads as streams of chunks, runs of many downloads, and ``call download``."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ from worksection_async.testing.records import StoredFile
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("no_retry_delay", "one_ssl_context"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator"),  # httpx leaves its own to trio
+    # httpx does not close its own generators on trio
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator"),
 ]
 
 Make = Callable[..., Session]
 Serve = Callable[..., Server]
 
 CONTENT = random.Random(5).randbytes(3_000_000)
+HANG_SECONDS = 60.0
 
 
 def session_at(server: Server, **options: Any) -> Session:
@@ -56,23 +58,24 @@ def names_in(folder: Path) -> list[str]:
 
 @attrs.define
 class Store:
-    """A service with one file, that cuts one connection after the other at places of that file."""
+    """A server with one file; it closes each connection after the next offset in *cuts*."""
 
     cuts: list[int]
     content: bytes = CONTENT
     headers: dict[str, str] = attrs.field(factory=lambda: {"Accept-Ranges": "bytes", "ETag": '"v1"'})
-    obeys: bool = True
-    """Whether it does what Range asks for."""
+    has_ranges: bool = True
+    """Whether it supports the header Range."""
     shift: int = 0
-    """By how much its ranges are wrong."""
-    asked: list[dict[str, str]] = attrs.field(factory=list)
+    """Bytes that are added to the requested offset: such a reply is wrong."""
+    requested: list[dict[str, str]] = attrs.field(factory=list)
+    """The headers of the requests that concern ranges."""
 
     def __call__(self, server: Server, connection: socket.socket) -> None:
         server.take(connection)
         head = server.received[-1].partition(b"\r\n\r\n")[0].decode()
         headers = dict(re.findall(r"(?m)^([\w-]+): (.*?)\r?$", head))
-        self.asked.append({name: headers[name] for name in ("Range", "If-Range") if name in headers})
-        start = int(headers["Range"][6:-1]) + self.shift if self.obeys and "Range" in headers else 0
+        self.requested.append({name: headers[name] for name in ("Range", "If-Range") if name in headers})
+        start = int(headers["Range"][6:-1]) + self.shift if self.has_ranges and "Range" in headers else 0
         end = self.cuts.pop(0) if self.cuts else len(self.content)
         connection.sendall(self.head(start) + self.content[start:end])
         connection.close()
@@ -89,51 +92,54 @@ class Store:
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-# A connection that is cut
+# Lost connections
 
 
-@pytest.mark.parametrize("obeys", [True, False])
-async def test_a_file_cut_at_ten_random_points_is_right_every_time(serve: Serve, tmp_path: Path, obeys: bool) -> None:
+@pytest.mark.parametrize("has_ranges", [True, False])
+async def test_download_survives_a_lost_connection_at_any_offset(
+    serve: Serve, tmp_path: Path, has_ranges: bool
+) -> None:
     for seed in range(10):
         cut = random.Random(seed).randrange(len(CONTENT))
-        store = Store([cut], obeys=obeys)
+        store = Store([cut], has_ranges=has_ranges)
         async with session_at(serve(store)) as ws:
             saved = await ws.download(5, tmp_path / str(seed))
         assert saved.size == len(CONTENT)
         assert digest((tmp_path / str(seed)).read_bytes()) == digest(CONTENT)
-        assert store.asked == [{}, {"Range": f"bytes={cut}-", "If-Range": '"v1"'} if cut else {}]
+        assert store.requested == [{}, {"Range": f"bytes={cut}-", "If-Range": '"v1"'} if cut else {}]
 
 
-async def test_one_file_cut_ten_times_is_fetched_once(serve: Serve, tmp_path: Path) -> None:
+async def test_each_byte_is_requested_once_over_ten_lost_connections(serve: Serve, tmp_path: Path) -> None:
     cuts = sorted(random.Random(3).sample(range(1, len(CONTENT)), 10))
-    store, told = Store(list(cuts)), []
+    store, reports = Store(list(cuts)), []
     async with session_at(serve(store), retries=10) as ws:
-        await ws.download(5, tmp_path, lambda done, total: told.append((done, total)))
+        await ws.download(5, tmp_path, lambda done, total: reports.append((done, total)))
     assert digest((tmp_path / "plan.pdf").read_bytes()) == digest(CONTENT)
-    assert [asked.get("Range") for asked in store.asked] == [None, *(f"bytes={cut}-" for cut in cuts)]
-    assert told == sorted(told)
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert [headers.get("Range") for headers in store.requested] == [None, *(f"bytes={cut}-" for cut in cuts)]
+    assert reports == sorted(reports)
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
     assert names_in(tmp_path) == ["plan.pdf"]
 
 
-async def test_attempts_are_counted_over_all_connections(serve: Serve, tmp_path: Path) -> None:
+async def test_retries_limit_the_attempts_of_a_download(serve: Serve, tmp_path: Path) -> None:
     store = Store([1000, 2000, 3000, 4000])
     async with session_at(serve(store), retries=3) as ws:
         with pytest.raises(TransportError):
             await ws.download(5, tmp_path)
-    assert len(store.asked) == 4
+    assert len(store.requested) == 4
     assert names_in(tmp_path) == []
 
 
-async def test_each_attempt_waits_for_a_turn(serve: Serve) -> None:
+async def test_each_attempt_waits_for_a_slot(serve: Serve) -> None:
     limiter = TokenBucket(1e6)
     async with session_at(serve(Store([1000, 2000])), limiter=limiter) as ws:
         await ws.download(5, io.BytesIO())
     assert limiter.statistics().granted == 3
 
 
+@pytest.mark.one_row_on_trio
 @pytest.mark.parametrize(
-    ("headers", "asked"),
+    ("headers", "requested"),
     [
         ({}, {}),
         ({"ETag": '"v1"'}, {}),
@@ -146,29 +152,30 @@ async def test_each_attempt_waits_for_a_turn(serve: Serve) -> None:
         ),
     ],
 )  # fmt: skip
-async def test_the_rest_is_asked_for_only_where_it_is_offered(
-    serve: Serve, headers: dict[str, str], asked: dict[str, str]
+async def test_range_is_requested_only_if_the_service_supports_it(
+    serve: Serve, headers: dict[str, str], requested: dict[str, str]
 ) -> None:
     store, target = Store([1000], headers=headers), io.BytesIO()
     async with session_at(serve(store)) as ws:
         await ws.download(5, target)
     assert target.getvalue() == CONTENT
-    assert store.asked == [{}, asked]
+    assert store.requested == [{}, requested]
 
 
 def changed(store: Store, **changes: Any) -> Callable[[Server, socket.socket], None]:
-    """*store* as it is from its second connection on."""
+    """Return a copy of *store* with *changes*, for a later connection."""
     return cast(Callable[[Server, socket.socket], None], attrs.evolve(store, **changes))
 
 
-async def test_a_file_that_changed_meanwhile_is_fetched_from_its_beginning(serve: Serve) -> None:
+async def test_changed_file_is_downloaded_from_the_start(serve: Serve) -> None:
     store, target = Store([2_000_000]), io.BytesIO()
-    new = changed(store, cuts=[], content=b"short", headers={"ETag": '"v2"'}, obeys=False)
+    new = changed(store, cuts=[], content=b"short", headers={"ETag": '"v2"'}, has_ranges=False)
     async with session_at(serve(store, new)) as ws:
         saved = await ws.download(5, target)
     assert (saved.size, target.getvalue()) == (5, b"short")
 
 
+@pytest.mark.one_row_on_trio
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -178,16 +185,16 @@ async def test_a_file_that_changed_meanwhile_is_fetched_from_its_beginning(serve
         {"headers": {"ETag": '"v2"'}},
     ],
 )
-async def test_a_rest_that_does_not_fit_is_not_taken(serve: Serve, wrong: dict[str, Any]) -> None:
+async def test_mismatching_partial_response_is_discarded(serve: Serve, wrong: dict[str, Any]) -> None:
     store, target = Store([2_000_000]), io.BytesIO()
     whole = changed(store, cuts=[])
     async with session_at(serve(store, changed(store, cuts=[], **wrong), whole)) as ws:
         await ws.download(5, target)
     assert target.getvalue() == CONTENT
-    assert store.asked == [{}, {"Range": "bytes=2000000-", "If-Range": '"v1"'}, {}]
+    assert store.requested == [{}, {"Range": "bytes=2000000-", "If-Range": '"v1"'}, {}]
 
 
-async def test_where_no_such_range_is_there_all_is_fetched(serve: Serve) -> None:
+async def test_download_restarts_after_range_not_satisfiable(serve: Serve) -> None:
     def no_range(server: Server, connection: socket.socket) -> None:
         server.take(connection)
         connection.sendall(b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n")
@@ -196,23 +203,23 @@ async def test_where_no_such_range_is_there_all_is_fetched(serve: Serve) -> None
     async with session_at(serve(store, no_range, store)) as ws:
         await ws.download(5, target)
     assert target.getvalue() == CONTENT
-    assert store.asked == [{}, {}]
+    assert store.requested == [{}, {}]
 
 
-async def test_an_error_in_place_of_the_rest_is_raised(serve: Serve, tmp_path: Path) -> None:
+async def test_error_reply_instead_of_the_rest_is_raised(serve: Serve, tmp_path: Path) -> None:
     body = b'{"status":"error","message":"File not found"}'
 
-    def gone(server: Server, connection: socket.socket) -> None:
+    def not_found(server: Server, connection: socket.socket) -> None:
         server.take(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
-    async with session_at(serve(Store([1000]), gone)) as ws:
+    async with session_at(serve(Store([1000]), not_found)) as ws:
         with pytest.raises(NotFound):
             await ws.download(5, tmp_path)
     assert names_in(tmp_path) == []
 
 
-async def test_more_bytes_than_announced_are_no_file(session_with: Make) -> None:
+async def test_response_longer_than_content_length_is_an_error(session_with: Make) -> None:
     async def more() -> AsyncIterator[bytes]:
         yield b"abcdef"
 
@@ -225,7 +232,7 @@ async def test_more_bytes_than_announced_are_no_file(session_with: Make) -> None
             await ws.download(5, io.BytesIO())
 
 
-async def test_what_is_stored_is_asked_for_not_compressed(session_with: Make) -> None:
+async def test_download_requests_no_compression(session_with: Make) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         assert request.headers["Accept-Encoding"] == "identity"
         return httpx.Response(200, content=b"abc", headers={"Content-Disposition": "attachment; filename=a"})
@@ -234,7 +241,7 @@ async def test_what_is_stored_is_asked_for_not_compressed(session_with: Make) ->
         await ws.download(5, io.BytesIO())
 
 
-# The simulator's side
+# The simulator
 
 
 @pytest.fixture
@@ -244,7 +251,7 @@ def simulated() -> tuple[Simulator, StoredFile]:
 
 
 @pytest.mark.parametrize("is_served", [False, True])
-async def test_the_simulator_cuts_and_continues(
+async def test_simulator_cuts_and_resumes_downloads(
     simulated: tuple[Simulator, StoredFile], tmp_path: Path, is_served: bool
 ) -> None:
     sim, file = simulated
@@ -260,8 +267,9 @@ async def test_the_simulator_cuts_and_continues(
     assert sim.faults.unused == ()
 
 
+@pytest.mark.one_row_on_trio
 @pytest.mark.parametrize(
-    ("wanted", "status", "part"),
+    ("headers", "status", "part"),
     [
         ({}, 200, CONTENT),
         ({"Range": "bytes=0-"}, 206, CONTENT),
@@ -275,10 +283,10 @@ async def test_the_simulator_cuts_and_continues(
     ],
     ids=str,
 )
-async def test_the_simulator_serves_ranges(
-    simulated: tuple[Simulator, StoredFile], wanted: dict[str, str], status: int, part: bytes
+async def test_simulator_serves_ranges(
+    simulated: tuple[Simulator, StoredFile], headers: dict[str, str], status: int, part: bytes
 ) -> None:
-    response = await ranged(*simulated, wanted)
+    response = await request_range(*simulated, headers)
     assert response.status_code == status
     assert response.content == part
     assert int(response.headers["Content-Length"]) == len(part)
@@ -287,12 +295,12 @@ async def test_the_simulator_serves_ranges(
         assert response.headers["Content-Range"] == f"bytes {start}-{start + len(part) - 1}/{len(CONTENT)}"
 
 
-async def test_the_simulator_has_nothing_behind_the_end(simulated: tuple[Simulator, StoredFile]) -> None:
-    response = await ranged(*simulated, {"Range": "bytes=3000000-"})
+async def test_simulator_refuses_a_range_after_the_end(simulated: tuple[Simulator, StoredFile]) -> None:
+    response = await request_range(*simulated, {"Range": "bytes=3000000-"})
     assert (response.status_code, response.headers["Content-Range"]) == (416, "bytes */3000000")
 
 
-async def ranged(sim: Simulator, file: StoredFile, headers: dict[str, str]) -> httpx.Response:
+async def request_range(sim: Simulator, file: StoredFile, headers: dict[str, str]) -> httpx.Response:
     params = {"action": "download", "id_file": str(file.id), "access_token": sim.issue_token()}
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as client:
         whole = await client.get("/api/oauth2", params=params)
@@ -300,56 +308,57 @@ async def ranged(sim: Simulator, file: StoredFile, headers: dict[str, str]) -> h
         return await client.get("/api/oauth2", params=params, headers={**current, **headers})
 
 
-# A stream of chunks
+# Open downloads
 
 
-@pytest.mark.parametrize("obeys", [True, False])
-async def test_chunks_of_an_open_download(serve: Serve, obeys: bool) -> None:
-    async with session_at(serve(Store([1000, 2_000_000], obeys=obeys))) as ws, ws.open_download(5) as file:
+@pytest.mark.parametrize("has_ranges", [True, False])
+async def test_open_download_yields_all_chunks_over_lost_connections(serve: Serve, has_ranges: bool) -> None:
+    async with session_at(serve(Store([1000, 2_000_000], has_ranges=has_ranges))) as ws, ws.open_download(5) as file:
         assert (file.name, file.size, repr(file)) == ("plan.pdf", len(CONTENT), "<OpenDownload 'plan.pdf'>")
         content = b"".join([chunk async for chunk in file])
     assert digest(content) == digest(CONTENT)
 
 
-async def test_an_open_download_of_a_file_that_changes_ends(serve: Serve) -> None:
+async def test_open_download_raises_if_the_file_changes(serve: Serve) -> None:
     store = Store([2_000_000])
-    new = changed(store, cuts=[], content=b"short", headers={"ETag": '"v2"'}, obeys=False)
+    new = changed(store, cuts=[], content=b"short", headers={"ETag": '"v2"'}, has_ranges=False)
     async with session_at(serve(store, new)) as ws, ws.open_download(5) as file:
         with pytest.raises(UnexpectedReply, match="was replaced during the download"):
             async for _ in file:
                 pass
 
 
-async def test_an_open_download_can_be_left(serve: Serve) -> None:
+async def test_open_download_can_be_abandoned_at_any_time(serve: Serve) -> None:
     async with session_at(serve(Store([]))) as ws:
         async with ws.open_download(5) as file:
             async for chunk in file:
                 assert CONTENT.startswith(chunk)
                 break
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(KeyError, match="reader"):
             async with ws.open_download(5) as file:
-                raise KeyError("mine")
+                raise KeyError("reader")
         assert [chunk async for chunk in file] == []
-        with anyio.move_on_after(0.01) as scope:
+        with anyio.CancelScope() as scope:
             async with ws.open_download(5) as file:
                 async for _ in file:
-                    await anyio.sleep(1)
+                    scope.cancel()
+                    await anyio.sleep_forever()
         assert scope.cancelled_caught
         async with ws.open_download(5) as file:
             assert digest(b"".join([chunk async for chunk in file])) == digest(CONTENT)
 
 
-async def test_an_open_download_may_be_read_under_scopes_of_the_reader(serve: Serve) -> None:
-    """A connection is made again inside one of them, and that scope has to end inside."""
+async def test_chunks_of_an_open_download_can_be_read_in_separate_cancel_scopes(serve: Serve) -> None:
+    """A new connection is opened inside one of these scopes, and must not depend on that scope afterwards."""
     async with session_at(serve(Store([1_000_000, 2_000_000]))) as ws, ws.open_download(5) as file:
         chunks, content = aiter(file), b""
         while len(content) < len(CONTENT):
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG_SECONDS):
                 content += await anext(chunks)
     assert digest(content) == digest(CONTENT)
 
 
-async def test_an_open_download_of_nothing_is_an_error(simulated: tuple[Simulator, StoredFile]) -> None:
+async def test_open_download_of_an_unknown_file_is_an_error(simulated: tuple[Simulator, StoredFile]) -> None:
     sim, _ = simulated
     async with sim.session() as ws:
         with pytest.raises(NotFound):
@@ -360,53 +369,53 @@ async def test_an_open_download_of_nothing_is_an_error(simulated: tuple[Simulato
                 pass
 
 
-# Many
+# Many downloads
 
 
-async def test_all_files_arrive_also_those_of_one_name(tmp_path: Path) -> None:
+async def test_download_all_numbers_files_of_the_same_name(tmp_path: Path) -> None:
     sim = Simulator(seed="empty")
     project = sim.world.add_project("Moon")
     for content in (b"one", b"two"):
         sim.world.add_file(project, "plan.pdf", content)
     sim.world.add_file(project, "PLAN.pdf", b"three")
     (tmp_path / "plan.pdf").write_bytes(b"mine")
-    told: list[tuple[int, int | None]] = []
+    reports: list[tuple[int, int | None]] = []
     async with sim.session() as ws:
         files = await ws.get_files(id_project=project.id)
-        report = await ws.download_all([*files, files[0]], tmp_path, lambda *numbers: told.append(numbers))
+        report = await ws.download_all([*files, files[0]], tmp_path, lambda *numbers: reports.append(numbers))
         assert list(report.done) == [file.id for file in files]
         saved = [file.path.read_bytes() for file in report.done.values() if file.path]
         assert sorted(saved) == [b"one", b"three", b"two"]
         assert (tmp_path / "plan.pdf").read_bytes() == b"mine"
         assert {"plan.pdf", "plan (2).pdf", "plan (3).pdf"} <= set(names_in(tmp_path))
-        assert {total for _, total in told} == {11}
-        assert [done for done, _ in told] == sorted(done for done, _ in told)
+        assert {total for _, total in reports} == {11}
+        assert [done for done, _ in reports] == sorted(done for done, _ in reports)
         again = await ws.download_all([file.id for file in files], tmp_path, overwrite=True)
     assert len({file.path for file in again.done.values()}) == 3
     assert (tmp_path / "plan.pdf").read_bytes() in (b"one", b"two")
     again.raise_failed()
 
 
-async def test_one_that_fails_does_not_keep_the_others_back(
-    simulated: tuple[Simulator, StoredFile], tmp_path: Path
-) -> None:
+async def test_download_all_continues_after_a_failure(simulated: tuple[Simulator, StoredFile], tmp_path: Path) -> None:
     sim, file = simulated
-    told: list[tuple[int, int | None]] = []
+    reports: list[tuple[int, int | None]] = []
     async with sim.session(retries=0) as ws:
         sim.faults.add("download", faults.cut_off(10))
         other = sim.world.add_file(sim.world.add_project("Mars"), "b.txt", b"b")
-        report = await ws.download_all([file.id, 999, other.id], tmp_path, lambda *numbers: told.append(numbers))
+        report = await ws.download_all([file.id, 999, other.id], tmp_path, lambda *numbers: reports.append(numbers))
     assert list(report.done) == [other.id]
     assert {number: type(error) for number, error in report.failed.items()} == {file.id: TransportError, 999: NotFound}
     assert names_in(tmp_path) == ["b.txt"]
-    assert told[-1] == (1, 1)
+    assert reports[-1] == (1, 1)
     for _ in range(2):
         with pytest.raises(ExceptionGroup, match="2 of 3 files failed") as caught:
             report.raise_failed()
     assert [error.__notes__ for error in caught.value.exceptions] == [[f"file {file.id}"], ["file 999"]]
 
 
-async def test_many_files_need_a_folder_that_is_there(simulated: tuple[Simulator, StoredFile], tmp_path: Path) -> None:
+async def test_download_all_requires_an_existing_folder(
+    simulated: tuple[Simulator, StoredFile], tmp_path: Path
+) -> None:
     sim, file = simulated
     async with sim.session() as ws:
         with pytest.raises(InvalidCall, match="does not exist"):
@@ -415,11 +424,11 @@ async def test_many_files_need_a_folder_that_is_there(simulated: tuple[Simulator
     assert (dict(report.done), dict(report.failed), sim.requests) == ({}, {}, [])
 
 
-async def test_what_progress_of_many_raises_ends_them(simulated: tuple[Simulator, StoredFile], tmp_path: Path) -> None:
+async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulator, StoredFile], tmp_path: Path) -> None:
     sim, file = simulated
 
     def stop(*_: object) -> None:
-        raise KeyError("enough")
+        raise KeyError("stop")
 
     async with sim.session() as ws:
         with pytest.raises(KeyError):
@@ -427,21 +436,21 @@ async def test_what_progress_of_many_raises_ends_them(simulated: tuple[Simulator
     assert names_in(tmp_path) == []
 
 
-# Disks
+# The file system
 
 
-async def test_a_full_disk_leaves_nothing(
+async def test_no_file_is_left_after_a_full_disk(
     simulated: tuple[Simulator, StoredFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim, file = simulated
 
-    class Full(io.FileIO):
+    class FullDisk(io.FileIO):
         def write(self, _: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     open_ = Path.open
     monkeypatch.setattr(
-        Path, "open", lambda path, mode="r", **more: Full(path, "x") if mode == "xb" else open_(path, mode, **more)
+        Path, "open", lambda path, mode="r", **more: FullDisk(path, "x") if mode == "xb" else open_(path, mode, **more)
     )
     async with sim.session() as ws:
         with pytest.raises(OSError, match="No space left"):
@@ -451,28 +460,30 @@ async def test_a_full_disk_leaves_nothing(
     assert names_in(tmp_path) == []
 
 
-async def test_the_disk_is_written_in_a_worker_thread(
+async def test_files_are_written_in_a_worker_thread(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[int] = set()
 
-    class Watched(io.FileIO):
+    class RecordingFile(io.FileIO):
         def write(self, data: Any) -> int:
             threads.add(threading.get_ident())
             return super().write(data)
 
     open_ = Path.open
     monkeypatch.setattr(
-        Path, "open", lambda path, mode="r", **more: Watched(path, "x") if mode == "xb" else open_(path, mode, **more)
+        Path,
+        "open",
+        lambda path, mode="r", **more: RecordingFile(path, "x") if mode == "xb" else open_(path, mode, **more),
     )
-    async with session_at(serve(Store([1_000_000, 2_500_000], obeys=False))) as ws:
+    async with session_at(serve(Store([1_000_000, 2_500_000], has_ranges=False))) as ws:
         await ws.download(5, tmp_path / "plan.pdf")
     assert digest((tmp_path / "plan.pdf").read_bytes()) == digest(CONTENT)
     assert threads
     assert threading.get_ident() not in threads
 
 
-async def test_a_folder_that_takes_nothing_is_found_before_anything_is_sent(
+async def test_unwritable_folder_is_an_error_before_anything_is_sent(
     simulated: tuple[Simulator, StoredFile],
 ) -> None:
     sim, file = simulated
@@ -483,7 +494,7 @@ async def test_a_folder_that_takes_nothing_is_found_before_anything_is_sent(
     assert sim.requests == []
 
 
-async def test_a_file_that_appears_meanwhile_is_not_replaced(
+async def test_file_created_during_the_download_is_not_replaced(
     simulated: tuple[Simulator, StoredFile], tmp_path: Path
 ) -> None:
     sim, file = simulated
@@ -494,7 +505,7 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(
     assert (names_in(tmp_path), path.read_bytes()) == (["mine.pdf"], b"mine")
 
 
-def test_where_there_are_no_links_a_name_is_taken_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_moved_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
@@ -507,19 +518,19 @@ def test_where_there_are_no_links_a_name_is_taken_all_the_same(tmp_path: Path, m
     assert (tmp_path / "c").read_text() == "a"
 
 
-def test_names_are_numbered_before_their_types() -> None:
+def test_number_is_inserted_before_the_file_type() -> None:
     names = [numbered(name) for name in ("plan.pdf", "plan", "No. of the things I have seen")]
     assert [[next(each) for _ in range(2)][1] for each in names] == [
         "plan (2).pdf", "plan (2)", "No. of the things I have seen (2)",
     ]  # fmt: skip
 
 
-# On a terminal
+# The command line
 
 
 @pytest.fixture
-def served(simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch) -> Iterator[StoredFile]:
-    """A file on a simulator that the environment names as the account."""
+def served_file(simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch) -> Iterator[StoredFile]:
+    """A file in a simulator; the environment variables name that simulator as the account."""
     sim, file = simulated
     with sim.serve() as url:
         monkeypatch.setenv("WORKSECTION_ACCOUNT", url)
@@ -530,14 +541,14 @@ def served(simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("to", [[], ["to=other.pdf"]])
 def test_call_download_saves_a_file(
-    served: StoredFile,
+    served_file: StoredFile,
     to: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["call", "download", f"id_file={served.id}", *to]) == 0
+    assert main(["call", "download", f"id_file={served_file.id}", *to]) == 0
     printed = capsys.readouterr()
     (path,) = tmp_path.iterdir()
     assert digest(path.read_bytes()) == digest(CONTENT)
@@ -545,36 +556,36 @@ def test_call_download_saves_a_file(
         "path": path.name, "name": "план.pdf", "size": len(CONTENT), "media_type": "application/x-download",
     }  # fmt: skip
     assert printed.err == ""
-    assert main(["call", "download", f"id_file={served.id}", *to]) == 2
+    assert main(["call", "download", f"id_file={served_file.id}", *to]) == 2
     assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("params", [[], ["id_file=x"], ["id_file=1", "overwrite=1"], ["id_file=1", "to=a", "to=b"]])
-def test_misused_call_download(
-    served: StoredFile, params: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_call_download_refuses_invalid_parameters(
+    served_file: StoredFile, params: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["call", "download", *params]) == 2
     assert names_in(tmp_path) == []
 
 
-def test_call_download_draws_a_bar_beside_its_output(
-    served: StoredFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_call_download_shows_a_progress_bar_on_stderr(
+    served_file: StoredFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert main(["call", "download", f"id_file={served.id}", f"to={tmp_path}"]) == 0
+    assert main(["call", "download", f"id_file={served_file.id}", f"to={tmp_path}"]) == 0
     printed = capsys.readouterr()
     assert "3.0/3.0 MB" in printed.err
     assert json.loads(printed.out)["size"] == len(CONTENT)
 
 
-def test_a_transfer_has_a_bar_and_then_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transfer_shows_a_progress_bar_and_then_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     printed = io.StringIO()
     screen = Screen(printed)
-    with screen.transfer("download(id_file=5)") as (tell, progress):
+    with screen.transfer("download(id_file=5)") as (set_result, progress):
         progress(5, 10)
-        tell(7)
+        set_result(7)
     assert "━" in printed.getvalue()
     assert "download(id_file=5)" in printed.getvalue().splitlines()[-1]
     assert printed.getvalue().rstrip("\x1b[0m\n ").endswith("7")

@@ -1,6 +1,7 @@
-"""The public API as type checkers see it: read by mypy and pyright, never run.
+"""Checks the types of the public API: mypy and pyright read this module, it is never run.
 
-A wrong call carries a ``type: ignore``; the checkers complain about one that is not needed.
+Each invalid call has a ``type: ignore`` comment. The type checkers report a comment that is not needed, so a call that
+they no longer reject is an error.
 """
 
 import datetime as dt
@@ -131,8 +132,8 @@ async def projects(ws: Session) -> None:
     await ws.get_project(26, extra=["relations"])  # type: ignore[list-item]
     await ws.post_project("P", options={"allow_close": True})  # type: ignore[arg-type]
     await ws.post_project("P", datestart="31.12.2026")  # type: ignore[arg-type]
-    nothing = await ws.close_project(26)  # type: ignore[func-returns-value]
-    assert_type(nothing, None)
+    result = await ws.close_project(26)  # type: ignore[func-returns-value]
+    assert_type(result, None)
 
 
 async def tasks(ws: Session) -> None:
@@ -159,7 +160,7 @@ async def tasks(ws: Session) -> None:
     await ws.subscribe(1, ["ann@example.com"])  # type: ignore[arg-type]
 
 
-async def a_task(task: Task) -> None:
+async def task_fields(task: Task) -> None:
     assert_type(task.id, int)
     assert_type(task.name, str)
     assert_type(task.status, Literal["active", "done"] | str | None)
@@ -178,7 +179,7 @@ async def a_task(task: Task) -> None:
 
     task.name = "other"  # type: ignore[misc]
     task.title  # type: ignore[attr-defined]  # noqa: B018
-    Task(name="no number")  # type: ignore[call-arg]
+    Task(name="without id")  # type: ignore[call-arg]
 
 
 async def comments_and_files(ws: Session) -> None:
@@ -189,10 +190,10 @@ async def comments_and_files(ws: Session) -> None:
     await ws.post_task(26, "Title", files=await ws.upload_files(["a.pdf"]))
     assert_type(await ws.download(17694, Path(), progress=print), DownloadedFile)
     assert_type(await ws.download(17694, io.BytesIO(), overwrite=True), DownloadedFile)
-    forms: list[Attachment] = [
+    attachments: list[Attachment] = [
         Path("a.pdf"), "a.pdf", b"abc", io.BytesIO(b"abc"), ("a", b"abc"), ("a", Path("a.pdf"), "text/plain"),
     ]  # fmt: skip
-    await ws.upload_files(forms)
+    await ws.upload_files(attachments)
 
     await ws.post_task(26, "Title", files=["a.pdf"])  # type: ignore[list-item]
     await ws.upload_files([io.StringIO("abc")])  # type: ignore[list-item]
@@ -241,7 +242,7 @@ async def webhooks(ws: Session) -> None:
     await ws.add_webhook("https://example.com", ["create_task"])  # type: ignore[list-item]
 
 
-async def anything(ws: Session) -> None:
+async def raw_calls(ws: Session) -> None:
     assert_type(await ws.call("newest_action", {"id": 1, "list": ["a"]}), dict[str, Any])
     assert_type(await ws.call("get_users"), dict[str, Any])
 
@@ -249,7 +250,7 @@ async def anything(ws: Session) -> None:
     await ws.call(26)  # type: ignore[arg-type]
 
 
-async def failures(ws: Session) -> None:
+async def exceptions(ws: Session) -> None:
     try:
         await ws.get_users()
     except errors.RateLimited as error:

@@ -1,4 +1,4 @@
-"""Webhooks: bodies are read, the receiver answers first and loses nothing it has accepted."""
+"""Webhooks: bodies are parsed; the receiver answers first and loses no event that it accepted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OK = {"status": "OK"}
 
 
 def record(number: int = 9, action: str = "update", type: str = "task", **more: Any) -> dict[str, Any]:
-    """An event as the service writes it into a webhook."""
+    """An event as the service sends it in a webhook body."""
     return {
         "action": action,
         "object": {"type": type, "id": str(number), "page": "/task/9/"},
@@ -51,9 +51,16 @@ def body(*records: Any) -> bytes:
     return json.dumps(records).encode()
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 EVENT = body(record())
 
-# Bodies
+# Parsing
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ EVENT = body(record())
         body(record(object={"type": "task", "id": 9, "page": "/task/9/"})),
     ],
 )
-def test_the_same_event_in_any_wrapping(text: bytes | str) -> None:
+def test_an_event_is_read_from_every_wrapping(text: bytes | str) -> None:
     (event,) = parse_events(text)
     assert (event.kind, event.id_task, event.id_project) == ("update_task", 9, None)
     assert event == parse_events(EVENT)[0]
@@ -79,7 +86,7 @@ def test_the_same_event_in_any_wrapping(text: bytes | str) -> None:
     assert event.date_added == dt.datetime(2026, 1, 2, 3, 4)
 
 
-def test_a_form_of_single_fields() -> None:
+def test_a_form_with_one_field_per_value_is_read() -> None:
     (event,) = parse_events("action=close&object[type]=task&object[id]=9&object%5Bpage%5D=/task/9/&new=")
     assert (event.kind, event.id_task, event.new) == ("close_task", 9, {})
 
@@ -87,7 +94,7 @@ def test_a_form_of_single_fields() -> None:
 @pytest.mark.parametrize(
     "text", ["", b" \n", "ping", "null", "true", "1", "[]", "{}", '""', '"test"', '{"test": 1}', "ping=1", "[[]]"]
 )
-def test_what_tells_of_nothing_is_no_error(text: bytes | str) -> None:
+def test_a_body_without_events_is_no_error(text: bytes | str) -> None:
     assert parse_events(text) == []
 
 
@@ -99,6 +106,8 @@ def test_what_tells_of_nothing_is_no_error(text: bytes | str) -> None:
         ("<html>502</html>", "$"),
         ("[" * 100_000, "$"),
         ('{"a":' * 3000 + "1" + "}" * 3000, "$"),
+        (body(record(), record(new=nested(99)), record(new=nested(100))), "$[2]"),
+        ("a[" + "b][" * 3000 + "c]=1", "$"),
         ('{"events": [{"action": "post"}]}', "$.action"),
         (body(record(), record(object={"type": "task", "page": "/task/9/"})), "$[1].object.id"),
         (body(record(object=None)), "$[0].object"),
@@ -107,7 +116,7 @@ def test_what_tells_of_nothing_is_no_error(text: bytes | str) -> None:
         ("[[[[[[1]]]]]]", "$[0][0][0][0]"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_place(text: bytes | str, path: str) -> None:
+def test_an_unreadable_body_raises_an_error_with_its_json_path(text: bytes | str, path: str) -> None:
     with pytest.raises(UnreadableEvent) as caught:
         parse_events(text)
     assert caught.value.path == path
@@ -116,7 +125,7 @@ def test_what_cannot_be_read_is_named_with_its_place(text: bytes | str, path: st
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_what_the_service_has_since_invented_is_kept() -> None:
+def test_unknown_actions_and_fields_are_kept() -> None:
     (event,) = parse_events(body(record(action="archive", type="milestone", batch="x1", old=[], new=[])))
     assert (event.kind, event.id_task, event.extra) == ("archive_milestone", 9, {"batch": "x1"})
     (event,) = parse_events('{"action": "archive", "object": {"id": 1}}')
@@ -138,14 +147,14 @@ def test_what_the_service_has_since_invented_is_kept() -> None:
         ("project", "", None, 77),
     ],
 )
-def test_tasks_and_projects_are_found_in_both_kinds_of_pages(
+def test_task_and_project_ids_are_read_from_both_page_formats(
     type_: str, page: str, task: int | None, project: int | None
 ) -> None:
     (event,) = parse_events(body(record(object={"type": type_, "id": "77", "page": page})))
     assert (event.id_task, event.id_project) == (task, project)
 
 
-def test_date_times_get_the_time_zone_and_the_key_stays() -> None:
+def test_date_times_get_the_time_zone_and_the_key_does_not_change() -> None:
     zone = dt.timezone(dt.timedelta(hours=2))
     (aware,), (naive,) = parse_events(EVENT, tz=zone), parse_events(EVENT)
     assert aware.date_added is not None
@@ -153,7 +162,7 @@ def test_date_times_get_the_time_zone_and_the_key_stays() -> None:
     assert aware.key == naive.key
 
 
-def test_the_key_knows_what_differs() -> None:
+def test_different_events_have_different_keys() -> None:
     others = [
         record(10),
         record(action="post"),
@@ -164,9 +173,9 @@ def test_the_key_knows_what_differs() -> None:
     assert len({event.key for event in parse_events(body(record(), *others))}) == 6
 
 
-def test_the_key_does_not_mind_where_an_event_comes_from() -> None:
-    elsewhere = record(object={"type": "task", "id": 9, "page": "/project/7/9/"})
-    assert parse_events(body(elsewhere))[0].key == parse_events(EVENT)[0].key
+def test_the_key_does_not_depend_on_the_page_format() -> None:
+    from_get_events = record(object={"type": "task", "id": 9, "page": "/project/7/9/"})
+    assert parse_events(body(from_get_events))[0].key == parse_events(EVENT)[0].key
 
 
 _JSON = st.recursive(
@@ -176,19 +185,19 @@ _JSON = st.recursive(
 
 
 @given(st.binary() | st.text() | _JSON.map(json.dumps) | _JSON.map(lambda it: urlencode({"a[b]": json.dumps(it)})))
-def test_any_body_is_read_or_refused(anything: bytes | str) -> None:
+def test_every_body_is_parsed_or_raises_unreadable_event(text: bytes | str) -> None:
     with contextlib.suppress(UnreadableEvent):
-        assert all(isinstance(event, Event) and event.key and event.kind for event in parse_events(anything))
+        assert all(isinstance(event, Event) and event.key and event.kind for event in parse_events(text))
 
 
-# Repetitions
+# Deduplication
 
 
 def events(*numbers: tuple[int, str]) -> list[Event]:
     return parse_events(body(*(record(number, action) for number, action in numbers)))
 
 
-def test_a_repetition_is_what_came_last_for_the_same_thing() -> None:
+def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> None:
     recent = RecentEvents(10)
     close, reopen, other = events((1, "close"), (1, "reopen"), (2, "close"))
     for delivery, new in (
@@ -206,7 +215,7 @@ def test_a_repetition_is_what_came_last_for_the_same_thing() -> None:
         recent.add(new)
 
 
-def test_memory_is_bounded() -> None:
+def test_the_number_of_remembered_keys_is_limited() -> None:
     recent = RecentEvents(3)
     for number in range(1, 100):
         recent.add(events((number, "close")))
@@ -216,7 +225,7 @@ def test_memory_is_bounded() -> None:
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["close", "reopen"])), max_size=6), max_size=6))
-def test_a_delivery_that_comes_twice_in_a_row_is_new_once(deliveries: list[list[tuple[int, str]]]) -> None:
+def test_a_delivery_that_is_repeated_at_once_contains_no_new_events(deliveries: list[list[tuple[int, str]]]) -> None:
     recent = RecentEvents(10)
     for delivery in deliveries:
         recent.add(recent.without_repetitions(events(*delivery)))
@@ -226,33 +235,33 @@ def test_a_delivery_that_comes_twice_in_a_row_is_new_once(deliveries: list[list[
 # The receiver
 
 
-class Sink:
-    """A handler that remembers, and can be waited for and held up."""
+class RecordingHandler:
+    """A handler that records events, signals its first call and can be blocked."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.open = anyio.Event()
-        self.open.set()
-        self.begun = anyio.Event()
+        self.unblocked = anyio.Event()
+        self.unblocked.set()
+        self.called = anyio.Event()
 
-    def hold(self) -> None:
-        self.open = anyio.Event()
+    def block(self) -> None:
+        self.unblocked = anyio.Event()
 
     async def __call__(self, event: Event) -> None:
-        self.begun.set()
-        await self.open.wait()
+        self.called.set()
+        await self.unblocked.wait()
         self.events.append(event)
         if event.action == "fail":
-            raise LookupError("the handler's own trouble")
+            raise LookupError("an error of the handler")
 
     @property
-    def numbers(self) -> list[int]:
+    def object_ids(self) -> list[int]:
         return [event.object.id for event in self.events]
 
 
 @pytest.fixture
-def sink() -> Sink:
-    return Sink()
+def handler() -> RecordingHandler:
+    return RecordingHandler()
 
 
 def client(app: Any, **options: Any) -> httpx.AsyncClient:
@@ -260,33 +269,33 @@ def client(app: Any, **options: Any) -> httpx.AsyncClient:
 
 
 @pytest.mark.anyio
-async def test_events_reach_the_handler(sink: Sink) -> None:
-    async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+async def test_the_handler_is_called_with_each_event(handler: RecordingHandler) -> None:
+    async with WebhookReceiver(handler) as receiver, client(receiver) as http:
         answer = await http.post("/any/path", content=body(record(1), record(2)))
         assert (answer.status_code, answer.json()) == (200, OK)
         assert answer.headers["content-type"] == "application/json"
-    assert sink.numbers == [1, 2]
+    assert handler.object_ids == [1, 2]
     assert receiver.statistics() == WebhookStatistics(
         received=2, handled=2, failed=0, duplicates=0, waiting=0, abandoned=0, unreadable=0, refused=0
     )
 
 
 @pytest.mark.anyio
-async def test_the_answer_does_not_wait_for_the_handler(sink: Sink) -> None:
-    sink.hold()
-    async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+async def test_the_response_does_not_wait_for_the_handler(handler: RecordingHandler) -> None:
+    handler.block()
+    async with WebhookReceiver(handler) as receiver, client(receiver) as http:
         assert (await http.post("/", content=EVENT)).json() == OK
-        await sink.begun.wait()
-        assert (sink.events, receiver.statistics().waiting) == ([], 1)
+        await handler.called.wait()
+        assert (handler.events, receiver.statistics().waiting) == ([], 1)
         assert "1 waiting" in repr(receiver)
-        sink.open.set()
-    assert (sink.numbers, receiver.statistics().waiting) == ([9], 0)
+        handler.unblocked.set()
+    assert (handler.object_ids, receiver.statistics().waiting) == ([9], 0)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
-async def test_any_request_is_answered(sink: Sink, method: str) -> None:
-    async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+async def test_every_method_is_answered(handler: RecordingHandler, method: str) -> None:
+    async with WebhookReceiver(handler) as receiver, client(receiver) as http:
         answer = await http.request(method, "/")
         assert (answer.status_code, answer.headers["content-length"]) == (200, "15")
         assert answer.content == (b"" if method == "HEAD" else b'{"status":"OK"}')
@@ -294,159 +303,165 @@ async def test_any_request_is_answered(sink: Sink, method: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_comes_again_is_handled_once(sink: Sink) -> None:
-    async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+async def test_a_repeated_delivery_is_handled_once(handler: RecordingHandler) -> None:
+    async with WebhookReceiver(handler) as receiver, client(receiver) as http:
         for _ in range(3):
             assert (await http.post("/", content=body(record(1), record(2)))).json() == OK
-    assert sink.numbers == [1, 2]
+    assert handler.object_ids == [1, 2]
     assert (receiver.statistics().received, receiver.statistics().duplicates) == (6, 4)
 
 
 @pytest.mark.anyio
-async def test_an_error_of_the_handler_stays_here(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
-    async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+async def test_an_error_of_the_handler_is_logged_and_counted(
+    handler: RecordingHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with WebhookReceiver(handler) as receiver, client(receiver) as http:
         assert (await http.post("/", content=body(record(1, "fail"), record(2)))).json() == OK
-    assert sink.numbers == [1, 2]
+    assert handler.object_ids == [1, 2]
     assert (receiver.statistics().failed, receiver.statistics().handled) == (1, 1)
     (logged,) = [it for it in caplog.records if it.name == "worksection_async"]
-    assert logged.getMessage() == "the handler failed for fail_task 1"
+    assert logged.getMessage() == "the webhook handler failed for fail_task 1"
     assert logged.exc_info is not None
 
 
 @pytest.mark.anyio
-async def test_what_cannot_be_read_is_logged_and_the_rest_handled(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
-    async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+async def test_unreadable_events_are_logged_and_the_others_handled(
+    handler: RecordingHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with WebhookReceiver(handler) as receiver, client(receiver) as http:
         answer = await http.post("/", content=body(record(1), {"action": "post"}, record(2)))
         assert (answer.status_code, answer.json()) == (200, OK)
         await http.post("/", content=b"\xff")
-    assert (sink.numbers, receiver.statistics().unreadable) == ([1, 2], 2)
+    assert (handler.object_ids, receiver.statistics().unreadable) == ([1, 2], 2)
     assert "$[1].object: required key missing" in caplog.text
 
 
 @pytest.mark.anyio
-async def test_a_full_queue_refuses_the_whole_delivery(sink: Sink) -> None:
-    sink.hold()
-    async with WebhookReceiver(sink, queue_size=2) as receiver, client(receiver) as http:
+async def test_a_full_queue_refuses_the_whole_delivery(handler: RecordingHandler) -> None:
+    handler.block()
+    async with WebhookReceiver(handler, queue_size=2) as receiver, client(receiver) as http:
         assert (await http.post("/", content=EVENT)).status_code == 200
         refused = await http.post("/", content=body(record(1), record(2)))
         assert (refused.status_code, refused.json()) == (503, {"status": "BUSY"})
-        assert (await http.post("/", content=EVENT)).status_code == 200  # nothing new in it
+        assert (await http.post("/", content=EVENT)).status_code == 200  # contains no new event
         assert (await http.post("/", content=body(record(1)))).status_code == 200
         assert (await http.post("/", content=body(record(2)))).status_code == 503
-        sink.open.set()
-    assert sink.numbers == [9, 1]
+        handler.unblocked.set()
+    assert handler.object_ids == [9, 1]
     assert (receiver.statistics().refused, receiver.statistics().duplicates) == (2, 1)
 
 
 @pytest.mark.anyio
-async def test_what_was_refused_is_accepted_later(sink: Sink) -> None:
-    sink.hold()
-    async with WebhookReceiver(sink, queue_size=1) as receiver, client(receiver) as http:
+async def test_a_refused_delivery_is_accepted_later(handler: RecordingHandler) -> None:
+    handler.block()
+    async with WebhookReceiver(handler, queue_size=1) as receiver, client(receiver) as http:
         await http.post("/", content=EVENT)
         assert (await http.post("/", content=body(record(1)))).status_code == 503
-        sink.open.set()
+        handler.unblocked.set()
     async with receiver, client(receiver) as http:
-        longer_than_the_queue = body(*map(record, range(1, 4)))
-        assert (await http.post("/", content=longer_than_the_queue)).status_code == 200
-    assert sink.numbers == [9, 1, 2, 3]
+        longer_than_queue_size = body(*map(record, range(1, 4)))
+        assert (await http.post("/", content=longer_than_queue_size)).status_code == 200
+    assert handler.object_ids == [9, 1, 2, 3]
 
 
 @pytest.mark.anyio
-async def test_nothing_is_accepted_outside_the_context(sink: Sink) -> None:
-    receiver = WebhookReceiver(sink)
+async def test_a_receiver_that_is_not_open_refuses_deliveries(handler: RecordingHandler) -> None:
+    receiver = WebhookReceiver(handler)
     async with client(receiver) as http:
         assert (await http.post("/", content=EVENT)).status_code == 503
         async with receiver:
             assert repr(receiver) == "<WebhookReceiver open, 0 waiting>"
-            with pytest.raises(RuntimeError, match="open already"):
+            with pytest.raises(RuntimeError, match="already open"):
                 await receiver.__aenter__()
         assert (await http.get("/")).status_code == 503
-    assert (sink.events, receiver.statistics().refused) == ([], 2)
+    assert (handler.events, receiver.statistics().refused) == ([], 2)
 
 
 @pytest.mark.anyio
-async def test_leaving_waits_for_the_handler(sink: Sink) -> None:
-    sink.hold()
-    receiver = WebhookReceiver(sink)
+async def test_leaving_the_context_waits_for_the_handler(handler: RecordingHandler) -> None:
+    handler.block()
+    receiver = WebhookReceiver(handler)
 
     async def serve() -> None:
         async with receiver, client(receiver) as http:
             await http.post("/", content=body(record(1), record(2)))
-        assert sink.numbers == [1, 2]
+        assert handler.object_ids == [1, 2]
 
     async with anyio.create_task_group() as group:
         group.start_soon(serve)
-        await sink.begun.wait()
-        group.cancel_scope.cancel()  # as a server does that is told to stop
-        sink.open.set()
-    assert sink.numbers == [1, 2]
+        await handler.called.wait()
+        group.cancel_scope.cancel()  # as a server does on shutdown
+        handler.unblocked.set()
+    assert handler.object_ids == [1, 2]
     assert receiver.statistics().abandoned == 0
 
 
 @pytest.mark.anyio
-async def test_leaving_does_not_wait_for_ever(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
-    sink.hold()
-    async with WebhookReceiver(sink, drain=0.01) as receiver, client(receiver) as http:
+async def test_leaving_the_context_abandons_events_after_drain_seconds(
+    handler: RecordingHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler.block()
+    async with WebhookReceiver(handler, drain=0.01) as receiver, client(receiver) as http:
         await http.post("/", content=body(record(1), record(2)))
-    assert sink.events == []
+    assert handler.events == []
     assert (receiver.statistics().abandoned, receiver.statistics().waiting) == (2, 0)
-    assert "2 events of webhooks were not handled within 0.01 s and are lost" in caplog.text
+    assert "2 webhook events were not handled within 0.01 s and are lost" in caplog.text
 
 
 @pytest.mark.anyio
-async def test_an_error_in_the_context_is_the_same_outside(sink: Sink) -> None:
+async def test_an_error_in_the_context_is_raised_unchanged(handler: RecordingHandler) -> None:
     async def serve() -> None:
-        async with WebhookReceiver(sink) as receiver, client(receiver) as http:
+        async with WebhookReceiver(handler) as receiver, client(receiver) as http:
             await http.post("/", content=EVENT)
-            raise LookupError("mine")
+            raise LookupError("of the program")
 
-    with pytest.raises(LookupError, match="mine"):
+    with pytest.raises(LookupError, match="of the program"):
         await serve()
-    assert sink.numbers == [9]
+    assert handler.object_ids == [9]
 
 
 @pytest.mark.anyio
-async def test_several_workers() -> None:
-    together, met = anyio.Event(), []
+async def test_workers_handle_events_concurrently() -> None:
+    both_running, started = anyio.Event(), []
 
     async def handler(event: Event) -> None:
-        met.append(event.object.id)
-        if len(met) == 2:
-            together.set()
-        await together.wait()
+        started.append(event.object.id)
+        if len(started) == 2:
+            both_running.set()
+        await both_running.wait()
 
     async with WebhookReceiver(handler, workers=2) as receiver, client(receiver) as http:
         await http.post("/", content=body(record(1), record(2)))
-    assert sorted(met) == [1, 2]
+    assert sorted(started) == [1, 2]
 
 
 @pytest.mark.anyio
-async def test_big_bodies_and_too_big_ones(sink: Sink) -> None:
+async def test_a_large_body_is_read_and_a_too_large_one_refused(handler: RecordingHandler) -> None:
     long = record(1, new={"text": "x" * 100_000})
-    async with WebhookReceiver(sink, max_body=200_000) as receiver, client(receiver) as http:
+    async with WebhookReceiver(handler, max_body=200_000) as receiver, client(receiver) as http:
         assert (await http.post("/", content=body(long))).status_code == 200
         assert (await http.post("/", content=body(long, long))).status_code == 413
-    assert sink.numbers == [1]
+    assert handler.object_ids == [1]
 
 
 @pytest.mark.anyio
-async def test_a_body_of_unknown_length_is_read_up_to_the_limit(sink: Sink) -> None:
-    left = [{"type": "http.request", "body": b"[" * 6, "more_body": True}] * 10
+async def test_a_body_of_unknown_length_is_read_up_to_max_body(handler: RecordingHandler) -> None:
+    messages = [{"type": "http.request", "body": b"[" * 6, "more_body": True}] * 10
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return left.pop()
+        return messages.pop()
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async with WebhookReceiver(sink, max_body=10) as receiver:
+    async with WebhookReceiver(handler, max_body=10) as receiver:
         await receiver({"type": "http", "method": "POST", "headers": []}, receive, send)
-    assert (sent[0]["status"], len(left)) == (413, 8)
+    assert (sent[0]["status"], len(messages)) == (413, 8)
 
 
 @pytest.mark.anyio
-async def test_a_caller_that_hangs_up_is_not_answered(sink: Sink) -> None:
+async def test_a_client_that_disconnects_is_not_answered(handler: RecordingHandler) -> None:
     messages = [
         {"type": "http.request", "body": EVENT, "more_body": True},
         {"type": "http.disconnect"},
@@ -458,45 +473,45 @@ async def test_a_caller_that_hangs_up_is_not_answered(sink: Sink) -> None:
     async def send(message: Any) -> None:
         raise AssertionError(message)
 
-    async with WebhookReceiver(sink) as receiver:
+    async with WebhookReceiver(handler) as receiver:
         await receiver({"type": "http", "method": "POST", "headers": []}, receive, send)
-    assert sink.events == []
+    assert handler.events == []
 
 
 @pytest.mark.anyio
-async def test_websockets_are_turned_away(sink: Sink) -> None:
+async def test_websockets_are_closed(handler: RecordingHandler) -> None:
     sent = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await WebhookReceiver(sink)({"type": "websocket"}, None, send)  # type: ignore[arg-type]
+    await WebhookReceiver(handler)({"type": "websocket"}, None, send)  # type: ignore[arg-type]
     assert sent == [{"type": "websocket.close"}]
 
 
-# Who may call
+# Basic authentication
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("username", "password"), [("worksection", "secret"), ("Ада", "пароль:з двокрапкою"), ("", "")]
 )
-async def test_credentials(sink: Sink, username: str, password: str) -> None:
-    async with WebhookReceiver(sink, username=username, password=password) as receiver, client(receiver) as http:
+async def test_only_the_right_credentials_are_accepted(handler: RecordingHandler, username: str, password: str) -> None:
+    async with WebhookReceiver(handler, username=username, password=password) as receiver, client(receiver) as http:
         for wrong in ((username, f"{password}x"), (f"{username}x", password), ("ünbekannt", "☃")):
             answer = await http.post("/", content=EVENT, auth=wrong)
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == 'Basic realm="worksection", charset="UTF-8"'
         assert (await http.get("/")).status_code == 401
         assert (await http.post("/", content=EVENT, auth=httpx.BasicAuth(username, password))).json() == OK
-    assert sink.numbers == [9]
+    assert handler.object_ids == [9]
     assert password not in repr(receiver) or not password
 
 
 @pytest.mark.anyio
-async def test_other_headers_are_no_credentials(sink: Sink) -> None:
+async def test_only_a_valid_basic_header_is_accepted(handler: RecordingHandler) -> None:
     right = base64.b64encode(b"a:b").decode()
-    async with WebhookReceiver(sink, username="a", password="b") as receiver, client(receiver) as http:
+    async with WebhookReceiver(handler, username="a", password="b") as receiver, client(receiver) as http:
         for header, status in (
             (f"Basic {right}", 200),
             (f"basic  {right} ", 200),
@@ -511,7 +526,9 @@ async def test_other_headers_are_no_credentials(sink: Sink) -> None:
 
 
 @pytest.mark.anyio
-async def test_credentials_are_compared_in_constant_time(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_compared_in_constant_time(
+    handler: RecordingHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compared = []
 
     def compare(one: bytes, other: bytes) -> bool:
@@ -519,7 +536,10 @@ async def test_credentials_are_compared_in_constant_time(sink: Sink, monkeypatch
         return one == other
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    async with WebhookReceiver(sink, username="é", password="p") as receiver, client(receiver, auth=("é", "q")) as http:
+    async with (
+        WebhookReceiver(handler, username="é", password="p") as receiver,
+        client(receiver, auth=("é", "q")) as http,
+    ):
         assert (await http.get("/")).status_code == 401
     assert compared == [("é:q".encode(), "é:p".encode())]
 
@@ -527,20 +547,20 @@ async def test_credentials_are_compared_in_constant_time(sink: Sink, monkeypatch
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"username": "a"}, "username and password come together"),
-        ({"password": "a"}, "username and password come together"),
-        ({"username": "a:b", "password": "c"}, "username: Basic authentication allows no colon"),
-        ({"queue_size": 0}, "queue_size: at least 1"),
-        ({"max_body": 0}, "max_body: at least 1"),
-        ({"workers": 0}, "workers: at least 1"),
+        ({"username": "a"}, "username and password must be given together"),
+        ({"password": "a"}, "username and password must be given together"),
+        ({"username": "a:b", "password": "c"}, "username must not contain a colon"),
+        ({"queue_size": 0}, "queue_size must be at least 1"),
+        ({"max_body": 0}, "max_body must be at least 1"),
+        ({"workers": 0}, "workers must be at least 1"),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, Any], complaint: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(errors.InvalidCall, match=complaint):
-        WebhookReceiver(Sink.__call__, **options)  # type: ignore[arg-type]
+        WebhookReceiver(RecordingHandler.__call__, **options)  # type: ignore[arg-type]
 
 
-# Where it is mounted
+# In web frameworks
 
 
 def in_starlette(receiver: WebhookReceiver) -> Any:
@@ -577,7 +597,7 @@ def in_litestar(receiver: WebhookReceiver) -> Any:
 
 @asynccontextmanager
 async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
-    """uvicorn on a socket, with lifespan, in this event loop; it can only be asyncio's."""
+    """Serve *app* with uvicorn on a socket, with lifespan, in this event loop, which must be asyncio."""
     server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", log_config=None, http="h11", ws="none"))
     config = server.config
     config.load()
@@ -606,39 +626,43 @@ async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
         pytest.param(in_litestar, "/hooks/secret", id="litestar"),
     ],
 )
-async def test_served_on_a_socket(sink: Sink, wrap: Callable[[WebhookReceiver], Any], path: str) -> None:
-    receiver = WebhookReceiver(sink, username="worksection", password="secret")
-    sink.hold()
+async def test_the_receiver_works_behind_a_real_server(
+    handler: RecordingHandler, wrap: Callable[[WebhookReceiver], Any], path: str
+) -> None:
+    receiver = WebhookReceiver(handler, username="worksection", password="secret")
+    handler.block()
     async with served(wrap(receiver)) as url, httpx.AsyncClient(base_url=url, auth=("worksection", "secret")) as http:
         assert (await http.get(path)).json() == OK
         assert (await http.head(path)).status_code == 200
         assert (await http.post(path, content=EVENT)).json() == OK
         assert (await http.post(path, content=EVENT, auth=("worksection", "wrong"))).status_code == 401
-        assert sink.events == []
-        sink.open.set()
-    assert sink.numbers == [9]  # by the end of the lifespan, at the latest
+        assert handler.events == []
+        handler.unblocked.set()
+    assert handler.object_ids == [9]  # at the end of the lifespan at the latest
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_context_that_is_open_already_is_left_open_by_the_server(sink: Sink) -> None:
-    async with WebhookReceiver(sink) as receiver:
+async def test_the_lifespan_does_not_close_a_context_that_was_already_open(handler: RecordingHandler) -> None:
+    async with WebhookReceiver(handler) as receiver:
         async with served(receiver) as url, httpx.AsyncClient(base_url=url) as http:
             assert (await http.post("/", content=EVENT)).json() == OK
         async with client(receiver) as http:
             assert (await http.post("/", content=body(record(1)))).json() == OK
-    assert sink.numbers == [9, 1]
+    assert handler.object_ids == [9, 1]
 
 
-# With the service
+# With the simulator
 
 
 @pytest.mark.anyio
-async def test_from_registration_to_the_handler(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_handler_gets_all_events_of_a_registered_webhook(
+    handler: RecordingHandler, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.ERROR)
     sim = Simulator(seed="empty")
     project, other = sim.world.add_project("Moon"), sim.world.add_project("Mars")
-    receiver = WebhookReceiver(sink, username="ws", password="geheim☃")
+    receiver = WebhookReceiver(handler, username="ws", password="geheim☃")
     sim.webhooks.connect("https://hooks.test", receiver)
     async with sim.session() as ws:
         async with receiver:
@@ -653,7 +677,7 @@ async def test_from_registration_to_the_handler(sink: Sink, caplog: pytest.LogCa
             await ws.reopen_task(task.id)
             await ws.complete_task(task.id)
             await sim.webhooks.deliver()
-        assert [(event.kind, event.object.id, event.id_task) for event in sink.events] == [
+        assert [(event.kind, event.object.id, event.id_task) for event in handler.events] == [
             ("post_task", task.id, task.id),
             ("post_comment", comment.id, task.id),
             ("update_task", task.id, task.id),
@@ -661,15 +685,15 @@ async def test_from_registration_to_the_handler(sink: Sink, caplog: pytest.LogCa
             ("reopen_task", task.id, task.id),
             ("close_task", task.id, task.id),
         ]
-        asked = await ws.get_events("1d", id_project=project.id)
-    assert [event.key for event in reversed(asked)] == [event.key for event in sink.events]
+        polled = await ws.get_events("1d", id_project=project.id)
+    assert [event.key for event in reversed(polled)] == [event.key for event in handler.events]
     assert caplog.text == ""
 
 
 @pytest.mark.anyio
-async def test_registering_again_replaces(sink: Sink) -> None:
+async def test_replace_deletes_earlier_webhooks_of_the_same_url(handler: RecordingHandler) -> None:
     sim = Simulator(seed="empty")
-    async with sim.session() as ws, WebhookReceiver(sink) as receiver:
+    async with sim.session() as ws, WebhookReceiver(handler) as receiver:
         sim.webhooks.connect("https://hooks.test", receiver)
         await receiver.register(ws, "https://hooks.test/a")
         await receiver.register(ws, "https://hooks.test/b", events=["post_task"])
@@ -682,10 +706,10 @@ async def test_registering_again_replaces(sink: Sink) -> None:
 
 
 @pytest.mark.anyio
-async def test_registering_what_does_not_answer(sink: Sink) -> None:
+async def test_an_unreachable_receiver_cannot_be_registered(handler: RecordingHandler) -> None:
     sim = Simulator(seed="empty")
-    receiver = WebhookReceiver(sink)
-    sim.webhooks.connect("https://hooks.test", WebhookReceiver(sink))
+    receiver = WebhookReceiver(handler)
+    sim.webhooks.connect("https://hooks.test", WebhookReceiver(handler))
     async with sim.session() as ws:
         with pytest.raises(errors.InvalidCall, match="not open"):
             await receiver.register(ws, "https://hooks.test")
@@ -698,10 +722,10 @@ async def test_registering_what_does_not_answer(sink: Sink) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_thousand_events_with_a_restart_in_between_are_handled_once_each(
+async def test_a_thousand_events_across_a_restart_are_handled_once_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In a FastAPI application under uvicorn; the handler is slow at times, and fails at times."""
+    """The receiver runs in a FastAPI application under uvicorn. Some calls of the handler are slow, some fail."""
     caplog.set_level(logging.CRITICAL)
     handled: Counter[int] = Counter()
 
@@ -710,7 +734,7 @@ async def test_a_thousand_events_with_a_restart_in_between_are_handled_once_each
         if event.object.id % 5 == 0:
             await anyio.sleep(0.002)
         if event.object.id % 7 == 0:
-            raise RuntimeError("the handler's own")
+            raise RuntimeError("an error of the handler")
 
     sim = Simulator(seed="empty")
     project = sim.world.add_project("Moon")
