@@ -1,4 +1,4 @@
-"""A pair of tokens in the keyring of the desktop. Needs the extra ``keyring``."""
+"""A token store in the keyring of the desktop. Needs the extra ``keyring``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ except ImportError as exc:
     raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from exc
 
 from ._auth.token import Token
-from ._auth.token_stores import file_lock, token_in
+from ._auth.token_stores import file_lock, token_in, translate_errors
 from ._transport.tasks import in_thread
-from .errors import TokenStoreError
 
 __all__ = ["KeyringTokenStore"]
 
@@ -27,13 +26,13 @@ SERVICE = "worksection-async"
 
 
 class KeyringTokenStore:
-    """A pair of tokens where the desktop keeps passwords, for all processes of one user.
+    """Stores a token in the desktop's keyring, for all processes of one user.
 
-    A keyring has no lock, so a lock file under ``~/.cache`` stands in for it.
+    A keyring has no lock, so the lock is a file under ``~/.cache``.
 
     Args:
-        username: Whose pair it is, in the words of the keyring: a name for each Worksection user.
-        service: Under which name the keyring shows it.
+        username: The user name of the keyring entry: one per Worksection user.
+        service: The service name of the keyring entry.
     """
 
     def __init__(self, username: str, service: str = SERVICE) -> None:
@@ -46,24 +45,20 @@ class KeyringTokenStore:
         return f"<KeyringTokenStore {self._service} {self._username}>"
 
     async def load(self) -> Token | None:
-        """The pair, or None where the keyring has none."""
-        text = await _told(lambda: keyring.get_password(self._service, self._username))
+        """Return the token, or None if the keyring has no such entry."""
+        text = await self._run(lambda: keyring.get_password(self._service, self._username))
         return None if text is None else token_in(text, f"{self._username} of {self._service}")
 
     async def save(self, token: Token) -> None:
-        """Keep *token*."""
-        await _told(lambda: keyring.set_password(self._service, self._username, token.to_json()))
+        """Store *token*."""
+        await self._run(lambda: keyring.set_password(self._service, self._username, token.to_json()))
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Keep the other tasks, threads and processes of this user out."""
+        """Exclude the other tasks, threads and processes of this user."""
         async with file_lock(self._lock_path):
             yield
 
-
-async def _told(work: Callable[[], T]) -> T:
-    try:
-        return await in_thread(work)
-    except KeyringError as exc:
-        what = f"the keyring cannot be used ({type(exc).__name__})"
-    raise TokenStoreError(what)
+    async def _run(self, command: Callable[[], T]) -> T:
+        with translate_errors(KeyringError, "the keyring cannot be used"):
+            return await in_thread(command)

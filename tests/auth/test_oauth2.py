@@ -499,7 +499,7 @@ async def test_renewals_do_not_come_at_one_moment_from_everywhere(sim: Simulator
     token = Token(access_token="a", refresh_token="b", issued_at=0.0, expires_at=86_400.0)
     for _ in range(20):
         auth = OAuth2(app, Store(token))
-        moments.add(next(second for second in range(86_400) if token.is_due(second, auth._early)))
+        moments.add(next(second for second in range(86_400) if token.is_due(second, auth._jitter)))
     assert len(moments) > 10
 
 

@@ -169,8 +169,8 @@ async def test_who_waits_for_a_lock_can_give_up(store_of: Callable[[], TokenStor
 async def test_a_lock_nobody_gives_back_is_an_error_in_the_end(
     store_of: Callable[[], TokenStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worksection_async._auth.token_stores.LOCK_TIMEOUT", 0.05)
-    monkeypatch.setattr("worksection_async._auth.redis_store.LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr("worksection_async._auth.token_stores.LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("worksection_async._auth.redis_store.LOCK_TIMEOUT_SECONDS", 0.05)
     async with store_of().lock():
         with pytest.raises(TokenStoreError, match="somebody has held its lock"):
             async with store_of().lock():

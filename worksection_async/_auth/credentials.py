@@ -1,6 +1,6 @@
-"""Credentials, and how a call becomes a request that carries one. The signatures themselves are pure functions.
+"""Credentials: they turn a call into a signed request. The signatures are pure functions.
 
-Signing comes after the wait for a turn: a signature carries the time, and tokens age.
+A call is signed after it has waited for its slot, because a signature contains the time and tokens expire.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ import attrs
 from .._protocol.call import Call
 from .._protocol.encoding import as_json, as_query
 from .._protocol.request import Request
-from .._protocol.service import ADMIN_URL, OAUTH_URL, MAX_REQUEST_LINE_BYTES
+from .._protocol.service import ADMIN_URL, MAX_REQUEST_LINE_BYTES, OAUTH_URL
 from ..errors import InvalidCall, WorksectionError
 
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
 
 
 def query_hash(query: str, key: str) -> str:
-    """The documented signature: md5 over the query exactly as it is sent, and the key.
+    """Return the documented signature: the MD5 of the query, exactly as it is sent, followed by the key.
 
     https://worksection.com/en/faq/api-start.html
     """
@@ -29,17 +29,17 @@ def query_hash(query: str, key: str) -> str:
 
 
 def header_signature(action: str, timestamp: int, key: str) -> str:
-    """The signature of the vendor's own current clients: it covers the action and the time (Unix seconds)."""
+    """Return the signature of the vendor's current clients; it covers the action and the time (Unix seconds)."""
     return hmac.new(key.encode(), f"{action}:{timestamp}".encode(), hashlib.sha256).hexdigest()
 
 
 def legacy_page_hash(page: str, action: str, key: str) -> str:
-    """The signature of links made for the older API: it covers the page and the action, no other parameter.
+    """Return the signature of links for the older API; it covers the page and the action, but no other parameter.
 
     Args:
-        page: Path of a project or task, such as ``/project/26/123/``; empty where the action takes none.
+        page: Path of a project or task, such as ``/project/26/123/``; empty if the action takes none.
         action: Name of the action.
-        key: The account's administrative key.
+        key: The administrative key of the account.
 
     https://worksection.com/en/faq/api-start.html
     """
@@ -47,13 +47,13 @@ def legacy_page_hash(page: str, action: str, key: str) -> str:
 
 
 def is_secret(_: object, field: "attrs.Attribute[str]", value: str) -> None:
-    """Refuse what no header can carry, such as the line break at the end of a file, without showing any of it."""
+    """Refuse characters that a header cannot contain, such as the newline at the end of a file."""
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-        raise ValueError(f"{field.alias} must be of visible ASCII characters only, without spaces or line breaks")
+        raise ValueError(f"{field.alias} must contain only visible ASCII characters, without spaces and line breaks")
 
 
 def _is_scheme(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
-    """Show nothing: a key may stand in the wrong place."""
+    """The error does not show the value, because it may be a key that was passed as the wrong argument."""
     if value not in ("hash", "signature"):
         raise ValueError("scheme must be 'hash' or 'signature'")
 
@@ -62,34 +62,34 @@ class Auth(ABC):
     """A credential."""
 
     is_token: bool
-    """Whether it stands for a user, as some actions demand."""
+    """Whether it belongs to a user; some actions require that."""
 
     @property
     def account_url(self) -> str:
-        """Address of the account it belongs to, where it says so."""
+        """URL of the account it belongs to; empty if the credential does not contain it."""
         return ""
 
-    async def ready(self) -> None:  # noqa: B027  # only some have to do something for it
-        """See to it that there is something to sign with, before a turn is waited for."""
+    async def ready(self) -> None:  # noqa: B027  # a static credential is always ready
+        """Prepare the credential for signing, before the call waits for its slot."""
 
     @abstractmethod
     def sign(self, call: Call[object], now: float) -> Request:
-        """The request for *call* at *now* (Unix seconds); raises `InvalidCall` for what cannot be sent."""
+        """Return the signed request for *call* at *now* (Unix seconds); raises `InvalidCall` if it cannot be sent."""
 
     @property
-    def lineage(self) -> object:
-        """Changes when it may be another user's from now on."""
+    def identity_generation(self) -> object:
+        """Changes when the credential may belong to another user than before."""
         return None
 
-    async def settle(self) -> None:  # noqa: B027  # only some have to
-        """Wait for what must not be lost when the event loop ends."""
+    async def wait_for_refresh(self) -> None:  # noqa: B027  # a static credential has no refresh
+        """Wait for a refresh in progress in this event loop."""
 
     async def recover(self, error: WorksectionError, request: Request) -> bool:  # noqa: ARG002
-        """Whether *request*, which was refused with *error*, may be signed and sent once more."""
+        """Return whether *request*, which was refused with *error*, can be signed and sent again."""
         return False
 
     def __reduce__(self) -> Any:
-        raise TypeError(f"{type(self).__name__} is a secret and is not pickled")
+        raise TypeError(f"{type(self).__name__} is a secret and cannot be pickled")
 
 
 @attrs.frozen
@@ -98,9 +98,9 @@ class ApiKey(Auth):
 
     Args:
         key: The key; only the owner of the account can see it (Account → API → Show API key).
-        scheme: How requests are signed. ``"hash"`` is the documented way: an md5 sum over the query. ``"signature"``
-            is that of the vendor's current clients: a signed header and a JSON body; calls that do not fit in a URL
-            are sent this way in either case, and it needs a clock that is right.
+        scheme: How requests are signed. ``"hash"`` is the documented scheme: an MD5 of the query. ``"signature"`` is
+            the scheme of the vendor's current clients: a signed header and a JSON body. It needs a correct clock.
+            Calls that are too long for a URL always use it.
 
     https://worksection.com/en/faq/api-start.html
     """
@@ -131,7 +131,7 @@ class ApiKey(Auth):
 
 @attrs.frozen
 class AccessToken(Auth):
-    """An OAuth2 access token, valid for 24 hours; nothing refreshes it.
+    """An OAuth2 access token; it is valid for 24 hours and is not refreshed.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -140,7 +140,7 @@ class AccessToken(Auth):
 
     is_token = True
 
-    def sign(self, call: Call[object], now: float) -> Request:  # noqa: ARG002  # a token carries no time
+    def sign(self, call: Call[object], now: float) -> Request:  # noqa: ARG002  # a token does not depend on the time
         method: Literal["GET", "POST"] = "GET" if call.action.kind == "read" and call.fits_query else "POST"
         request = with_header(call, OAUTH_URL, f"Bearer {self._token}", method=method)
         if request.line_bytes > MAX_REQUEST_LINE_BYTES and not call.parts:
@@ -149,7 +149,7 @@ class AccessToken(Auth):
 
 
 def with_header(call: Call[object], path: str, authorization: str, *, method: Literal["GET", "POST"]) -> Request:
-    """A request with the credential in its header; what it says goes into the query (GET, files) or a JSON body."""
+    """Return a request with the credential in a header and the parameters in the query (GET, files) or a JSON body."""
     action = call.action.name
     in_query = method == "GET" or call.parts
     request = Request(
@@ -161,10 +161,12 @@ def with_header(call: Call[object], path: str, authorization: str, *, method: Li
         parts=call.parts,
     )
     if call.parts and not call.fits_query:
-        raise InvalidCall(action, "files stored before cannot be sent along with new ones: store all with upload_files")
+        raise InvalidCall(
+            action, "a call cannot have both stored and new files: store all files with upload_files first"
+        )
     if call.parts and request.line_bytes > MAX_REQUEST_LINE_BYTES:
         raise InvalidCall(
             action,
-            "too long to be sent along with files: shorten it, or attach the files to a comment of their own",
+            "the parameters are too long for a call with files: shorten them, or attach the files to a comment",
         )
     return request

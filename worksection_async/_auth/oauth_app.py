@@ -1,6 +1,6 @@
-"""OAuth2 from the application's side: where users log in, and what becomes of the codes and tokens they bring back.
+"""An OAuth2 application: the authorization URL, and the exchange, refresh and identity requests.
 
-Four requests at most, all but the first a POST with a form. Errors come with HTTP 200; the body decides.
+The service returns errors with HTTP 200, so the body decides.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 BEARER = "bearer"
 
-TIMEOUT = 30.0
-"""Seconds for a request and its answer."""
+TIMEOUT_SECONDS = 30.0
+"""Deadline of a request."""
 
 
-def _home(base_url: str) -> str:
+def _origin(base_url: str) -> str:
     try:
         return origin_of(base_url)
     except InvalidCall:
@@ -56,31 +56,31 @@ def _home(base_url: str) -> str:
 def _is_https(_: object, __: object, value: str) -> None:
     url = urlsplit(value)
     if url.scheme != "https" or not url.hostname or url.fragment:
-        raise ValueError(f"redirect_uri must be an https URL as it is registered, not {value!r}")
+        raise ValueError(f"redirect_uri must be the registered https URL, not {value!r}")
 
 
-def _known(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+def _checked_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     given = tuple(scopes)
     unknown = [scopes] if isinstance(scopes, str) else sorted(set(given) - set(SCOPES))
     if unknown:
-        raise ValueError(f"scopes are {', '.join(SCOPES)}, not {unknown!r}")
+        raise ValueError(f"scopes must be among {', '.join(SCOPES)}, not {unknown!r}")
     return given
 
 
 @attrs.frozen
 class OAuthApp:
-    """An application as it is registered with Worksection; users log in through it, each into an account of his own.
+    """An OAuth2 application that is registered with Worksection; users of any account can log in through it.
 
     Args:
-        client_id: Its number.
-        client_secret: Its secret, which is shown only once, when it is registered.
-        redirect_uri: Where users come back to, exactly as registered; HTTPS is required.
-        scopes: What it asks for; each has to be enabled for the application, too.
-        base_url: Address of the login service (`str`); only the simulator has another. Plain HTTP for loopback only.
-        transport: An httpx transport instead of the network.
+        client_id: Its id.
+        client_secret: Its secret; Worksection shows it only once, at the registration.
+        redirect_uri: The URL to which users return, exactly as registered; HTTPS is required.
+        scopes: The scopes it requests; each must be enabled for the application.
+        base_url: URL of the login service (`str`); only the simulator has another. Plain HTTP for loopback only.
+        transport: An httpx transport that replaces the network.
 
     Raises:
-        ValueError: An argument makes no sense.
+        ValueError: An argument is invalid.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -88,22 +88,22 @@ class OAuthApp:
     client_id: str
     client_secret: str = attrs.field(repr=False, validator=is_secret)
     redirect_uri: str = attrs.field(validator=_is_https)
-    scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_known, kw_only=True)
-    base_url: str = attrs.field(default=OAUTH_ORIGIN, converter=_home, kw_only=True)
+    scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_checked_scopes, kw_only=True)
+    base_url: str = attrs.field(default=OAUTH_ORIGIN, converter=_origin, kw_only=True)
     transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
 
     def __reduce__(self) -> Any:
-        raise TypeError("OAuthApp is a secret and is not pickled")
+        raise TypeError("OAuthApp is a secret and cannot be pickled")
 
     def authorization_url(self, scopes: Iterable[Scope] | None = None, state: str | None = None) -> tuple[str, str]:
-        """Where to send a user who is to log in, and the state he has to bring back.
+        """Return the URL to which to redirect a user for the login, and the state.
 
         Args:
-            scopes: What to ask for instead of the application's own scopes.
-            state: Any text; by default 256 random bits. Keep it with the user's session, and compare it (in constant
-                time) to the one that comes back: only that shows that it was this user who began.
+            scopes: Scopes to request instead of the application's scopes.
+            state: Any text; the default is 256 random bits. Store it in the user's web session and compare it, in
+                constant time, with the state of the callback: this proves that the same browser started the login.
         """
-        asked = self.scopes if scopes is None else _known(scopes)
+        asked = self.scopes if scopes is None else _checked_scopes(scopes)
         state = secrets.token_urlsafe(32) if state is None else state
         params = {
             "client_id": self.client_id,
@@ -115,31 +115,31 @@ class OAuthApp:
         return f"{self.base_url}{OAUTH_AUTHORIZE}?{urlencode(params)}", state
 
     async def exchange(self, code: str) -> Token:
-        """The tokens for the *code* a user came back with; it is good for one attempt within 10 minutes.
+        """Exchange the *code* of a callback for tokens; a code is valid once, for 10 minutes.
 
         Raises:
-            AuthError: The service refuses the code or the application.
-            TransportError: The service could not be reached, or its answer got lost.
-            UnexpectedReply: The answer makes no sense.
+            AuthError: The service rejected the code or the application.
+            TransportError: The service could not be reached, or the reply was lost.
+            UnexpectedReply: The reply has an unknown form.
         """
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
         return _token(await self._post(OAUTH_TOKEN, form, "access_token"), None)
 
     async def refresh(self, token: Token) -> Token:
-        """The pair that follows *token*, whose own pair is void from then on: save this one before it is used.
+        """Request the next pair. It invalidates the pair of *token*, so store the new pair before you use it.
 
         Raises:
-            AuthError: The refresh token is void, or has expired (it lives for a month).
-            TransportError: The service could not be reached, or its answer got lost: *token* may be void.
-            UnexpectedReply: The answer makes no sense: *token* may be void.
+            AuthError: The refresh token is invalid or has expired (after a month).
+            TransportError: The service could not be reached, or the reply was lost: *token* may be invalid.
+            UnexpectedReply: The reply has an unknown form: *token* may be invalid.
         """
         if token.refresh_token is None:
-            raise AuthError(action_of(OAUTH_REFRESH), "there is no refresh token")
+            raise AuthError(action_of(OAUTH_REFRESH), "the token has no refresh token")
         form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token}
         return _token(await self._post(OAUTH_REFRESH, form, "access_token"), token)
 
     async def identity(self, token: Token) -> Identity:
-        """Whom *token* stands for; raises what `exchange` raises."""
+        """Return the user and the account of *token*; raises what `exchange` raises."""
         body = await self._post(OAUTH_RESOURCE, {"access_token": token.access_token}, "id")
         try:
             return Structure().at("$", dict(body), Identity)
@@ -159,8 +159,8 @@ class OAuthApp:
         http = Http(self.base_url, self.transport)
         await http.open()
         try:
-            async with http.exchange(request, TIMEOUT) as answer:
-                reply = Reply(answer.status, answer.headers, await answer.read())
+            async with http.exchange(request, TIMEOUT_SECONDS) as response:
+                reply = Reply(response.status, response.headers, await response.read())
         finally:
             with anyio.CancelScope(shield=True):
                 await http.aclose()
@@ -168,12 +168,12 @@ class OAuthApp:
 
 
 def action_of(path: str) -> str:
-    """What a request to *path* is called in errors: ``oauth2_refresh``."""
+    """Return the name of a request to *path* in errors, such as ``oauth2_refresh``."""
     return path.strip("/").replace("/", "_")
 
 
 def _token(body: Mapping[str, Any], before: Token | None) -> Token:
-    """A refresh does not say all that the login said."""
+    """Return the token of a reply; the reply to a refresh may omit what the login returned."""
     now = time.time()
     if (kind := str(body.get("token_type") or BEARER)).lower() != BEARER:
         raise UnexpectedReply(action_of(OAUTH_TOKEN), "$.token_type", f"not {masked(kind)}", http_status=200)
@@ -187,11 +187,13 @@ def _token(body: Mapping[str, Any], before: Token | None) -> Token:
         )
     except ValueError:
         pass
-    raise UnexpectedReply(action_of(OAUTH_TOKEN), "$", "the tokens are no text a header can carry", http_status=200)
+    raise UnexpectedReply(
+        action_of(OAUTH_TOKEN), "$", "the tokens contain characters that a header cannot contain", http_status=200
+    )
 
 
 def _lifetime(expires_in: object) -> float:
-    """Seconds; where the service says nothing that makes sense, it is a day, and a 401 will tell."""
+    """Return the lifetime in seconds; a day if the value is invalid. After an early end a 401 triggers the refresh."""
     if isinstance(expires_in, int | float | str):
         with contextlib.suppress(ValueError):
             seconds = float(expires_in)

@@ -1,4 +1,4 @@
-"""A pair of OAuth2 tokens as a value. It is a secret: it shows nothing, and leaves as text only when asked to."""
+"""A pair of OAuth2 tokens as a value. It is a secret: its repr shows no token, and only `to_json` returns them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import attrs
 
 from .credentials import is_secret
 
-LEEWAY = 300.0
-"""Seconds before its end that a token is refreshed at the latest, unless it lives for a short time only."""
+REFRESH_MARGIN_SECONDS = 300.0
+"""A token is refreshed at least this long before it expires, so that it does not expire during a call."""
 
-LEEWAY_SHARE = 0.1
+REFRESH_MARGIN_SHARE = 0.1
+"""Maximum of that margin as a share of the token's lifetime, for tokens with a short lifetime."""
 
 
 def _is_time(_: object, field: attrs.Attribute[float], value: float) -> None:
@@ -23,14 +24,14 @@ def _is_time(_: object, field: attrs.Attribute[float], value: float) -> None:
 
 @attrs.frozen(kw_only=True)
 class Token:
-    """An access token, the refresh token it came with, and the account they are for.
+    """An access token, its refresh token, and the account they belong to.
 
     Args:
-        access_token: What calls are signed with, for 24 hours.
-        refresh_token: What brings the next pair, once; None where there is none.
-        issued_at: When the pair was received (Unix seconds, by the clock of the machine that did).
-        expires_at: When the access token ends (Unix seconds, by the same clock).
-        account_url: Address of the account the user logged into; empty where it is not known.
+        access_token: The token that signs calls; valid for 24 hours.
+        refresh_token: The token for the next refresh; valid once. None if there is none.
+        issued_at: Time when the pair was received (Unix seconds of this machine's clock).
+        expires_at: Time when the access token expires (Unix seconds of the same clock).
+        account_url: URL of the account; empty if unknown.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -41,25 +42,25 @@ class Token:
     expires_at: float = attrs.field(validator=_is_time)
     account_url: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
-    def is_due(self, now: float, early: float = 0.0) -> bool:
-        """Whether it is time for the next pair; *early*, from 0 to 1, is how much sooner than necessary."""
+    def is_due(self, now: float, jitter: float = 0.0) -> bool:
+        """Return whether to refresh now; *jitter*, 0 to 1, moves the time up to one margin earlier."""
         if self.refresh_token is None:
             return now >= self.expires_at
-        leeway = min(LEEWAY, max(0.0, self.expires_at - self.issued_at) * LEEWAY_SHARE)
-        return now >= self.expires_at - leeway * (1 + early)
+        margin = min(REFRESH_MARGIN_SECONDS, max(0.0, self.expires_at - self.issued_at) * REFRESH_MARGIN_SHARE)
+        return now >= self.expires_at - margin * (1 + jitter)
 
     def to_json(self) -> str:
-        """Everything, the secrets included, to be kept where nobody else can read it."""
+        """Return all fields as JSON, including the secrets."""
         return json.dumps(attrs.asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The token `to_json` made *text* of; raises `ValueError` without showing any of it."""
+        """Return the token from the JSON of `to_json`; raises `ValueError`, which does not contain *text*."""
         try:
             return cls(**json.loads(text))
         except (RecursionError, TypeError, ValueError):
             pass
-        raise ValueError("that is no token as to_json writes it")
+        raise ValueError("the text is not a token that Token.to_json wrote")
 
     def __reduce__(self) -> Any:
-        raise TypeError("Token is a secret and is not pickled; to_json is for keeping it")
+        raise TypeError("Token is a secret and cannot be pickled; use to_json to store it")

@@ -1,4 +1,4 @@
-"""Where tokens are kept between calls, processes and restarts."""
+"""Stores for tokens, in memory or in a file, and the lock that makes a refresh exclusive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,40 +20,40 @@ from .._transport.tasks import in_thread
 from ..errors import TokenStoreError
 from .token import Token
 
-LOCK_POLL = 0.02
-"""Seconds between two looks at a lock that somebody else holds."""
+LOCK_POLL_SECONDS = 0.02
+"""Interval between two attempts to acquire a lock."""
 
-LOCK_TIMEOUT = 90.0
-"""Seconds after which a lock that nobody gives back is an error; a refresh takes less."""
+LOCK_TIMEOUT_SECONDS = 90.0
+"""Waiting time for a lock, and lifetime of a lock that can expire. A refresh with its retries takes less."""
 
 
 @runtime_checkable
 class TokenStore(Protocol):
-    """Keeps the pair of tokens of one user.
+    """The interface of a store for the tokens of one user.
 
-    The service rotates the pair at every refresh and voids the one before, so all who share a pair have to share its
-    store: whoever refreshes holds `lock` while he reads the pair again, refreshes it and saves the new one. A store
-    of your own, in the database of a web app for instance, needs these three methods and nothing else.
+    Every refresh rotates the pair of tokens and invalidates the previous pair. Processes that share a pair must
+    therefore share its store. A refresh holds `lock` while it loads the pair, requests the new pair and saves it.
+    Your own store, for example in a database, needs these three methods.
     """
 
     async def load(self) -> Token | None:
-        """The pair as it is now, or None; raises `TokenStoreError` where that cannot be said."""
+        """Return the stored token, or None; raises `TokenStoreError` if it cannot be read."""
         ...
 
     async def save(self, token: Token) -> None:
-        """Keep *token* from now on. When this returns, a crash must not lose it; raises `TokenStoreError`."""
+        """Store *token* durably: a crash after this method returns must not lose it; raises `TokenStoreError`."""
         ...
 
     def lock(self) -> AbstractAsyncContextManager[object]:
-        """Keep all others out who would refresh the same pair, in this process and elsewhere.
+        """Return a lock that excludes all other refreshes of this pair, in this process and in others.
 
-        A holder that dies must not hold it for ever.
+        The lock must be released when the process that holds it dies.
         """
         ...
 
 
 class MemoryTokenStore:
-    """A pair of tokens in the memory of this process, for all its threads; it is gone with the process."""
+    """Stores a token in memory, for all threads of this process."""
 
     def __init__(self, token: Token | None = None) -> None:
         self._token = token
@@ -63,34 +63,35 @@ class MemoryTokenStore:
         self._lock = threading.Lock()
 
     async def load(self) -> Token | None:
-        """The pair."""
+        """Return the token."""
         return self._token
 
     async def save(self, token: Token) -> None:
-        """Keep *token*."""
+        """Store *token*."""
         self._token = token
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Keep the other threads and tasks out."""
-        await acquired(self._try)
+        """Exclude the other tasks and threads of this process."""
+        await acquire_lock(self._try_acquire)
         try:
             yield
         finally:
             self._lock.release()
 
-    async def _try(self) -> bool:
+    async def _try_acquire(self) -> bool:
         return self._lock.acquire(blocking=False)
 
 
 class FileTokenStore:
-    """A pair of tokens in a file, for all processes of one machine.
+    """Stores a token in a file, for all processes of one machine.
 
-    Only its owner can read the file (mode 0600); one that others can read is refused. It is replaced as a whole, and
-    on the disk before `save` returns. The lock is `filelock`'s; a process that is killed leaves none behind.
+    The file has mode 0600; a file that other users can read is refused. It is replaced atomically and synced to the
+    disk before `save` returns. The lock is a `filelock.FileLock`; the system releases it when a process dies.
 
     Args:
-        path: The file; its folder is made if there is none (mode 0700). Beside it a ``.lock`` appears.
+        path: Path of the file. A missing folder is created (mode 0700). A lock file with the suffix ``.lock`` is
+            created beside it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -100,37 +101,42 @@ class FileTokenStore:
         return f"<FileTokenStore {self._path}>"
 
     async def load(self) -> Token | None:
-        """The pair, or None where there is no file."""
+        """Return the token, or None if the file does not exist."""
         text = await in_thread(self._read)
         return None if text is None else token_in(text, self._path)
 
     async def save(self, token: Token) -> None:
-        """Replace the file, and see it to the disk."""
+        """Replace the file and sync it to the disk."""
         await in_thread(self._write, token.to_json().encode())
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Keep the other tasks, threads and processes of this machine out."""
+        """Exclude the other tasks, threads and processes of this machine."""
         async with file_lock(self._path.with_name(f"{self._path.name}.lock")):
             yield
 
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return translate_errors(OSError, f"{self._path} cannot be used")
+
     def _read(self) -> bytes | None:
-        with _told(self._path), contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+        with self._translate_errors(), contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise TokenStoreError(f"{self._path} can be read by others than its owner: let users log in again")
+                raise TokenStoreError(
+                    f"{self._path} can be read by other users: restrict its mode to 0600 and log in again"
+                )
             return file.read()
         return None
 
     def _write(self, content: bytes) -> None:
-        with _told(self._path):
+        with self._translate_errors():
             self._replace(content)
 
     def _replace(self, content: bytes) -> None:
         folder = self._path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         prefix = f".{self._path.name}."
-        _remove_left(folder, prefix)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # nobody else can read it
+        _remove_leftovers(folder, prefix)
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # mkstemp creates it with mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -144,22 +150,22 @@ class FileTokenStore:
 
 
 def token_in(text: str | bytes, where: object) -> Token:
-    """The token that was kept as *text*; raises `TokenStoreError`, which names *where* and shows nothing."""
+    """Return the token from its JSON *text*; raises `TokenStoreError`, which names *where* but not the text."""
     with contextlib.suppress(ValueError):
         return Token.from_json(text)
-    raise TokenStoreError(f"{where} holds no token")
+    raise TokenStoreError(f"{where} does not contain a valid token")
 
 
-def _remove_left(folder: Path, prefix: str) -> None:
-    """What a process that was killed has left behind holds secrets."""
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Delete the temporary files of killed processes, because they contain tokens."""
     for path in folder.glob(f"{prefix}*"):
         with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - LOCK_TIMEOUT:
+            if path.stat().st_mtime < time.time() - LOCK_TIMEOUT_SECONDS:
                 path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without it, a crash of the machine could bring the old file back."""
+    """Sync the folder: without it, a crash of the machine could restore the old file."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -170,40 +176,44 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def file_lock(path: Path) -> AsyncIterator[None]:
-    """Hold the lock of *path*: no other task, thread or process of this machine does."""
+    """Hold the lock file *path*, which excludes other tasks, threads and processes of this machine."""
     from filelock import FileLock, Timeout  # noqa: PLC0415
 
-    async def is_acquired() -> bool:
+    async def try_acquire() -> bool:
         with contextlib.suppress(Timeout):
             lock.acquire(timeout=0)
             return True
         return False
 
-    with _told(path):
+    with translate_errors(OSError, f"{path} cannot be used"):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(path, mode=0o600, thread_local=False)
-        await acquired(is_acquired)
+        await acquire_lock(try_acquire)
     try:
         yield
     finally:
         lock.release()
 
 
-async def acquired(attempt: Callable[[], Awaitable[object]]) -> None:
-    """Look every few milliseconds whether *attempt* gets a lock; raises `TokenStoreError` where it never does."""
-    until = anyio.current_time() + LOCK_TIMEOUT
-    while not await attempt():
-        if anyio.current_time() > until:
-            raise TokenStoreError(f"somebody has held its lock for {LOCK_TIMEOUT:g} s")
-        await anyio.sleep(LOCK_POLL)
+async def acquire_lock(try_acquire: Callable[[], Awaitable[object]]) -> None:
+    """Call *try_acquire* until it returns a true value; raises `TokenStoreError` after `LOCK_TIMEOUT_SECONDS`."""
+    deadline = anyio.current_time() + LOCK_TIMEOUT_SECONDS
+    while not await try_acquire():
+        if anyio.current_time() > deadline:
+            raise TokenStoreError(f"its lock was not released for {LOCK_TIMEOUT_SECONDS:g} s")
+        await anyio.sleep(LOCK_POLL_SECONDS)
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    failure = None
+def translate_errors(errors: type[Exception] | tuple[type[Exception], ...], problem: str) -> Iterator[None]:
+    """Raise `TokenStoreError` with *problem* instead of *errors*."""
     try:
         yield
-    except OSError as exc:
-        failure = TokenStoreError(f"{path} cannot be used ({exc.strerror or type(exc).__name__})")
-    if failure is not None:
+    except errors as exc:
+        failure = TokenStoreError(f"{problem} ({getattr(exc, 'strerror', None) or type(exc).__name__})")
+    else:
+        return
+    try:
         raise failure
+    finally:
+        failure.__context__ = None  # the error of a driver may contain the token

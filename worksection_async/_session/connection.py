@@ -70,7 +70,7 @@ class Connection:
             self._limiter.dismiss(self)
         with anyio.CancelScope(shield=True):
             for auth in {self._owner, *self._identities()}:
-                await auth.settle()
+                await auth.wait_for_refresh()
             if self._http is not None:
                 await self._http.aclose()
 
@@ -95,9 +95,9 @@ class Connection:
         """Return the reads of one identity; a reply is never shared between identities."""
         with self._lock:
             generation, reads = self._reads.get(auth, (None, None))
-            if reads is None or generation is not auth.lineage:
+            if reads is None or generation is not auth.identity_generation:
                 reads = SharedReads(self.limiter)
-                self._reads[auth] = auth.lineage, reads
+                self._reads[auth] = auth.identity_generation, reads
             return reads
 
     def invalidate_reads(self) -> None:

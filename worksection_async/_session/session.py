@@ -156,7 +156,7 @@ class Session(Endpoints):
         """
         if not isinstance(self._caller.auth, OAuth2):
             raise InvalidCall("Session", "as_user needs OAuth2: only its application can have other users")
-        return self._view(auth=self._caller.auth.of(who))
+        return self._view(auth=self._caller.auth.for_user(who))
 
     def _view(self, **changes: Any) -> Self:
         view = copy.copy(self)
