@@ -12,11 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from worksection_async._limits.bucket_state import (
     BACKOFF_STEP,
-    LEAST_ANSWERS,
-    LEAST_JITTER,
-    LONGEST_BACKOFF_SECONDS,
-    LONGEST_HOLD_SECONDS,
-    MOST_JITTER,
+    MIN_RESPONSES,
+    MIN_JITTER,
+    MAX_BACKOFF_SECONDS,
+    MAX_HOLD_SECONDS,
+    MAX_JITTER,
     BucketState,
     Visit,
 )
@@ -78,7 +78,7 @@ class Sharers(RuleBasedStateMachine):
     @rule(ticket=used, response_time=st.floats(0, 5))
     def answer(self, ticket: int, response_time: float) -> None:
         self.state.answered(ticket, response_time)
-        assert LEAST_JITTER <= self.state.jitter <= MOST_JITTER
+        assert MIN_JITTER <= self.state.jitter <= MAX_JITTER
 
     @rule(visit=consumes(reservations))
     def cancel_waiting(self, visit: Visit) -> None:
@@ -107,12 +107,12 @@ class Sharers(RuleBasedStateMachine):
     @rule(share=st.floats(0, 5))
     def hold(self, share: float) -> None:
         self.state.hold(share * self.state.interval, self.now)
-        self.held_until = max(self.held_until, self.now + min(share * self.state.interval, LONGEST_HOLD_SECONDS))
+        self.held_until = max(self.held_until, self.now + min(share * self.state.interval, MAX_HOLD_SECONDS))
 
     @rule(chance=st.floats(0, 1))
     def refuse(self, chance: float) -> None:
         self.state.refused(chance)
-        assert self.state.backoff <= max(1.0, LONGEST_BACKOFF_SECONDS / self.state.interval)
+        assert self.state.backoff <= max(1.0, MAX_BACKOFF_SECONDS / self.state.interval)
 
     @invariant()
     def never_two_closer_than_the_interval(self) -> None:
@@ -136,7 +136,7 @@ def test_with_steady_demand_no_slot_is_lost(processes: int, turns: int) -> None:
         assert visit.ticket == held[process]
         went.append(now)
         held[process] = state._reserve(now)
-    assert went[-1] - went[0] <= (turns - 1) * (1 + MOST_JITTER) + 1e-6
+    assert went[-1] - went[0] <= (turns - 1) * (1 + MAX_JITTER) + 1e-6
 
 
 def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> None:
@@ -204,9 +204,9 @@ def test_a_turn_that_was_not_used_takes_nothing_from_the_backoff() -> None:
 def test_the_service_can_put_everything_on_hold_but_not_for_ever() -> None:
     state = BucketState(1.0)
     state.hold(5.0, 0.0)
-    assert state.free_in(0.0) == pytest.approx(5.0, abs=MOST_JITTER)
+    assert state.free_in(0.0) == pytest.approx(5.0, abs=MAX_JITTER)
     state.hold(48 * 3600.0, 0.0)
-    assert state.free_in(0.0) == pytest.approx(LONGEST_HOLD_SECONDS, abs=MOST_JITTER)
+    assert state.free_in(0.0) == pytest.approx(MAX_HOLD_SECONDS, abs=MAX_JITTER)
 
 
 # Unequal arrivals
@@ -214,27 +214,27 @@ def test_the_service_can_put_everything_on_hold_but_not_for_ever() -> None:
 
 def test_before_enough_responses_the_most_jitter_is_assumed() -> None:
     state = BucketState(1.0)
-    answered(state, *[0.1] * (LEAST_ANSWERS - 1))
-    assert state.jitter == MOST_JITTER
+    answered(state, *[0.1] * (MIN_RESPONSES - 1))
+    assert state.jitter == MAX_JITTER
     answered(state, 0.1)
-    assert state.jitter == LEAST_JITTER
+    assert state.jitter == MIN_JITTER
 
 
 def test_a_request_that_may_have_arrived_late_delays_the_next() -> None:
     """Its response came 30 ms later than the quickest one; until it comes, the worst is assumed."""
     state = BucketState(1.0)
-    answered(state, *[0.1] * LEAST_ANSWERS)
+    answered(state, *[0.1] * MIN_RESPONSES)
     visit = sent(state, 100.0)
-    assert state.jitter == MOST_JITTER
+    assert state.jitter == MAX_JITTER
     state.answered(visit.ticket, 0.13)
-    assert state.jitter == pytest.approx(LEAST_JITTER + 0.03, abs=0.001)
+    assert state.jitter == pytest.approx(MIN_JITTER + 0.03, abs=0.001)
 
 
 @given(st.lists(st.floats(0.02, 0.06), min_size=60, max_size=60), st.integers(0, 99))
 def test_requests_with_unequal_delays_arrive_an_interval_apart(delays: list[float], seed: int) -> None:
     """Once the quickest way is known: 0.02 s, which two of the first responses have taken."""
     state, now, arrivals = BucketState(1.0), 0.0, []
-    for delay in [0.02, 0.02, *[0.04] * LEAST_ANSWERS, *delays]:
+    for delay in [0.02, 0.02, *[0.04] * MIN_RESPONSES, *delays]:
         held = None
         while not (visit := state.advance(held, now)).is_used:
             held, now = visit.ticket, now + visit.wait
@@ -242,19 +242,19 @@ def test_requests_with_unequal_delays_arrive_an_interval_apart(delays: list[floa
         now += delay
         state.answered(visit.ticket, delay)
     assert min(later - earlier for earlier, later in itertools.pairwise(arrivals[2:])) >= 1.0
-    assert arrivals[-1] - arrivals[0] <= (len(arrivals) - 1) * (1 + MOST_JITTER)
+    assert arrivals[-1] - arrivals[0] <= (len(arrivals) - 1) * (1 + MAX_JITTER)
 
 
 def test_slow_answers_cost_the_most_jitter_and_no_more() -> None:
     state = BucketState(1.0)
-    answered(state, *[0.1, 3.0] * LEAST_ANSWERS)
-    assert state.jitter == MOST_JITTER
+    answered(state, *[0.1, 3.0] * MIN_RESPONSES)
+    assert state.jitter == MAX_JITTER
 
 
 def test_a_network_that_has_become_slower_is_not_jitter_for_ever() -> None:
     state = BucketState(1.0)
     answered(state, *[0.1] * 20, *[0.3] * 500)
-    assert state.jitter < 2 * LEAST_JITTER
+    assert state.jitter < 2 * MIN_JITTER
 
 
 # Refusals
@@ -266,7 +266,7 @@ def test_one_refusal_hardly_costs_anything_and_a_row_of_them_slows_down() -> Non
     assert state.backoff == BACKOFF_STEP
     for _ in range(20):
         state.refused(0.0)
-    assert state.backoff == LONGEST_BACKOFF_SECONDS
+    assert state.backoff == MAX_BACKOFF_SECONDS
     for turn in range(100):
         sent(state, 100.0 * turn)
     assert state.backoff < 0.001, "it comes back"
@@ -276,7 +276,7 @@ def test_at_high_rates_the_backoff_can_be_many_intervals() -> None:
     state = BucketState(1 / 40)
     for _ in range(30):
         state.refused(0.0)
-    assert state.distance >= LONGEST_BACKOFF_SECONDS
+    assert state.distance >= MAX_BACKOFF_SECONDS
 
 
 def test_chance_spreads_the_next_attempt() -> None:

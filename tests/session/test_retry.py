@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.support.constants import KEY
 from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, Session, TokenBucket, errors
-from worksection_async._limits.bucket_state import LONGEST_HOLD_SECONDS
+from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS
 from worksection_async._protocol.actions import ACTIONS, GET_TASKS, POST_TASK
 from worksection_async._transport.retry import MAX_DELAY_SECONDS, retry_delay
 from worksection_async.errors import RateLimited, WorksectionError
@@ -382,7 +382,7 @@ async def test_retry_after_of_a_503_is_obeyed_up_to_a_limit() -> None:
 
     async with on_virtual_time(recording) as ws:
         await ws.get_tasks(26)
-    assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([7, LONGEST_HOLD_SECONDS], abs=0.3)
+    assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([7, MAX_HOLD_SECONDS], abs=0.3)
 
 
 async def test_other_failures_do_not_count_as_refusals(session_with: Make, fast_limiter: TokenBucket) -> None:

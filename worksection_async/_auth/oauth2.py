@@ -16,7 +16,7 @@ import anyio.lowlevel
 from .._protocol.call import Call
 from .._protocol.request import Request
 from .._protocol.service import OAUTH_EXPIRED_TEXT, OAUTH_INVALID_CLIENT_CODE, OAUTH_INVALID_TOKEN_CODES, OAUTH_REFRESH
-from .._transport.tasks import once_more, spawn
+from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import ApiError, AuthError, ReauthorizationRequired, TransportError, UnexpectedReply, WorksectionError
 from .credentials import AccessToken, Auth
 from .oauth_app import OAuthApp, action_of
@@ -150,7 +150,7 @@ class OAuth2(Auth):
             spawn(self._run_refresh(refresh, loop, stale))
         await refresh.done.wait()
         if refresh.error is not None:
-            raise once_more(refresh.error)
+            raise copy_for_next_waiter(refresh.error)
 
     async def _run_refresh(self, refresh: _Refresh, loop: object, stale: Token | None) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import anyio
 
-from .._transport.fork import begin_here_and_after_forks
+from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread
 from ..errors import TokenStoreError
 from .token import Token
@@ -57,7 +57,7 @@ class MemoryTokenStore:
 
     def __init__(self, token: Token | None = None) -> None:
         self._token = token
-        begin_here_and_after_forks(self)
+        reset_now_and_after_fork(self)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()

@@ -18,7 +18,7 @@ from .token_bucket import TokenBucket
 logger = logging.getLogger("worksection_async")
 
 UNUSED_SECONDS = 24 * 3600.0
-"""Age after which the file of an account that was not used is removed."""
+"""Age after which the file of an unused account is removed."""
 
 NOT_SHARED = (
     "%s: the processes of this machine do not share the limit of one request per second. Give the sessions of all of "
@@ -30,7 +30,7 @@ _lock = threading.Lock()
 
 
 def default_limiter(origin: str) -> Limiter:
-    """The limiter of the account at *origin*; the same for all sessions of this process."""
+    """Return the limiter of the account at *origin*; all sessions of this process get the same one."""
     with _lock:
         if origin not in _limiters:
             _limiters[origin] = _machine_limiter(origin)
@@ -42,7 +42,7 @@ def _machine_limiter(origin: str) -> Limiter:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there is no folder of the login session, so another one is used
+            warnings.simplefilter("ignore")  # platformdirs warns if it has to use another folder
             folder = user_runtime_path("worksection-async", appauthor=False)
         _remove_unused(folder)
         name = hashlib.sha256(origin.encode()).hexdigest()[:32]
@@ -53,7 +53,7 @@ def _machine_limiter(origin: str) -> Limiter:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove the files of accounts that were not used for a day; `Timeout`, an `OSError`: one is being used."""
+    """Remove the files of accounts that were unused for a day; a locked file (`Timeout` is an `OSError`) is in use."""
     from filelock import FileLock  # noqa: PLC0415
 
     for path in folder.glob("*.bucket"):

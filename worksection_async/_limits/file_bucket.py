@@ -12,7 +12,7 @@ from .._protocol.service import REQUESTS_PER_SECOND
 from ..errors import TransportError
 from .bucket_state import BucketState
 from .limiter import T
-from .shared_bucket import SharedTokenBucket, packed, unpacked
+from .shared_bucket import SharedTokenBucket, deserialize, serialize
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ SIZE_BYTES = 512
 """The state is padded to this size: a single write replaces it, so a killed process leaves the old or the new one."""
 
 LOCK_TIMEOUT_SECONDS = 10.0
-"""Time after which a lock that is not released is an error; a visit holds it for microseconds."""
+"""Maximum waiting time for the lock; a visit holds it for microseconds."""
 
 LOCK_POLL_SECONDS = 0.005
 
@@ -29,20 +29,20 @@ LOCK_POLL_SECONDS = 0.005
 class FileTokenBucket(SharedTokenBucket):
     """A limiter for all processes of one machine; in containers and on several machines use `RedisTokenBucket`.
 
-    The lock is `filelock`'s; a process that is killed leaves none behind. A file that was removed or damaged, or is
-    older than the last start of the machine, counts as the state of a bucket that was just used. Network file systems
-    do not work: their locks and clocks belong to different machines.
+    The lock is a `filelock.FileLock`; the system releases it when a process dies. A file that is missing, damaged, or
+    older than the last start of the machine is treated as a bucket that was just used. Network file systems are not
+    supported, because their locks and clocks belong to different machines.
 
     Args:
-        path: The file; its folder is created if needed. A ``.lock`` file appears beside it.
+        path: Path of the file. A missing folder is created. A lock file with the suffix ``.lock`` is created beside it.
         rate: Requests per second, the same in all processes.
         clock: A clock that all processes share, in seconds; by default the monotonic clock of the machine.
-        on_outage: What happens when the file cannot be used any more: ``"error"`` raises `TransportError` (nothing
-            was sent), ``"local"`` goes on with *rate* / *peers* in this process and soon tries again.
+        on_outage: Behaviour if the file cannot be used: ``"error"`` raises `TransportError` (nothing was sent);
+            ``"local"`` limits this process alone to *rate* / *peers* and retries after a few seconds.
         peers: Number of processes that share the file, for ``"local"``.
 
     Raises:
-        ValueError: The file cannot be written, or an argument makes no sense.
+        ValueError: The file cannot be written, or an argument is invalid.
     """
 
     def __init__(
@@ -70,17 +70,17 @@ class FileTokenBucket(SharedTokenBucket):
         try:
             with lock, self._open() as file:
                 now = self._clock()
-                state = unpacked(file.read(SIZE_BYTES), self._interval, now)
+                state = deserialize(file.read(SIZE_BYTES), self._interval, now)
                 outcome = change(state, now)
                 file.seek(0)
-                file.write(packed(state).ljust(SIZE_BYTES))
+                file.write(serialize(state).ljust(SIZE_BYTES))
                 return outcome
         except OSError as exc:
             what = f"the shared bucket {self._path} cannot be used ({exc.strerror or type(exc).__name__})"
         raise TransportError("limiter", what, sent=False)
 
     def _open(self) -> FileIO:
-        """Open the file unbuffered; one that was removed counts as damaged."""
+        """Open the file unbuffered; replace a missing file by a placeholder that counts as damaged."""
         if not self._path.exists():
             self._path.write_bytes(b"removed")
         return self._path.open("r+b", buffering=0)

@@ -1,8 +1,8 @@
-"""The limiter: one queue in front of a bucket, shared by all sessions of an account in this process.
+"""The rate limiter: one queue before a token bucket, shared by all sessions of an account in this process.
 
-Waiters are woken by events; there is no polling. One of them, the leader, holds the only reservation of this process
-and sleeps until it is due. Which call gets the turn is decided then (late binding), so a new call in a higher lane
-goes first, and a cancelled call costs nothing. Processes that share a bucket hold one reservation each and take turns.
+Waiters are woken by events; there is no polling. One waiter, the leader, holds the only reservation of this process
+and sleeps until it is due. Only then the slot is granted to a call (late binding), so a new call in a higher lane gets
+it first, and a cancelled call wastes no slot. Processes that share a bucket hold one reservation each.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import TypeVar
 
 import anyio
 
-from .._transport.fork import begin_here_and_after_forks
+from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread
 from ..errors import SessionClosed, TransportError, WaitTooLong
-from .bucket_state import LONGEST_HOLD_SECONDS, BucketState, Visit
+from .bucket_state import MAX_HOLD_SECONDS, BucketState, Visit
 from .queue import Lane, Queue, Waiter, Waiting
 from .statistics import Statistics, Usage
 
@@ -31,20 +31,20 @@ T = TypeVar("T")
 logger = logging.getLogger("worksection_async")
 
 SEND_TOLERANCE = 0.005
-"""Part of the interval by which a request may be sent after its turn without delaying the next one."""
+"""Share of the interval by which a request may be sent after its slot was granted without delaying the next one."""
 
 
 class Limiter(ABC):
-    """A queue in front of a bucket, which the subclasses keep in memory, in a file or in Redis.
+    """A queue before a token bucket; subclasses store the bucket in memory, in a file or in Redis.
 
     Args:
         rate: Requests per second.
-        burst: Requests that may be sent at once after a pause.
+        burst: Number of requests that may be sent at once after a pause.
         clock: Returns the time in seconds.
     """
 
     _is_remote = False
-    """Whether a visit to the bucket may take long: it happens in a worker thread then."""
+    """Whether a visit to the bucket can block; if so, it runs in a worker thread."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         if not 0 < rate < math.inf:
@@ -53,10 +53,10 @@ class Limiter(ABC):
             raise ValueError(f"burst must be at least 1, not {burst!r}")
         self._interval = 1 / rate
         self._clock = clock
-        begin_here_and_after_forks(self)
+        reset_now_and_after_fork(self)
 
     def _begin(self) -> None:
-        """Start without waiters: after construction, and in a forked child, whose parent keeps its own."""
+        """Start with an empty queue: after construction, and in a forked child (its parent keeps the waiters)."""
         self._lock = threading.Lock()
         self._visit_lock = threading.RLock()
         self._queue = Queue()
@@ -76,16 +76,16 @@ class Limiter(ABC):
 
     @abstractmethod
     def _change(self, change: Callable[[BucketState, float], T]) -> T:
-        """Return what *change* makes of the bucket and the time; no other change happens meanwhile (thread-safe)."""
+        """Call *change* with the bucket and the time, exclusively (thread-safe), and return its result."""
 
-    def bind(self, account: str) -> None:  # noqa: B027  # most buckets need no name
-        """A session of *account* uses this limiter."""
+    def bind(self, account: str) -> None:  # noqa: B027  # only some buckets need a name
+        """Tell the limiter that a session of *account* uses it."""
 
     async def _visit(self, work: Callable[..., T], *args: object) -> T:
         return await in_thread(work, *args) if self._is_remote else work(*args)
 
-    async def _tell(self, change: Callable[[BucketState, float], None]) -> None:
-        """Change the bucket; if it cannot be reached, the next turn fails, not the present call."""
+    async def _update(self, change: Callable[[BucketState, float], None]) -> None:
+        """Change the bucket. An error is ignored: the next visit for a slot reports it, and this call has been sent."""
         with contextlib.suppress(TransportError):
             await self._visit(self._change, change)
 
@@ -99,13 +99,13 @@ class Limiter(ABC):
         action: str = "acquire",
         on_wait: Callable[[Waiting], object] | None = None,
     ) -> float:
-        """Wait for a turn, take it, and return its time. A cancelled call leaves no trace.
+        """Wait for a slot, use it, and return its time. A cancelled call uses no slot.
 
         Args:
             lane: Priority of the call.
-            max_wait: Seconds to wait at most; if the forecast is longer, `WaitTooLong` is raised at once.
-            action: Name for the error.
-            on_wait: Called with a `Waiting` when the wait begins and whenever the position has changed.
+            max_wait: Maximum waiting time in seconds; a longer forecast raises `WaitTooLong` at once.
+            action: Name of the call in errors.
+            on_wait: Called with a `Waiting` when the call is queued and when its position changes.
         """
         waiter = Waiter(lane=lane, action=action, max_wait=max_wait, on_wait=on_wait)
         try:
@@ -116,7 +116,7 @@ class Limiter(ABC):
         return waiter.granted_at
 
     def enter(self, waiter: Waiter) -> None:
-        """Join the queue now, so that the order is that of the calls; `wait` has to follow, or `leave`."""
+        """Add *waiter* to the queue without an await, so that calls keep their order; call `wait` or `leave` next."""
         waiter.granted_at = waiter.sent_at = math.nan
         with self._lock:
             self._queue.add(waiter)
@@ -124,45 +124,44 @@ class Limiter(ABC):
                 self._queue.discard(waiter)
                 raise WaitTooLong(waiter.action, eta, waiter.max_wait)
             self._usage.start(self._clock())
-            self._elect()
+            self._elect_leader()
 
     async def wait(self, waiter: Waiter) -> None:
-        """Wait for the turn of *waiter*, which joins the queue first if needed; `sent` has to follow, or `leave`."""
+        """Wait until *waiter* has a slot; it joins the queue if it has not yet. Call `sent` or `leave` next."""
         with self._lock:
-            is_new = waiter not in self._queue and not waiter.has_turn
+            is_new = waiter not in self._queue and not waiter.has_slot
         if is_new:
             self.enter(waiter)
-        began = self._clock()
-        give_up = began + (math.inf if waiter.max_wait is None else waiter.max_wait)
-        while not waiter.has_turn:
+        deadline = self._clock() + (math.inf if waiter.max_wait is None else waiter.max_wait)
+        while not waiter.has_slot:
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
             pause = await self._visit(self._serve) if self._leader is waiter else math.inf
-            if not waiter.has_turn and pause > 0:
+            if not waiter.has_slot and pause > 0:
                 self._report(waiter)
-                if self._clock() >= give_up:
+                if self._clock() >= deadline:
                     raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait or 0.0)
-                await waiter.nap(min(pause, give_up - self._clock()))
+                await waiter.sleep(min(pause, deadline - self._clock()))
         if waiter.max_wait is not None:
-            waiter.max_wait = max(0.0, give_up - self._clock())
+            waiter.max_wait = max(0.0, deadline - self._clock())
 
     async def sent(self, waiter: Waiter) -> None:
-        """The request of *waiter* has just been sent: its turn is used, and the interval counts from here."""
+        """Record that the request of *waiter* was sent: its slot is used, and the interval starts here."""
         if waiter.visit is not None:
             waiter.ticket, waiter.visit = waiter.visit.ticket, None
         waiter.sent_at = self._clock()
         if waiter.sent_at - waiter.granted_at > SEND_TOLERANCE * self._interval:
-            await self._tell(BucketState.sent)
+            await self._update(BucketState.sent)
 
     async def leave(self, waiter: Waiter) -> None:
-        """Remove *waiter*; a turn whose request was not sent goes to the next call."""
+        """Remove *waiter*; return its slot if its request was not sent."""
         with self._lock:
             self._queue.discard(waiter)
             unused, waiter.visit = waiter.visit, None
             waiter.granted_at = math.nan
             if self._leader is waiter:
                 self._leader = None
-            self._elect()
+            self._elect_leader()
             unneeded = self._unneeded()
             if unused is not None:
                 self._usage.take_back()
@@ -170,12 +169,12 @@ class Limiter(ABC):
         for visit in (unneeded, unused):
             if visit is not None:
                 with anyio.CancelScope(shield=True):
-                    await self._tell(functools.partial(_give_back, visit))
+                    await self._update(functools.partial(_give_back, visit))
         if unused is not None and (leader := self._leader) is not None:
             leader.wake()
 
     def dismiss(self, owner: object) -> None:
-        """End the waits of a session that is closed; they raise `SessionClosed`."""
+        """Dismiss the waiters of a closed session; their calls raise `SessionClosed`."""
         with self._lock:
             for waiter in self._queue.of(owner):
                 waiter.is_dismissed = True
@@ -186,60 +185,60 @@ class Limiter(ABC):
         with self._lock:
             self._queue.promote(waiter, lane)
 
-    # What the service says
+    # Feedback from the service
 
     async def answered(self, waiter: Waiter) -> None:
-        """The headers of the response have come."""
+        """Record that the headers of the response have arrived."""
         ticket, response_time = waiter.ticket, self._clock() - waiter.sent_at
-        await self._tell(lambda state, _: state.answered(ticket, response_time))
+        await self._update(lambda state, _: state.answered(ticket, response_time))
 
     def accepted(self) -> None:
-        """The service did not refuse a request as too early."""
+        """Record that the service accepted a request."""
         with self._lock:
             has_ended = self._usage.accept(self._clock())
         if has_ended:
-            logger.warning("no request was refused as too early for a minute: the budget of the account is free again")
+            logger.warning("no request was refused as too early for a minute: the other client has stopped")
 
     async def refused(self, retry_after: float | None = None) -> None:
-        """The service refused a request as too early: slow down, and send nothing for *retry_after* seconds."""
+        """Record a refusal: increase the backoff, and block the bucket for *retry_after* seconds."""
         with self._lock:
             has_begun = self._usage.refuse(self._clock())
         if has_begun:
             logger.warning(
-                "another client uses the budget of this account: %.0f %% of the requests of the last minute were "
+                "another client uses the rate limit of this account: %.0f %% of the requests of the last minute were "
                 "refused as too early. Let all clients of the account share one limiter.",
                 self.statistics().refused_share * 100,
             )
         chance = random.random()  # noqa: S311
-        await self._tell(lambda state, _: state.refused(chance))
+        await self._update(lambda state, _: state.refused(chance))
         await self.hold(retry_after or 0.0)
 
     async def hold(self, seconds: float) -> None:
-        """Send nothing for so many *seconds*: the service has asked for that."""
+        """Block the bucket for *seconds*, because the service requested it."""
         if seconds:
             with self._lock:
-                self._due_at = max(self._due_at, self._clock() + min(seconds, LONGEST_HOLD_SECONDS))
-            await self._tell(lambda state, now: state.hold(seconds, now))
+                self._due_at = max(self._due_at, self._clock() + min(seconds, MAX_HOLD_SECONDS))
+            await self._update(lambda state, now: state.hold(seconds, now))
 
-    # Forecasts and figures
+    # Forecasts and statistics
 
-    def saved_one(self) -> None:
-        """Count a request that was not needed."""
+    def count_saved(self) -> None:
+        """Count a request that was avoided (coalesced or cached)."""
         with self._lock:
             self._usage.saved += 1
 
     def eta(self, lane: Lane = "normal") -> float:
-        """Seconds a new call in *lane* would wait, as things stand."""
+        """Return the forecast of the waiting time of a new call in *lane*, in seconds."""
         with self._lock:
             return self._forecast(self._queue.ahead_of(lane))
 
     def eta_of(self, waiter: Waiter) -> float:
-        """Seconds *waiter* has still to wait, as things stand."""
+        """Return the forecast of the remaining waiting time of *waiter*, in seconds."""
         with self._lock:
             return self._forecast(self._queue.position(waiter)) if waiter in self._queue else 0.0
 
     def statistics(self) -> Statistics:
-        """The state of this limiter now."""
+        """Return the current statistics."""
         with self._lock:
             return self._usage.statistics(
                 self._clock(), waiting=self._queue.waiting(), next_slot=self._forecast(0), margin=self._margin
@@ -249,29 +248,29 @@ class Limiter(ABC):
         return max(0.0, self._due_at - self._clock()) + position * max(self._interval, self._usage.pace)
 
     def _report(self, waiter: Waiter) -> None:
-        """Tell the caller the position of *waiter* if it has changed."""
+        """Call `on_wait` if the position of *waiter* has changed."""
         if waiter.on_wait is not None and waiter.position != waiter.reported:
             waiter.reported = waiter.position
             waiter.on_wait(Waiting(waiter.lane, waiter.position, self.eta_of(waiter)))
 
-    # The work of the leader. Whatever touches the queue happens under the lock.
+    # The work of the leader. The queue is changed only under the lock.
 
     def _serve(self) -> float:
-        """Give the turn to the head of the queue if it is due; return the seconds until the next visit.
+        """Grant the slot to the head of the queue if it is due; return the seconds until the next visit.
 
-        This runs to its end even if the leader is cancelled meanwhile, so no turn gets lost.
+        It is not interrupted when the leader is cancelled, so no slot is lost.
         """
         with self._visit_lock:
             held = self._held.ticket if self._held is not None else None
             visit = self._change(lambda state, now: state.advance(held, now))
             with self._lock:
-                unneeded = self._settle(visit)
+                unneeded = self._apply(visit)
             if unneeded is not None:
                 self._change(functools.partial(_give_back, unneeded))
         return 0.0 if visit.is_used else visit.wait
 
-    def _settle(self, visit: Visit) -> Visit | None:
-        """Give a used ticket to the head, keep an unused one; return a ticket that no call needs."""
+    def _apply(self, visit: Visit) -> Visit | None:
+        """Grant a used ticket to the head of the queue, or keep a reservation; return a ticket that no call needs."""
         now = self._clock()
         self._margin = visit.margin
         self._due_at = now + (visit.free_in if visit.is_used else visit.wait)
@@ -286,12 +285,12 @@ class Limiter(ABC):
             waiter.wake()
         if self._leader is head:
             self._leader = None
-            self._elect()
+            self._elect_leader()
         return None
 
-    def _elect(self) -> None:
-        """Let the head of the queue lead if no call does."""
-        if self._leader is not None and self._leader.is_gone:
+    def _elect_leader(self) -> None:
+        """Make the head of the queue the leader if there is none."""
+        if self._leader is not None and self._leader.is_loop_closed:
             self._queue.discard(self._leader)
             self._leader = None
         if self._leader is None and (head := self._queue.head()) is not None:
@@ -299,7 +298,7 @@ class Limiter(ABC):
             head.wake()
 
     def _unneeded(self) -> Visit | None:
-        """The reservation, if no call waits any more."""
+        """Return and clear the reservation if the queue is empty."""
         if self._queue:
             return None
         held, self._held = self._held, None

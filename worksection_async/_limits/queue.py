@@ -1,4 +1,4 @@
-"""The waiting calls: in which order they get their turns. A waiter can be woken from any thread."""
+"""The queue of waiting calls: priority lanes with ageing. A waiter can be woken from any thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Lane = Literal["interactive", "normal", "bulk"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 
 AGEING_PERIOD = 8
-"""One turn in so many goes to the call that has waited longest, whatever its lane."""
+"""Every so many slots, one goes to the oldest call of all lanes, so that low lanes do not starve."""
 
 
 @attrs.frozen
@@ -30,9 +30,9 @@ class Waiting:
 
     lane: Lane
     position: int
-    """Number of calls before it, if no other call joins."""
+    """Number of calls that get their slots first, if no further call joins."""
     eta: float
-    """Seconds until its turn, as things stand."""
+    """Forecast of the seconds until its slot."""
 
 
 def _is_lane(_: object, __: object, lane: Lane) -> None:
@@ -47,14 +47,14 @@ def _is_duration(_: object, __: object, seconds: float | None) -> None:
 
 @attrs.define(eq=False, kw_only=True)
 class Waiter:
-    """A call in the queue, for all its attempts. The limiter changes it under its lock; `wake` tells the call.
+    """The position of one call in the queue, for all its attempts. The limiter changes it under its lock.
 
     Args:
         lane: Priority of the call.
-        action: Name for errors.
-        max_wait: Seconds it may still wait, all attempts together.
-        on_wait: Called with a `Waiting` when a wait begins and whenever the position has changed.
-        owner: The connection of its session: closing that dismisses the waiter.
+        action: Name of the call in errors.
+        max_wait: Maximum waiting time in seconds, all attempts together.
+        on_wait: Called with a `Waiting` when the call is queued and when its position changes.
+        owner: The connection of its session; closing the connection dismisses the waiter.
     """
 
     lane: Lane = attrs.field(default="normal", validator=_is_lane)
@@ -64,38 +64,38 @@ class Waiter:
     owner: object = None
     _loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token)
     number: int = attrs.field(default=-1, init=False)
-    """Order of arrival; it stays for all attempts."""
+    """Order of arrival; all attempts keep it."""
     position: int = attrs.field(default=0, init=False)
     reported: int = attrs.field(default=-1, init=False)
-    """The position that `on_wait` was last called with."""
+    """The position of the last call of `on_wait`."""
     granted_at: float = attrs.field(default=math.nan, init=False)
     sent_at: float = attrs.field(default=math.nan, init=False)
     visit: Visit | None = attrs.field(default=None, init=False)
-    """The slot of a call that has its turn and has not sent its request."""
+    """The granted slot, until the request is sent."""
     ticket: int = attrs.field(default=0, init=False)
-    """The slot of a call that has sent its request."""
+    """The ticket of the request that was sent."""
     is_dismissed: bool = attrs.field(default=False, init=False)
     _event: anyio.Event | None = attrs.field(default=None, init=False)
     _is_woken: bool = attrs.field(default=False, init=False)
 
     @property
-    def has_turn(self) -> bool:
-        """Whether it got its turn, used or not."""
+    def has_slot(self) -> bool:
+        """Whether it was granted a slot, used or not."""
         return not math.isnan(self.granted_at)
 
     @property
-    def is_gone(self) -> bool:
+    def is_loop_closed(self) -> bool:
         """Whether its event loop was closed while it waited."""
         return is_closed(self._loop)
 
     def wake(self) -> None:
-        """Let it look again (thread-safe)."""
+        """Wake the waiter (thread-safe)."""
         soon = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon  # asyncio or trio
-        with contextlib.suppress(RuntimeError):  # its event loop has ended
-            soon(self._look)
+        with contextlib.suppress(RuntimeError):  # its event loop was closed
+            soon(self._on_wake)
 
-    async def nap(self, seconds: float) -> None:
-        """Sleep until woken, or for so long; a call of `wake` that came before counts."""
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for *seconds* or until `wake`; a `wake` since the last sleep counts."""
         if not self._is_woken:
             self._event = anyio.Event()
             with anyio.move_on_after(seconds):
@@ -103,21 +103,21 @@ class Waiter:
             self._event = None
         self._is_woken = False
 
-    def _look(self) -> None:
+    def _on_wake(self) -> None:
         self._is_woken = True
         if self._event is not None:
             self._event.set()
 
 
 class Queue:
-    """Higher lanes first, first come, first served inside a lane; ageing keeps every lane moving."""
+    """Waiting calls by lane: higher lanes first, FIFO inside a lane, and ageing across lanes."""
 
     def __init__(self) -> None:
         self._lanes: dict[Lane, dict[Waiter, None]] = {lane: {} for lane in LANES}
         self._numbers = itertools.count()
         self._watchers: set[Waiter] = set()
         """Waiters with an `on_wait` callback."""
-        self._turn = 0
+        self._grants = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
@@ -129,11 +129,11 @@ class Queue:
         return waiter in self._lanes[waiter.lane]
 
     def of(self, owner: object) -> list[Waiter]:
-        """The waiters of one session."""
+        """Return the waiters of one session."""
         return [waiter for lane in self._lanes.values() for waiter in lane if waiter.owner is owner]
 
     def add(self, waiter: Waiter) -> None:
-        """Add *waiter* at the end of its lane, or, if it has been here before, in its old place."""
+        """Add *waiter* at the end of its lane; a waiter that was queued before gets its old position."""
         lane = self._lanes[waiter.lane]
         later = [other for other in lane if other.number > waiter.number] if waiter.number >= 0 else []
         waiter.number = waiter.number if waiter.number >= 0 else next(self._numbers)
@@ -145,7 +145,7 @@ class Queue:
             waiter.position = self.position(waiter)
 
     def discard(self, waiter: Waiter) -> None:
-        """Remove *waiter* if it is here."""
+        """Remove *waiter* if it is queued."""
         self._lanes[waiter.lane].pop(waiter, None)
         self._watchers.discard(waiter)
 
@@ -157,14 +157,14 @@ class Queue:
             waiter.lane = lane
 
     def head(self) -> Waiter | None:
-        """The waiter whose turn is next; those whose event loop was closed are removed."""
-        while (head := self._first()) is not None and head.is_gone:
+        """Return the waiter that gets the next slot; waiters of closed event loops are removed."""
+        while (head := self._first()) is not None and head.is_loop_closed:
             self.discard(head)
         return head
 
     def _first(self) -> Waiter | None:
         firsts = [next(iter(waiters)) for waiters in self._lanes.values() if waiters]
-        if self._turn == AGEING_PERIOD - 1:
+        if self._grants == AGEING_PERIOD - 1:
             return min(firsts, key=lambda waiter: waiter.number, default=None)
         return firsts[0] if firsts else None
 
@@ -172,29 +172,29 @@ class Queue:
         """Remove and return the head."""
         if (head := self.head()) is not None:
             self.discard(head)
-            self._turn = (self._turn + 1) % AGEING_PERIOD
+            self._grants = (self._grants + 1) % AGEING_PERIOD
         return head
 
     def ahead_of(self, lane: Lane) -> int:
-        """Number of calls before a new one in *lane*, if no other call joins."""
-        return self._passed_by(sum(len(self._lanes[other]) for other in LANES[: LANES.index(lane) + 1]), len(self))
+        """Return the number of calls before a new one in *lane*, if no further call joins."""
+        return self._with_ageing(sum(len(self._lanes[other]) for other in LANES[: LANES.index(lane) + 1]), len(self))
 
     def position(self, waiter: Waiter) -> int:
-        """Number of calls before *waiter*, if no other call joins."""
+        """Return the number of calls before *waiter*, if no further call joins."""
         better = sum(len(self._lanes[other]) for other in LANES[: LANES.index(waiter.lane)])
-        return self._passed_by(better + list(self._lanes[waiter.lane]).index(waiter), len(self) - 1)
+        return self._with_ageing(better + list(self._lanes[waiter.lane]).index(waiter), len(self) - 1)
 
     def watchers(self) -> set[Waiter]:
-        """The waiters with an `on_wait` callback, with their positions brought up to date."""
+        """Return the waiters with an `on_wait` callback, with updated positions."""
         numbered = enumerate(waiter for lane in self._lanes.values() for waiter in lane) if self._watchers else ()
         for better, waiter in numbered:
-            waiter.position = self._passed_by(better, len(self) - 1)
+            waiter.position = self._with_ageing(better, len(self) - 1)
         return self._watchers
 
-    def _passed_by(self, better: int, others: int) -> int:
-        """*better*, and the calls of lower lanes that ageing lets pass meanwhile."""
-        return min(others, better + (self._turn + better) // (AGEING_PERIOD - 1))
+    def _with_ageing(self, better: int, others: int) -> int:
+        """Return *better* plus the number of calls of lower lanes that ageing serves before."""
+        return min(others, better + (self._grants + better) // (AGEING_PERIOD - 1))
 
     def waiting(self) -> dict[Lane, int]:
-        """Number of waiters by lane."""
+        """Return the number of waiters by lane."""
         return {lane: len(waiters) for lane, waiters in self._lanes.items()}

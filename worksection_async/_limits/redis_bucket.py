@@ -1,4 +1,4 @@
-"""A bucket in Redis or Valkey, shared by all machines."""
+"""A bucket in Redis or Valkey, shared by many machines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .._transport.redis_client import SWAP, Client, connect
 from ..errors import TransportError
 from .bucket_state import BucketState
 from .limiter import T
-from .shared_bucket import SharedTokenBucket, packed, unpacked
+from .shared_bucket import SharedTokenBucket, deserialize, serialize
 
 EXPIRY_SECONDS = 3600
-"""Time after the last call for which the server remembers a bucket."""
+"""Expiry of an unused bucket."""
 
 READ = """
 local time = redis.call('TIME')
@@ -27,20 +27,20 @@ return {redis.call('GET', KEYS[1]) or '', time[1], time[2]}
 class RedisTokenBucket(SharedTokenBucket):
     """A limiter for all machines that reach one Redis or Valkey server (a cluster works: there is only one key).
 
-    A visit reads the state and the server's time, and stores the new state unless another visit was first; then it
-    starts again. Waits are relative to the server's time, so the clocks of the machines do not matter.
+    A visit reads the state and the server's time, and stores the new state by compare and swap; it is repeated if
+    another visit was faster. Waits are relative to the server's time, so clock skew between machines has no effect.
 
     Args:
         url_or_client: URL of the server (``redis://``, ``rediss://``, ``valkey://``, ``unix://``), or a `redis.Redis`.
-            Round trips happen in a worker thread, on asyncio and on trio.
+            Its calls run in a worker thread, on asyncio and on trio.
         rate: Requests per second, the same everywhere.
-        key: Name of the bucket; by default that of the account whose session uses it.
-        on_outage: What happens when the server cannot be reached: ``"error"`` raises `TransportError` (nothing was
-            sent), ``"local"`` goes on with *rate* / *peers* in this process and soon tries again.
+        key: Key of the bucket; the default contains the account of the session.
+        on_outage: Behaviour if the server cannot be reached: ``"error"`` raises `TransportError` (nothing was sent);
+            ``"local"`` limits this process alone to *rate* / *peers* and retries after a few seconds.
         peers: Number of processes that share the bucket, for ``"local"``.
 
     Raises:
-        ValueError: The URL or an option makes no sense.
+        ValueError: The URL or an option is invalid.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RedisTokenBucket(SharedTokenBucket):
         self._key = key
 
     def bind(self, account: str) -> None:
-        """Name the bucket after the first account whose session uses this limiter, if it has no name yet."""
+        """Derive the key from *account*, unless there is a key: the first session decides."""
         self._key = self._key or f"worksection-async:{account}"
 
     def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
@@ -68,9 +68,9 @@ class RedisTokenBucket(SharedTokenBucket):
                 answer: Any = self._read(keys=keys)
                 stored = answer[0].encode() if isinstance(answer[0], str) else answer[0]
                 now = int(answer[1]) + int(answer[2]) / 1e6
-                state = unpacked(stored, self._interval, now)
+                state = deserialize(stored, self._interval, now)
                 outcome = change(state, now)
-                if self._swap(keys=keys, args=[stored, packed(state), EXPIRY_SECONDS]):
+                if self._swap(keys=keys, args=[stored, serialize(state), EXPIRY_SECONDS]):
                     return outcome
         except (redis.RedisError, OSError) as exc:
             what = f"the shared bucket cannot be reached ({type(exc).__name__})"

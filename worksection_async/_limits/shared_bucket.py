@@ -1,4 +1,4 @@
-"""What buckets outside this process have in common: the format of their state, and how an outage is bridged."""
+"""The base of buckets outside this process: the format of the stored state, and the behaviour in an outage."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ COOLDOWN_SECONDS = 5.0
 
 
 class SharedTokenBucket(TokenBucket):
-    """A bucket outside this process. Visits happen in worker threads, so they never block the event loop.
+    """A bucket outside this process. Visits run in worker threads, so they do not block the event loop.
 
     Args:
         rate: Requests per second, the same in all processes.
         clock: Returns the time in seconds.
-        on_outage: What happens when the bucket cannot be reached: ``"error"`` raises `TransportError` (nothing was
-            sent), ``"local"`` goes on with *rate* / *peers* in this process and soon tries again.
+        on_outage: Behaviour if the bucket cannot be reached: ``"error"`` raises `TransportError` (nothing was sent);
+            ``"local"`` limits this process alone to *rate* / *peers* and retries after a few seconds.
         peers: Number of processes that share the bucket, for ``"local"``.
     """
 
@@ -49,16 +49,16 @@ class SharedTokenBucket(TokenBucket):
             raise ValueError(f"peers must be at least 1, not {peers!r}")
         self._peers = peers if on_outage == "local" else 0
         self._retry_at: float | None = None
-        """During an outage, when the shared bucket is tried again."""
+        """Time of the next try to reach the shared bucket; None without an outage."""
 
     @abstractmethod
     def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
-        """`_change` of the shared state; raises `TransportError`."""
+        """Like `_change`, for the shared state; raises `TransportError`."""
 
     def _change(self, change: Callable[[BucketState, float], T]) -> T:
         if self._retry_at is None or self._clock() >= self._retry_at:
             try:
-                return self._change_shared(change if self._retry_at is None else self._returning(change))
+                return self._change_shared(change if self._retry_at is None else self._after_outage(change))
             except TransportError as error:
                 if not self._peers:
                     raise
@@ -68,13 +68,15 @@ class SharedTokenBucket(TokenBucket):
     def _begin_outage(self, error: TransportError) -> None:
         now = self._clock()
         if self._retry_at is None:
-            logger.warning("this process goes on alone at %g requests/s: %s", self.rate / self._peers, error)
+            logger.warning(
+                "without the shared limit, this process alone sends %g requests/s: %s", self.rate / self._peers, error
+            )
             # Another process may have sent a request just now.
             self._state = BucketState(self._interval * self._peers, served_at=now)
         self._retry_at = now + COOLDOWN_SECONDS
 
-    def _returning(self, change: Callable[[BucketState, float], T]) -> Callable[[BucketState, float], T]:
-        """*change*, for the first visit after an outage."""
+    def _after_outage(self, change: Callable[[BucketState, float], T]) -> Callable[[BucketState, float], T]:
+        """Return *change* for the first visit after an outage."""
 
         def changed(state: BucketState, now: float) -> T:
             state.sent(now)  # this process may have sent a request just now
@@ -84,14 +86,14 @@ class SharedTokenBucket(TokenBucket):
         return changed
 
 
-def packed(state: BucketState) -> bytes:
-    """*state* as it is stored."""
+def serialize(state: BucketState) -> bytes:
+    """Return the stored form of *state*."""
     document = {name: getattr(state, name) for name in FIELDS}
     return json.dumps({**document, "format": FORMAT, "not_before": state.due(state.served + 1)}).encode()
 
 
-def unpacked(stored: bytes, interval: float, now: float) -> BucketState:
-    """The stored state. Nothing stored belongs to a new bucket, anything unreadable to one that was just used."""
+def deserialize(stored: bytes, interval: float, now: float) -> BucketState:
+    """Return the stored state: a new bucket for an empty value, a bucket that was just used for an unreadable one."""
     if not stored:
         return BucketState(interval)
     with contextlib.suppress(ValueError, TypeError, LookupError):

@@ -1,4 +1,4 @@
-"""What a limiter has seen: its turns, and the refusals of the service."""
+"""Counters of a limiter: granted slots, refusals, avoided requests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import attrs
 from .queue import Lane
 
 PERIOD_SECONDS = 60.0
-"""The period that utilisation and the share of refusals are about."""
+"""The period of the utilisation and of the share of refusals."""
 
 PACE_SMOOTHING = 0.2
-"""Weight of the newest gap between two turns in their mean."""
+"""Smoothing factor of the mean interval between grants."""
 
 CONTENTION_REFUSALS = 3
-"""Refusals within a period that are no longer taken for an accident of the network."""
+"""Refusals within a period that indicate another client; fewer can be caused by network jitter."""
 
 
 @attrs.frozen(kw_only=True)
@@ -24,23 +24,23 @@ class Statistics:
     """The state of a limiter at one moment."""
 
     waiting: dict[Lane, int]
-    """Calls that wait, by lane."""
+    """Number of waiting calls by lane."""
     next_slot: float
-    """Seconds until a new call could be sent if nothing waited."""
+    """Seconds until a new call could be sent if the queue were empty."""
     granted: int
-    """Turns given since the start, without those that were handed back."""
+    """Slots granted since the start, without returned ones."""
     refused: int
     """Requests that the service refused as too early, since the start."""
     refused_share: float
     """Share of the requests of the last minute that were refused, 0 to 1."""
     is_contended: bool
-    """Whether another client seems to use the budget of the account: several refusals within a minute."""
+    """Whether another client seems to use the rate limit of the account: several refusals within a minute."""
     saved: int
-    """Requests that were not needed: identical reads that were merged, or answered from memory."""
+    """Requests that were avoided: coalesced reads and cached replies."""
     utilisation: float
-    """Share of the slots of the last minute (or since the first call) that were used here, 0 to 1."""
+    """Share of the slots of the last minute (or since the first call) that this limiter used, 0 to 1."""
     margin: float
-    """Part of the interval that is kept back; it grows with refusals and with uneven response times."""
+    """Safety margin as a share of the interval; it grows with refusals and with the jitter of response times."""
 
 
 @attrs.define(eq=False)
@@ -49,7 +49,7 @@ class Usage:
 
     interval: float
     pace: float = attrs.field(init=False)
-    """Mean seconds between two turns while calls waited."""
+    """Mean seconds between two grants while calls were waiting."""
     granted: int = 0
     refused: int = 0
     saved: int = 0
@@ -62,24 +62,24 @@ class Usage:
         self.pace = self.interval
 
     def start(self, now: float) -> None:
-        """A call wants a turn."""
+        """Record that a call was queued."""
         self._started = min(self._started, now)
 
     def grant(self, now: float, *, is_busy: bool) -> None:
-        """A turn was given; other calls still wait if it *is_busy*."""
+        """Record a granted slot; *is_busy* says whether other calls are still waiting."""
         self.granted += 1
         if self._grants and is_busy:
             self.pace += PACE_SMOOTHING * (now - self._grants[-1] - self.pace)
         self._grants.append(now)
 
     def take_back(self) -> None:
-        """A turn that was just given is not used."""
+        """Undo the last grant, because its slot was returned."""
         self.granted -= 1
         if self._grants:
             self._grants.pop()
 
     def refuse(self, now: float) -> bool:
-        """The service refused a request; return whether contention begins with that."""
+        """Record a refusal; return whether contention starts with it."""
         self.refused += 1
         self._refusals.append(now)
         self._forget(now)
@@ -88,14 +88,14 @@ class Usage:
         return has_begun
 
     def accept(self, now: float) -> bool:
-        """The service accepted a request; return whether contention ends with that."""
+        """Record an accepted request; return whether contention ends with it."""
         self._forget(now)
         has_ended = self.is_contended and not self._refusals
         self.is_contended = self.is_contended and not has_ended
         return has_ended
 
     def statistics(self, now: float, *, waiting: dict[Lane, int], next_slot: float, margin: float) -> Statistics:
-        """All figures at this moment."""
+        """Return the statistics at the time *now*."""
         self._forget(now)
         span = min(PERIOD_SECONDS, now - self._started)
         return Statistics(

@@ -15,11 +15,11 @@ class TokenBucket(Limiter):
 
     Args:
         rate: Requests per second.
-        burst: Requests that may be sent at once after a pause. The service counts strictly: leave it at one.
+        burst: Number of requests that may be sent at once after a pause. Keep 1 for the service.
         clock: Returns the time in seconds.
 
     Raises:
-        ValueError: An argument makes no sense.
+        ValueError: An argument is invalid.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ import anyio.lowlevel
 
 from .._limits.limiter import Limiter
 from .._limits.queue import Waiter
-from .._transport.tasks import once_more, spawn
+from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import WaitTooLong
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class _SharedRead:
             if not self.callers and not self._done.is_set():
                 self.scope.cancel()
         if self._error is not None:
-            raise once_more(self._error)
+            raise copy_for_next_waiter(self._error)
         return own_copy(self._reply) if self.is_shared or self.is_cached else self._reply
 
     @property
@@ -93,7 +93,7 @@ class SharedReads:
             max_age: Seconds for which a cached reply may be used.
         """
         if (cached := self._cached.get(key)) is not None and self._clock() - cached[0] < max_age:
-            self._limiter.saved_one()
+            self._limiter.count_saved()
             return cast(T, own_copy(cached[1]))
         # A task can be awaited in its own event loop only, so reads are shared per loop.
         loop_key = (anyio.lowlevel.current_token(), key)
@@ -116,7 +116,7 @@ class SharedReads:
         self._limiter.promote(read.waiter, waiter.lane)
         if waiter.max_wait is not None and (eta := self._limiter.eta_of(read.waiter)) > waiter.max_wait:
             raise WaitTooLong(waiter.action, eta, waiter.max_wait)
-        self._limiter.saved_one()
+        self._limiter.count_saved()
 
     def _start(self, loop_key: object, key: object, fetch: Fetch[Any], waiter: Waiter) -> _SharedRead:
         self._limiter.enter(waiter)

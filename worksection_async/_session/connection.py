@@ -12,7 +12,7 @@ from .._auth.credentials import Auth
 from .._limits.default_limiter import default_limiter
 from .._limits.limiter import Limiter
 from .._protocol.account import origin_of
-from .._transport.fork import begin_here_and_after_forks
+from .._transport.fork import reset_now_and_after_fork
 from .._transport.http import Http
 from ..errors import InvalidCall, SessionClosed
 from .coalescing import SharedReads
@@ -36,7 +36,7 @@ class Connection:
         self._reads: WeakKeyDictionary[Auth, tuple[object, SharedReads]] = WeakKeyDictionary()
         self._is_closed = False
         self.origin = ""
-        begin_here_and_after_forks(self)
+        reset_now_and_after_fork(self)
         if account is not None:
             self._set_origin(origin_of(account))
 

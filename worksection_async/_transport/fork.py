@@ -1,4 +1,4 @@
-"""What a forked child starts anew: threads of the parent that held a lock do not exist there."""
+"""Resets locks in forked children: a thread of the parent that holds a lock does not exist in the child."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Renewable(Protocol):
+class Resettable(Protocol):
     """An object with locks."""
 
     def _begin(self) -> None:
-        """Make new locks."""
+        """Create new locks and clear what belongs to the parent's tasks."""
 
 
 def after_fork(work: Callable[[], None]) -> None:
@@ -21,13 +21,13 @@ def after_fork(work: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=work)
 
 
-def begin_here_and_after_forks(owner: Renewable) -> None:
-    """Let *owner* begin now, and again in every forked child."""
+def reset_now_and_after_fork(owner: Resettable) -> None:
+    """Call ``owner._begin`` now, and in every forked child."""
     owner._begin()
     _owners.add(owner)
 
 
-_owners: weakref.WeakSet[Renewable] = weakref.WeakSet()
+_owners: weakref.WeakSet[Resettable] = weakref.WeakSet()
 
 
 def _begin_in_child() -> None:

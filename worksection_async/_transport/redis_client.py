@@ -1,4 +1,4 @@
-"""A connection to Redis or Valkey, for what lives there."""
+"""Clients for Redis and Valkey."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ except ImportError as exc:
 
 Client = redis.Redis | redis.RedisCluster
 
-ANSWER_TIMEOUT = 2.0
-"""Seconds the server has to answer; it needs microseconds."""
+REPLY_TIMEOUT_SECONDS = 2.0
+"""Timeout of a command; a command takes microseconds."""
 
 SWAP = """
 local stored = redis.call('GET', KEYS[1]) or ''
@@ -36,13 +36,13 @@ def connect(url_or_client: str | Client) -> Client:
     if not separator or scheme not in SCHEMES:
         raise ValueError(f"a URL that begins with one of {', '.join(SCHEMES)} expected")
     client = None
-    with contextlib.suppress(ValueError):  # its text may show the password
+    with contextlib.suppress(ValueError):  # the text of the error may contain the password
         client = redis.Redis.from_url(
             f"{SCHEMES[scheme]}://{rest}",
-            socket_timeout=ANSWER_TIMEOUT,
-            socket_connect_timeout=ANSWER_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),  # who waits here would rather know
+            socket_timeout=REPLY_TIMEOUT_SECONDS,
+            socket_connect_timeout=REPLY_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # the outage handling decides about retries
         )
     if client is None:
-        raise ValueError("the URL of the server makes no sense; are special characters in the password encoded?")
+        raise ValueError("the URL of the server is invalid; are special characters in the password percent-encoded?")
     return client

@@ -50,4 +50,8 @@ def _is_transient(error: WorksectionError) -> bool:
 
 def is_already_done(action: Action[object], error: WorksectionError) -> bool:
     """Return True if the error of a retry shows that the first attempt succeeded (for example "already closed")."""
-    return action.already_done is not None and isinstance(error, ApiError) and error.message.startswith(action.already_done)
+    return (
+        action.already_done is not None
+        and isinstance(error, ApiError)
+        and error.message.startswith(action.already_done)
+    )

@@ -1,4 +1,4 @@
-"""Work that belongs to no caller, so that none who gives up takes it along."""
+"""Background tasks that outlive the caller that started them, and work in threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _tasks: set[object] = set()
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run *coroutine* beside whatever else runs in this event loop; it must not raise."""
+    """Run *coroutine* as a background task of this event loop; it must not raise."""
     if "trio" in sys.modules and _is_trio():
         import trio  # noqa: PLC0415
 
@@ -25,7 +25,7 @@ def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
 
         trio.lowlevel.spawn_system_task(run)
         return
-    import asyncio  # noqa: PLC0415  # a quarter of the time of importing this package
+    import asyncio  # noqa: PLC0415  # importing it takes a quarter of the import time of this package
 
     task = asyncio.get_running_loop().create_task(coroutine)
     _tasks.add(task)  # the loop itself keeps no strong reference
@@ -39,21 +39,21 @@ def _is_trio() -> bool:
 
 
 def is_closed(loop: object) -> bool:
-    """Whether an event loop (a native token of anyio) was closed. On trio tasks do not outlive it, so: no."""
+    """Return whether an event loop (a native token of anyio) was closed; False on trio, where no task outlives it."""
     closed = getattr(loop, "is_closed", None)
     return closed is not None and closed()
 
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:
-    """What *work* returns, in a thread of its own: those of the event loop may all be waiting for us."""
+    """Return the result of *work* from a new thread: all threads of the default limiter may be waiting for this one."""
     return await anyio.to_thread.run_sync(work, *args, limiter=anyio.CapacityLimiter(1))
 
 
-def once_more(error: Exception) -> Exception:
-    """*error*, to be raised by one more of those who wait: a traceback must not grow from one to the next."""
+def copy_for_next_waiter(error: Exception) -> Exception:
+    """Return a copy of *error* for one more waiter: raising the same object duplicate would extend its traceback."""
     try:
-        again = copy.copy(error).with_traceback(error.__traceback__)
+        duplicate = copy.copy(error).with_traceback(error.__traceback__)
     except Exception:  # noqa: BLE001  # not all exceptions can be copied
         return error
-    again.__cause__ = error.__cause__
-    return again
+    duplicate.__cause__ = error.__cause__
+    return duplicate
