@@ -155,7 +155,7 @@ async def test_reads_are_gets_and_writes_are_posts(session_with: SessionWith, se
     ),
     st.lists(st.text(st.characters(codec="utf-8"), max_size=9), max_size=3),
 )
-def test_whatever_the_texts_the_bytes_sent_are_the_bytes_signed(texts: dict[str, str], items: list[str]) -> None:
+def test_the_sent_bytes_are_the_signed_bytes_for_any_text(texts: dict[str, str], items: list[str]) -> None:
     params: dict[str, WireValue] = {**texts, "todo": Repeated(tuple(items))}
     signed = ApiKey(KEY).sign(Call(unknown("newest", params), params), NOW)
     sent = httpx.Request(signed.method, f"https://acme.worksection.com{signed.target}")  # as the edge hands it over
@@ -220,13 +220,13 @@ async def test_a_query_over_8_kb_is_sent_by_the_signed_header(
 
 
 @pytest.mark.anyio
-async def test_it_is_the_encoded_length_that_counts(session_with: SessionWith, service: Recorder) -> None:
+async def test_the_encoded_length_decides(session_with: SessionWith, service: Recorder) -> None:
     await session_with(service).post_task(26, "T", text="я" * 2000)  # 2 000 characters are 12 000 bytes of a query
     assert_header_signed(service.only, "post_task")
 
 
 @pytest.mark.anyio
-async def test_stored_files_are_sent_by_the_signed_header_however_short(
+async def test_stored_files_always_use_the_signed_header(
     session_with: SessionWith, service: Recorder
 ) -> None:
     await session_with(service).post_task(26, "T", files=[STORED])
@@ -283,12 +283,12 @@ async def test_upload_files_is_header_signed_and_multipart(session_with: Session
 @pytest.mark.parametrize(
     ("params", "complaint"),
     [
-        ({"text": "x" * LINE, "attach": [b"x"]}, "too long to be sent along with files"),
-        ({"files": [STORED], "attach": [b"x"]}, "files stored before cannot be sent along with new ones"),
+        ({"text": "x" * LINE, "attach": [b"x"]}, "the parameters are too long for a call with files"),
+        ({"files": [STORED], "attach": [b"x"]}, "a call cannot have both stored and new files"),
     ],
     ids=["too-long", "both-kinds"],
 )
-async def test_what_fits_in_no_request_with_files_is_an_invalid_call(
+async def test_parameters_too_long_for_a_call_with_files_are_an_invalid_call(
     session_with: SessionWith, service: Recorder, auth: Auth, params: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(InvalidCall, match=complaint):
@@ -320,7 +320,7 @@ async def test_a_token_writes_json_and_never_a_form(session_with: SessionWith, s
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("surplus", "method"), [(0, "GET"), (1, "POST")], ids=["at-the-limit", "a-byte-more"])
-async def test_a_token_reads_with_json_what_is_too_long_for_a_query(
+async def test_a_read_too_long_for_a_query_uses_json(
     session_with: SessionWith, service: Recorder, surplus: int, method: str
 ) -> None:
     text = "x" * (LINE - len("GET /api/oauth2?action=search_tasks&filter= HTTP/1.1\r\n") + surplus)
@@ -359,15 +359,15 @@ BAD = {
 
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
-def test_a_credential_that_cannot_be_one_is_refused_and_not_shown(make: Callable[[], Auth]) -> None:
-    with pytest.raises(ValueError, match=r"^(key|token|scheme) must be ") as caught:
+def test_an_invalid_credential_is_refused_and_not_shown(make: Callable[[], Auth]) -> None:
+    with pytest.raises(ValueError, match=r"^(key must contain|token must contain|scheme must be) ") as caught:
         make()
     assert KEY not in repr(caught.value.args)
     assert TOKEN not in repr(caught.value.args)
 
 
 @pytest.mark.parametrize("auth", SECRETS, ids=["hash", "signature", "token"])
-def test_a_credential_shows_nothing_of_itself(auth: Auth) -> None:
+def test_the_repr_of_a_credential_shows_no_secret(auth: Auth) -> None:
     for shown in (repr(auth), str(auth), f"{auth}", f"{[auth]}"):
         assert KEY not in shown
         assert TOKEN not in shown
@@ -375,8 +375,8 @@ def test_a_credential_shows_nothing_of_itself(auth: Auth) -> None:
 
 @pytest.mark.parametrize("auth", SECRETS, ids=["hash", "signature", "token"])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_credential_is_not_pickled(auth: Auth, protocol: int) -> None:
-    with pytest.raises(TypeError, match="is a secret and is not pickled"):
+def test_a_credential_cannot_be_pickled(auth: Auth, protocol: int) -> None:
+    with pytest.raises(TypeError, match="is a secret and cannot be pickled"):
         pickle.dumps(auth, protocol)
 
 

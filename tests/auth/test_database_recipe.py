@@ -51,7 +51,7 @@ def store_in(engine: AsyncEngine, user: str = "ada") -> Any:
     return NAMES["DatabaseTokenStore"](engine, user)
 
 
-async def test_it_keeps_a_pair_for_each_user(engine: AsyncEngine) -> None:
+async def test_it_stores_one_token_per_user(engine: AsyncEngine) -> None:
     pair = Token(access_token="a", refresh_token="b", expires_at=1.0)
     assert isinstance(store_in(engine), TokenStore)
     assert await store_in(engine).load() is None
@@ -61,7 +61,7 @@ async def test_it_keeps_a_pair_for_each_user(engine: AsyncEngine) -> None:
     assert await store_in(engine, "bob").load() is None
 
 
-async def test_one_at_a_time_holds_the_lease_and_the_dead_lose_it(engine: AsyncEngine) -> None:
+async def test_the_lease_is_exclusive_and_expires(engine: AsyncEngine) -> None:
     inside: list[int] = []
 
     async def hold(number: int) -> None:
@@ -83,7 +83,7 @@ async def test_one_at_a_time_holds_the_lease_and_the_dead_lose_it(engine: AsyncE
                 await slow.save(Token(access_token="a", expires_at=1.0))
 
 
-async def test_workers_that_share_it_refresh_once(engine: AsyncEngine) -> None:
+async def test_workers_that_share_the_store_refresh_once(engine: AsyncEngine) -> None:
     sim = Simulator()
     pair = attrs.evolve(sim.issue_pair(), issued_at=time.time() - 86_400, expires_at=time.time() - 1)
     await store_in(engine).save(pair)
@@ -97,7 +97,7 @@ async def test_workers_that_share_it_refresh_once(engine: AsyncEngine) -> None:
     assert kept.access_token == sim.oauth.live_pair().access_token
 
 
-async def test_a_database_that_fails_shows_no_token(engine: AsyncEngine) -> None:
+async def test_an_error_of_the_database_shows_no_token(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(NAMES["tokens"].metadata.drop_all)
     store = store_in(engine)

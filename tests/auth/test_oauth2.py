@@ -79,7 +79,7 @@ async def live(sim: Simulator, store: MemoryTokenStore) -> bool:
 # As long as all goes well
 
 
-async def test_a_token_that_is_good_is_used_as_it_is(sim: Simulator) -> None:
+async def test_a_valid_token_is_used_without_a_refresh(sim: Simulator) -> None:
     store = Store(sim.issue_pair())
     async with session(sim, store) as ws:
         assert (await ws.me()).id == sim.world.owner.id
@@ -87,7 +87,7 @@ async def test_a_token_that_is_good_is_used_as_it_is(sim: Simulator) -> None:
     assert (refreshes_asked_for(sim), store.saved) == (0, [])
 
 
-async def test_a_token_that_is_due_is_refreshed_before_the_call_and_saved_before_it_is_used(sim: Simulator) -> None:
+async def test_a_due_token_is_refreshed_before_the_call_and_stored_before_its_use(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     calls: list[list[str]] = []
     store.before_save = lambda _: calls.append([request.action for request in sim.requests])
@@ -99,7 +99,7 @@ async def test_a_token_that_is_due_is_refreshed_before_the_call_and_saved_before
     assert await live(sim, store)
 
 
-async def test_the_account_is_that_of_the_token(sim: Simulator) -> None:
+async def test_the_account_comes_from_the_token(sim: Simulator) -> None:
     app, store = sim.oauth_app(), Store(due(sim.issue_pair(account_url="http://127.0.0.1")))
     ws = Session(None, OAuth2(app, store), transport=sim.transport(), limiter=TokenBucket(1e6))
     assert "account of the token" in repr(ws)
@@ -114,11 +114,11 @@ async def test_the_account_is_that_of_the_token(sim: Simulator) -> None:
     await fresh.aclose()
 
 
-async def test_who_has_no_account_says_so(sim: Simulator) -> None:
+async def test_a_token_without_an_account_is_an_error(sim: Simulator) -> None:
     with pytest.raises(InvalidCall, match="only with OAuth2"):
         Session(None, ApiKey("key"))
     nameless = OAuth2(sim.oauth_app(), Store(sim.issue_pair(account_url="")))
-    with pytest.raises(InvalidCall, match="does not say which it is for"):
+    with pytest.raises(InvalidCall, match="does not name its account"):
         await Session(None, nameless, transport=sim.transport()).get_projects()
     assert await sim.session(nameless).get_projects(), "it was named"
 
@@ -155,7 +155,7 @@ async def test_500_calls_with_an_expired_token_cost_one_refresh(known: bool) -> 
     assert await live(sim, store)
 
 
-async def test_a_write_that_met_an_expired_token_is_carried_out_once() -> None:
+async def test_a_write_with_an_expired_token_is_executed_once() -> None:
     now = [time.time()]
     sim = Simulator(clock=lambda: now[0])
     store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6))
@@ -168,7 +168,7 @@ async def test_a_write_that_met_an_expired_token_is_carried_out_once() -> None:
     assert [request.action for request in sim.requests] == ["post_task", "oauth2_refresh", "post_task"]
 
 
-async def test_a_call_is_repeated_once_and_no_more() -> None:
+async def test_a_call_is_reauthorized_at_most_once() -> None:
     """A service that calls every token expired does not start a storm."""
     sim = Simulator(clock=lambda: time.time() + 10 * 86_400)
     store = Store(attrs.evolve(sim.issue_pair(), expires_at=time.time() + 1e6))
@@ -180,7 +180,7 @@ async def test_a_call_is_repeated_once_and_no_more() -> None:
     assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
 
 
-async def test_one_who_gives_up_does_not_lose_the_next_pair_for_all(sim: Simulator) -> None:
+async def test_cancelling_one_caller_does_not_cancel_the_refresh(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.delay(0.1))
     ws = session(sim, store)
@@ -196,7 +196,7 @@ async def test_one_who_gives_up_does_not_lose_the_next_pair_for_all(sim: Simulat
 
 
 @pytest.mark.parametrize("off", [-HOUR, HOUR], ids=["behind", "ahead"])
-async def test_a_clock_that_is_an_hour_off_costs_a_refresh_at_most(off: float, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_skew_of_an_hour_causes_at_most_one_refresh(off: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pair was made by a machine whose clock is right, and has half an hour to live, or has ended half one ago."""
     sim = Simulator()
     token = sim.issue_pair(expires_in=HOUR / 2 if off > 0 else -HOUR / 2)
@@ -214,15 +214,15 @@ async def test_a_clock_that_is_an_hour_off_costs_a_refresh_at_most(off: float, m
 # What cannot be mended without the user
 
 
-async def test_nobody_logged_in_is_said_with_the_way_to_log_in(sim: Simulator) -> None:
-    with pytest.raises(ReauthorizationRequired, match="nobody has logged in") as caught:
+async def test_an_empty_store_raises_reauthorization_required_with_the_login_url(sim: Simulator) -> None:
+    with pytest.raises(ReauthorizationRequired, match="the token store is empty") as caught:
         await session(sim, Store()).get_projects()
     assert caught.value.login_url.startswith("http://127.0.0.1/oauth2/authorize?client_id=")
     assert not caught.value.sent
     assert sim.requests == []
 
 
-async def test_a_void_refresh_token_is_said_to_all_who_wait_after_one_request(sim: Simulator) -> None:
+async def test_an_invalid_refresh_token_fails_all_waiting_calls_after_one_request(sim: Simulator) -> None:
     store = Store(attrs.evolve(due(sim.issue_pair()), refresh_token="def502void"))
     errors: list[WorksectionError] = []
     ws = session(sim, store, coalesce=False)
@@ -254,7 +254,7 @@ async def test_a_wrong_client_secret_does_not_send_the_user_to_log_in(sim: Simul
     assert await session(sim, store).get_projects(), "the pair was not spent"
 
 
-async def test_a_refusal_that_is_not_about_time_is_final(sim: Simulator) -> None:
+async def test_a_refusal_that_is_not_about_expiry_is_final(sim: Simulator) -> None:
     store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
     with pytest.raises(AuthError, match="Invalid token"):
         await session(sim, store).get_projects()
@@ -265,7 +265,7 @@ async def test_a_refusal_that_is_not_about_time_is_final(sim: Simulator) -> None
     assert refreshes_asked_for(sim) == 0
 
 
-async def test_a_token_somebody_replaced_meanwhile_is_read_again(sim: Simulator) -> None:
+async def test_a_token_replaced_in_the_store_is_loaded_again(sim: Simulator) -> None:
     """Another process has refreshed: that voids the access token this one still holds."""
     store = Store(sim.issue_pair())
     async with session(sim, store) as ws, session(sim, store) as other:
@@ -285,7 +285,7 @@ LOST = [faults.reset, faults.timeout, faults.cut_body, faults.server_error, faul
 
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.__name__)
-async def test_a_lost_answer_is_asked_for_once_more(sim: Simulator, fault: Callable[..., faults.Fault]) -> None:
+async def test_a_refresh_with_a_lost_reply_is_retried_once(sim: Simulator, fault: Callable[..., faults.Fault]) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", fault(executed=False))
     assert await session(sim, store).get_projects()
@@ -294,7 +294,7 @@ async def test_a_lost_answer_is_asked_for_once_more(sim: Simulator, fault: Calla
 
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.__name__)
-async def test_a_lost_answer_with_the_next_pair_in_it_is_told(
+async def test_a_lost_new_token_raises_reauthorization_required(
     sim: Simulator, fault: Callable[..., faults.Fault]
 ) -> None:
     store = Store(due(sim.issue_pair()))
@@ -304,7 +304,7 @@ async def test_a_lost_answer_with_the_next_pair_in_it_is_told(
     assert refreshes_asked_for(sim) == 2
 
 
-async def test_a_service_that_does_not_answer_is_a_transport_error_and_the_call_was_not_sent(sim: Simulator) -> None:
+async def test_an_unreachable_login_service_is_a_transport_error_before_the_call(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
     with pytest.raises(TransportError, match="could not be refreshed") as caught:
@@ -313,7 +313,7 @@ async def test_a_service_that_does_not_answer_is_a_transport_error_and_the_call_
     assert refreshes_asked_for(sim) == 2
 
 
-async def test_a_refresh_that_was_never_sent_is_not_repeated(sim: Simulator) -> None:
+async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.unreachable())
     ws = session(sim, store)
@@ -323,7 +323,7 @@ async def test_a_refresh_that_was_never_sent_is_not_repeated(sim: Simulator) -> 
     assert await ws.get_projects()
 
 
-async def test_all_who_wait_for_a_refresh_that_fails_are_told_and_none_tries_again(sim: Simulator) -> None:
+async def test_a_failed_refresh_fails_all_its_waiting_calls_without_a_second_refresh(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
     ws, failures = session(sim, store, coalesce=False), []
@@ -342,7 +342,7 @@ async def test_all_who_wait_for_a_refresh_that_fails_are_told_and_none_tries_aga
 
 
 @pytest.mark.parametrize("executed", [False, True], ids=["lost", "lost with the pair in it"])
-async def test_whoever_was_first_wins_even_without_the_lock(sim: Simulator, executed: bool) -> None:
+async def test_the_first_saved_token_wins_even_without_the_lock(sim: Simulator, executed: bool) -> None:
     """Before giving up, the store is read again."""
     store = Store(due(sim.issue_pair()))
     theirs = sim.issue_pair()
@@ -367,7 +367,7 @@ PASSING: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("body", PASSING, ids=lambda body: next(iter(body.values())))
-async def test_a_refusal_that_says_nothing_of_the_pair_asks_nobody_to_log_in(
+async def test_a_refusal_unrelated_to_the_token_requires_no_login(
     sim: Simulator, body: dict[str, object]
 ) -> None:
     store = Store(due(sim.issue_pair()))
@@ -379,7 +379,7 @@ async def test_a_refusal_that_says_nothing_of_the_pair_asks_nobody_to_log_in(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_without_a_word_asks_nobody_to_log_in(sim: Simulator, status: int) -> None:
+async def test_a_refusal_without_a_message_requires_no_login(sim: Simulator, status: int) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.answer(html_reply(status, "Forbidden")), times=2)
     ws = session(sim, store)
@@ -388,7 +388,7 @@ async def test_a_refusal_without_a_word_asks_nobody_to_log_in(sim: Simulator, st
     assert await ws.get_projects()
 
 
-async def test_an_application_without_a_description_of_what_is_wrong_is_still_wrong(sim: Simulator) -> None:
+async def test_a_rejected_application_is_final_even_without_a_message(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.answer(json_reply({"error": "invalid_client"})))
     ws = session(sim, store)
@@ -399,7 +399,7 @@ async def test_an_application_without_a_description_of_what_is_wrong_is_still_wr
     assert await ws.get_projects()
 
 
-async def test_a_token_with_minutes_left_is_used_while_it_cannot_be_refreshed(sim: Simulator) -> None:
+async def test_a_valid_token_is_used_while_the_refresh_fails(sim: Simulator) -> None:
     store = Store(attrs.evolve(sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 100))
     sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
     async with session(sim, store, coalesce=False) as ws:
@@ -408,14 +408,14 @@ async def test_a_token_with_minutes_left_is_used_while_it_cannot_be_refreshed(si
     assert refreshes_asked_for(sim) == 2, "one renewal was tried, and the next one not at once"
 
 
-async def test_a_token_that_cannot_be_refreshed_is_used_to_its_end(sim: Simulator) -> None:
+async def test_a_token_without_refresh_token_is_used_until_it_expires(sim: Simulator) -> None:
     token = attrs.evolve(
         sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 5, refresh_token=None
     )
     assert await session(sim, Store(token)).get_projects()
 
 
-async def test_a_write_in_doubt_stays_in_doubt_when_the_user_has_to_log_in() -> None:
+async def test_a_write_stays_in_doubt_when_reauthorization_is_required() -> None:
     now = [time.time()]
     sim = Simulator(clock=lambda: now[0])
     store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6, refresh_token="def502void"))
@@ -438,7 +438,7 @@ async def passed(then: Callable[[object], None]) -> None:
     then(None)
 
 
-def test_a_loop_that_ends_in_the_middle_of_a_renewal_keeps_the_next_pair(sim: Simulator) -> None:
+def test_closing_the_session_waits_for_the_refresh_in_progress(sim: Simulator) -> None:
     """Whoever gives up closes the session, and closing it waits for the pair."""
     store = Store(due(sim.issue_pair()))
     auth = OAuth2(sim.oauth_app(), store)
@@ -462,7 +462,7 @@ def test_a_loop_that_ends_in_the_middle_of_a_renewal_keeps_the_next_pair(sim: Si
     assert sim.oauth.refreshes == 2
 
 
-async def test_a_pair_of_another_account_in_the_store_is_not_sent_to_this_one(sim: Simulator) -> None:
+async def test_a_stored_token_of_another_account_is_not_sent(sim: Simulator) -> None:
     store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
     ws = session(sim, store)
     store.before_save = lambda _: None
@@ -473,7 +473,7 @@ async def test_a_pair_of_another_account_in_the_store_is_not_sent_to_this_one(si
     assert len(sim.requests) == 1
 
 
-async def test_what_the_user_before_has_read_is_not_told_to_the_next(sim: Simulator) -> None:
+async def test_replies_are_not_shared_with_the_next_user_of_the_store(sim: Simulator) -> None:
     ada, bob = list(sim.world.users.values())[:2]
     store = Store(sim.issue_pair(ada))
     async with session(sim, store) as ws:
@@ -485,7 +485,7 @@ async def test_what_the_user_before_has_read_is_not_told_to_the_next(sim: Simula
         assert (await view.me()).id == bob.id
 
 
-async def test_the_first_to_come_does_not_decide_whose_account_it_is(sim: Simulator) -> None:
+async def test_the_first_call_of_a_view_does_not_decide_the_account(sim: Simulator) -> None:
     auth = OAuth2(sim.oauth_app(), Store(sim.issue_pair(account_url="http://127.0.0.1")))
     ws = Session(None, auth, transport=sim.transport(), limiter=TokenBucket(1e6))
     stranger = ws.as_user(sim.issue_pair(account_url="https://other.worksection.com"))
@@ -494,7 +494,7 @@ async def test_the_first_to_come_does_not_decide_whose_account_it_is(sim: Simula
     assert await ws.get_projects()
 
 
-async def test_renewals_do_not_come_at_one_moment_from_everywhere(sim: Simulator) -> None:
+async def test_refreshes_are_spread_by_jitter(sim: Simulator) -> None:
     app, moments = sim.oauth_app(), set()
     token = Token(access_token="a", refresh_token="b", issued_at=0.0, expires_at=86_400.0)
     for _ in range(20):
@@ -503,7 +503,7 @@ async def test_renewals_do_not_come_at_one_moment_from_everywhere(sim: Simulator
     assert len(moments) > 10
 
 
-async def test_who_is_first_in_redis_wins_although_his_lock_had_run_out(sim: Simulator) -> None:
+async def test_the_first_token_in_redis_wins_even_after_its_lock_expired(sim: Simulator) -> None:
     """The pair somebody else saved while ours was on its way is the one that is kept."""
     store = Store(due(sim.issue_pair()))
     theirs = sim.issue_pair()
@@ -523,7 +523,7 @@ async def test_who_is_first_in_redis_wins_although_his_lock_had_run_out(sim: Sim
 # A store that fails
 
 
-async def test_a_store_that_cannot_be_read_is_an_error_and_nothing_is_sent(sim: Simulator) -> None:
+async def test_an_unreadable_store_is_an_error_and_nothing_is_sent(sim: Simulator) -> None:
     store = Store(sim.issue_pair())
     store.fails_to_load = True
     ws = session(sim, store)
@@ -534,7 +534,7 @@ async def test_a_store_that_cannot_be_read_is_an_error_and_nothing_is_sent(sim: 
     assert await ws.get_projects()
 
 
-async def test_a_store_that_is_full_does_not_cost_the_pair(sim: Simulator) -> None:
+async def test_a_full_store_does_not_lose_the_token(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     store.fails_to_save = True
     ws = session(sim, store)
@@ -546,7 +546,7 @@ async def test_a_store_that_is_full_does_not_cost_the_pair(sim: Simulator) -> No
     assert sim.oauth.refreshes == 1
 
 
-async def test_a_pair_that_could_not_be_saved_is_not_used_and_not_lost(sim: Simulator) -> None:
+async def test_a_token_that_could_not_be_saved_is_not_used_and_not_lost(sim: Simulator) -> None:
     """The store fills up between the trial and the new pair."""
     store = Store(due(sim.issue_pair()))
     first = await store.load()
@@ -566,12 +566,12 @@ async def test_a_pair_that_could_not_be_saved_is_not_used_and_not_lost(sim: Simu
     assert await live(sim, store)
 
 
-async def test_a_store_that_is_none_is_refused(sim: Simulator) -> None:
-    with pytest.raises(TypeError, match="store needs load, save and lock"):
+async def test_an_object_without_the_store_methods_is_refused(sim: Simulator) -> None:
+    with pytest.raises(TypeError, match="store must have the methods load, save and lock"):
         OAuth2(sim.oauth_app(), object())  # type: ignore[arg-type]
 
 
-async def test_what_a_store_of_ones_own_raises_is_raised(sim: Simulator) -> None:
+async def test_an_error_of_a_custom_store_is_raised(sim: Simulator) -> None:
     class Broken(MemoryTokenStore):
         async def save(self, token: Token) -> None:
             raise ZeroDivisionError("their database")
@@ -583,7 +583,7 @@ async def test_what_a_store_of_ones_own_raises_is_raised(sim: Simulator) -> None
 # Many users in one web app
 
 
-async def test_users_have_identities_of_their_own_and_share_the_rest(sim: Simulator) -> None:
+async def test_views_of_users_share_everything_but_the_identity(sim: Simulator) -> None:
     ada, bob = list(sim.world.users.values())[:2]
     store = Store(due(sim.issue_pair(bob)))
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
@@ -597,7 +597,7 @@ async def test_users_have_identities_of_their_own_and_share_the_rest(sim: Simula
     assert kept.access_token == sim.oauth.live_pair(bob).access_token
 
 
-async def test_reads_of_two_users_are_never_one(sim: Simulator) -> None:
+async def test_reads_of_two_users_are_not_coalesced(sim: Simulator) -> None:
     ada, bob = list(sim.world.users.values())[:2]
     found: dict[str, int | None] = {}
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
@@ -614,7 +614,7 @@ async def test_reads_of_two_users_are_never_one(sim: Simulator) -> None:
     assert sum(request.action == "me" for request in sim.requests) == 2
 
 
-async def test_what_one_user_writes_the_others_read(sim: Simulator) -> None:
+async def test_a_write_of_one_user_invalidates_the_reads_of_others(sim: Simulator) -> None:
     ada, bob = list(sim.world.users.values())[:2]
     project = next(iter(sim.world.projects))
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
@@ -624,7 +624,7 @@ async def test_what_one_user_writes_the_others_read(sim: Simulator) -> None:
         assert len(await reader.get_tasks(project)) == len(before) + 1
 
 
-async def test_users_of_a_session_with_a_key_are_refused(sim: Simulator) -> None:
+async def test_as_user_needs_oauth2(sim: Simulator) -> None:
     with pytest.raises(InvalidCall, match="as_user needs OAuth2"):
         sim.session().as_user(MemoryTokenStore())
 
@@ -632,7 +632,7 @@ async def test_users_of_a_session_with_a_key_are_refused(sim: Simulator) -> None
 # Secrets
 
 
-async def test_nothing_shows_a_token_or_the_client_secret(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_token_and_no_client_secret_is_shown(sim: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     app, pair = sim.oauth_app(), due(sim.issue_pair())
     store = Store(pair)

@@ -48,7 +48,7 @@ def answering(body: object, status: int = 200) -> Handler:
 # The login URL
 
 
-def test_the_login_url_says_who_asks_for_what_and_shows_no_secret() -> None:
+def test_the_authorization_url_has_all_parameters_and_no_secret() -> None:
     url, state = app_with(scopes=("projects_read", "tasks_write")).authorization_url()
     assert dict(parse_qsl(urlsplit(url).query)) == {
         "client_id": "7",
@@ -61,7 +61,7 @@ def test_the_login_url_says_who_asks_for_what_and_shows_no_secret() -> None:
     assert SECRET not in url
 
 
-def test_each_login_has_a_state_of_its_own_unless_one_is_given() -> None:
+def test_each_login_has_a_new_state_unless_one_is_given() -> None:
     app = app_with()
     states = {app.authorization_url()[1] for _ in range(20)}
     assert len(states) == 20
@@ -80,16 +80,16 @@ def test_scopes_can_be_chosen_for_one_login() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"redirect_uri": "http://localhost/callback"}, "redirect_uri must be an https URL"),
+        ({"redirect_uri": "http://localhost/callback"}, "redirect_uri must be the registered https URL"),
         ({"redirect_uri": "/callback"}, "redirect_uri"),
         ({"redirect_uri": "https://localhost/#x"}, "redirect_uri"),
-        ({"scopes": ("timers_read",)}, "scopes are projects_read"),
+        ({"scopes": ("timers_read",)}, "scopes must be among projects_read"),
         ({"base_url": "http://worksection.com"}, "base_url must be an https URL"),
         ({"base_url": "https://worksection.com/oauth2"}, "base_url"),
         ({"client_secret": "se cret"}, "client_secret"),
     ],
 )
-def test_an_application_that_cannot_work_is_refused(options: dict[str, Any], complaint: str) -> None:
+def test_an_invalid_application_is_refused(options: dict[str, Any], complaint: str) -> None:
     given = {"client_id": "7", "client_secret": SECRET, "redirect_uri": "https://localhost/", **options}
     with pytest.raises(ValueError, match=complaint) as caught:
         OAuthApp(given.pop("client_id"), given.pop("client_secret"), given.pop("redirect_uri"), **given)
@@ -98,7 +98,7 @@ def test_an_application_that_cannot_work_is_refused(options: dict[str, Any], com
 
 def test_unknown_scopes_of_one_login_are_refused() -> None:
     for scopes in (["everything"], "projects_read"):
-        with pytest.raises(ValueError, match="scopes are"):
+        with pytest.raises(ValueError, match="scopes must be among"):
             app_with().authorization_url(scopes=scopes)  # type: ignore[arg-type]
 
 
@@ -106,7 +106,7 @@ def test_unknown_scopes_of_one_login_are_refused() -> None:
 
 
 @pytest.mark.anyio
-async def test_every_request_is_a_form_and_nothing_of_it_is_in_the_url() -> None:
+async def test_every_request_is_a_form_without_query_parameters() -> None:
     came: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -137,7 +137,7 @@ async def test_every_request_is_a_form_and_nothing_of_it_is_in_the_url() -> None
 
 
 @pytest.mark.anyio
-async def test_a_code_becomes_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_code_is_exchanged_for_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worksection_async._auth.oauth_app.time.time", lambda: 1000.0)
     token = await app_with(answering(PAIR)).exchange("code")
     assert (token.access_token, token.refresh_token) == (ACCESS, REFRESH)
@@ -146,7 +146,7 @@ async def test_a_code_becomes_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_refresh_keeps_what_its_reply_does_not_say() -> None:
+async def test_a_refresh_keeps_values_that_its_reply_omits() -> None:
     """The captured one has no account; another might keep the refresh token."""
     bare = {"access_token": ACCESS, "expires_in": 60}
     token = await app_with(answering(bare)).refresh(OLD)
@@ -158,7 +158,7 @@ async def test_a_refresh_keeps_what_its_reply_does_not_say() -> None:
     ("expires_in", "seconds"),
     [(60, 60), ("60", 60), ("60.5", 60.5), (0, 86_400), (None, 86_400), (-1, 86_400), ("soon", 86_400), ([], 86_400)],
 )
-async def test_a_lifetime_that_makes_no_sense_counts_as_a_day(expires_in: object, seconds: float) -> None:
+async def test_an_invalid_lifetime_counts_as_a_day(expires_in: object, seconds: float) -> None:
     token = await app_with(answering({**PAIR, "expires_in": expires_in})).exchange("code")
     assert token.expires_at - token.issued_at == seconds
     without = {key: value for key, value in PAIR.items() if key != "expires_in"}
@@ -167,7 +167,7 @@ async def test_a_lifetime_that_makes_no_sense_counts_as_a_day(expires_in: object
 
 
 @pytest.mark.anyio
-async def test_a_token_that_is_sent_in_another_way_is_unexpected() -> None:
+async def test_an_unknown_token_type_is_an_unexpected_reply() -> None:
     for kind in ("bearer", "BEARER", None):
         assert await app_with(answering({**PAIR, "token_type": kind})).exchange("code")
     with pytest.raises(UnexpectedReply, match="token_type"):
@@ -175,7 +175,7 @@ async def test_a_token_that_is_sent_in_another_way_is_unexpected() -> None:
 
 
 @pytest.mark.anyio
-async def test_whom_a_token_stands_for() -> None:
+async def test_identity_returns_the_user_of_a_token() -> None:
     who = await app_with(answering(WHO)).identity(OLD)
     assert (who.id, who.first_name, who.last_name, who.email, who.account_url) == (
         3993, "Ada", "L", "ada@example.com", "https://a.com",
@@ -202,7 +202,7 @@ async def test_a_refusal_is_an_auth_error_whatever_the_http_status(words: str, s
     "body",
     [{"error": "invalid_scope"}, {"errorDescription": "no"}, {"message": "no"}, {"error": "e", "access_token": ""}],
 )
-async def test_any_word_of_the_service_is_a_refusal(body: object) -> None:
+async def test_any_error_message_is_a_refusal(body: object) -> None:
     with pytest.raises(AuthError):
         await app_with(answering(body)).exchange("code")
 
@@ -213,7 +213,7 @@ async def test_any_word_of_the_service_is_a_refusal(body: object) -> None:
     [b"<html>nginx</html>", b"", b"[]", b"null", b'{"access_token":', b'{"token_type":"Bearer"}', b"\xff\xfe",
      b'{"access_token":"two\\nlines"}', b'{"access_token":["x"]}'],
 )  # fmt: skip
-async def test_what_makes_no_sense_is_unexpected(body: bytes) -> None:
+async def test_an_unknown_form_is_an_unexpected_reply(body: bytes) -> None:
     for status in (200, 502):
         with pytest.raises(WorksectionError) as caught:
             await app_with(answering(body, status)).exchange("code")
@@ -222,14 +222,14 @@ async def test_what_makes_no_sense_is_unexpected(body: bytes) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_network_that_fails_is_a_transport_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_network_failure_is_a_transport_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route")
 
     with pytest.raises(TransportError) as caught:
         await app_with(unreachable).exchange("code")
     assert not caught.value.sent
-    monkeypatch.setattr("worksection_async._auth.oauth_app.TIMEOUT", 0.01)
+    monkeypatch.setattr("worksection_async._auth.oauth_app.TIMEOUT_SECONDS", 0.01)
 
     async def silent(_: httpx.Request) -> httpx.Response:
         import anyio  # noqa: PLC0415
@@ -253,7 +253,7 @@ async def test_a_token_without_a_refresh_token_cannot_be_refreshed() -> None:
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason=f"there are no captured replies in {RECORDED}")
 @pytest.mark.anyio
-async def test_captured_replies_are_understood() -> None:
+async def test_captured_replies_are_read() -> None:
     def recorded(name: str) -> dict[str, Any]:
         body: dict[str, Any] = json.loads((RECORDED / f"{name}.json").read_text("utf-8"))["body"]
         return body
@@ -289,27 +289,27 @@ TOKENS = st.builds(
 
 
 @given(TOKENS)
-def test_a_token_can_be_kept_as_text(token: Token) -> None:
+def test_a_token_survives_json(token: Token) -> None:
     assert Token.from_json(token.to_json()) == token
     assert Token.from_json(token.to_json().encode()) == token
 
 
 @given(st.text(max_size=30) | st.builds(json.dumps, st.dictionaries(st.text(max_size=5), st.integers())))
-def test_text_that_is_no_token_is_refused_without_being_shown(text: str) -> None:
-    with pytest.raises(ValueError, match="no token") as caught:
+def test_invalid_json_of_a_token_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(ValueError, match="not a token") as caught:
         Token.from_json(text)
     assert caught.value.__context__ is None
 
 
 @given(st.floats(1, 1e6), st.floats(0, 1))
-def test_a_token_is_due_shortly_before_its_end_and_not_at_its_beginning(lifetime: float, early: float) -> None:
+def test_a_token_is_due_shortly_before_it_expires(lifetime: float, early: float) -> None:
     token = Token(access_token="a", issued_at=1e9, expires_at=1e9 + lifetime)
     assert token.is_due(1e9 + lifetime, early)
     assert not token.is_due(1e9 + lifetime * 0.79, early)
     assert not token.is_due(1e9 + lifetime - 601, early) or lifetime < 3100
 
 
-def test_neither_the_application_nor_the_pair_shows_its_secrets() -> None:
+def test_an_application_and_a_token_show_no_secrets() -> None:
     for thing in (app_with(), OLD, Token(access_token=ACCESS, refresh_token=REFRESH, expires_at=1.0)):
         shown = f"{thing} {thing!r}"
         assert not any(secret in shown for secret in (SECRET, ACCESS, REFRESH, "spent", "'old'"))

@@ -205,7 +205,7 @@ def started(command: list[str]) -> subprocess.Popen[str]:
         ("after it is saved", 1, False),
     ],
 )
-def test_a_process_killed_while_it_refreshes(
+def test_a_process_killed_during_a_refresh_loses_no_token_needlessly(
     *, sim: Simulator, url: str, where: str, point: str, refreshes: int, is_lost: bool
 ) -> None:
     """Only between the service's rotation and our disk can a pair be lost; then the user is asked to log in."""

@@ -148,13 +148,13 @@ def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> N
     assert state.due(third) == pytest.approx(0.4 + 2 * state.distance)
 
 
-def test_a_turn_that_was_not_used_is_there_for_the_next_call() -> None:
+def test_a_returned_slot_is_available_for_the_next_call() -> None:
     state = BucketState(1.0)
     state.give_back(sent(state, 0.0))
     assert state.free_in(0.0) == 0
 
 
-def test_a_turn_that_was_not_used_brings_the_reserved_tickets_forward() -> None:
+def test_a_returned_slot_moves_the_reserved_tickets_forward() -> None:
     state = BucketState(1.0)
     visit = sent(state, 0.0)
     second = state.advance(None, 0.0).ticket
@@ -163,7 +163,7 @@ def test_a_turn_that_was_not_used_brings_the_reserved_tickets_forward() -> None:
 
 
 @pytest.mark.parametrize("then", ["sent", "hold"])
-def test_a_turn_is_not_given_back_after_something_else_has_moved_the_bucket(then: str) -> None:
+def test_a_slot_is_not_returned_after_another_change_of_the_state(then: str) -> None:
     """Another request, sent late, or the service's own wish: nothing may come closer to that."""
     state = BucketState(1.0)
     visit = sent(state, 0.0)
@@ -173,7 +173,7 @@ def test_a_turn_is_not_given_back_after_something_else_has_moved_the_bucket(then
     assert state.free_in(0.3) == before
 
 
-def test_a_reservation_that_was_given_back_is_free_again_if_it_was_the_last() -> None:
+def test_the_last_reservation_can_be_returned() -> None:
     state = BucketState(1.0)
     sent(state, 0.0)
     first, second = state.advance(None, 0.0), state.advance(None, 0.0)
@@ -183,7 +183,7 @@ def test_a_reservation_that_was_given_back_is_free_again_if_it_was_the_last() ->
     assert state.advance(None, 0.0).ticket == second.ticket + 2
 
 
-def test_a_reservation_that_was_used_meanwhile_is_not_given_back() -> None:
+def test_a_used_reservation_cannot_be_returned() -> None:
     """The call was cancelled while a worker thread used its ticket for another call."""
     state = BucketState(1.0)
     sent(state, 0.0)
@@ -193,7 +193,7 @@ def test_a_reservation_that_was_used_meanwhile_is_not_given_back() -> None:
     assert state.free_in(10.0) >= 1
 
 
-def test_a_turn_that_was_not_used_takes_nothing_from_the_backoff() -> None:
+def test_a_returned_slot_restores_the_backoff() -> None:
     state = BucketState(1.0)
     state.refused(0.0)
     for turn in range(20):
@@ -201,7 +201,7 @@ def test_a_turn_that_was_not_used_takes_nothing_from_the_backoff() -> None:
     assert state.backoff == pytest.approx(BACKOFF_STEP)
 
 
-def test_the_service_can_put_everything_on_hold_but_not_for_ever() -> None:
+def test_a_hold_blocks_the_bucket_for_a_limited_time() -> None:
     state = BucketState(1.0)
     state.hold(5.0, 0.0)
     assert state.free_in(0.0) == pytest.approx(5.0, abs=MAX_JITTER)
@@ -212,7 +212,7 @@ def test_the_service_can_put_everything_on_hold_but_not_for_ever() -> None:
 # Unequal arrivals
 
 
-def test_before_enough_responses_the_most_jitter_is_assumed() -> None:
+def test_before_enough_responses_the_maximum_jitter_is_used() -> None:
     state = BucketState(1.0)
     answered(state, *[0.1] * (MIN_RESPONSES - 1))
     assert state.jitter == MAX_JITTER
@@ -245,13 +245,13 @@ def test_requests_with_unequal_delays_arrive_an_interval_apart(delays: list[floa
     assert arrivals[-1] - arrivals[0] <= (len(arrivals) - 1) * (1 + MAX_JITTER)
 
 
-def test_slow_answers_cost_the_most_jitter_and_no_more() -> None:
+def test_slow_responses_add_at_most_the_maximum_jitter() -> None:
     state = BucketState(1.0)
     answered(state, *[0.1, 3.0] * MIN_RESPONSES)
     assert state.jitter == MAX_JITTER
 
 
-def test_a_network_that_has_become_slower_is_not_jitter_for_ever() -> None:
+def test_a_permanently_slower_network_is_not_counted_as_jitter() -> None:
     state = BucketState(1.0)
     answered(state, *[0.1] * 20, *[0.3] * 500)
     assert state.jitter < 2 * MIN_JITTER
@@ -260,7 +260,7 @@ def test_a_network_that_has_become_slower_is_not_jitter_for_ever() -> None:
 # Refusals
 
 
-def test_one_refusal_hardly_costs_anything_and_a_row_of_them_slows_down() -> None:
+def test_the_backoff_is_small_after_one_refusal_and_grows_with_more() -> None:
     state = BucketState(1.0)
     state.refused(0.0)
     assert state.backoff == BACKOFF_STEP
@@ -279,7 +279,7 @@ def test_at_high_rates_the_backoff_can_be_many_intervals() -> None:
     assert state.distance >= MAX_BACKOFF_SECONDS
 
 
-def test_chance_spreads_the_next_attempt() -> None:
+def test_random_jitter_spreads_the_next_attempt() -> None:
     """Two clients in lockstep would meet at the same moment again and again."""
     dues = []
     for chance in (0.0, 1.0):
@@ -292,7 +292,7 @@ def test_chance_spreads_the_next_attempt() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_rate_that_is_ten_times_too_high_settles_within_seconds(seed: int) -> None:
+def test_the_backoff_corrects_a_tenfold_rate_within_seconds(seed: int) -> None:
     """40 requests/s against a service that allows 4: from the third second on at least every second one is accepted."""
     chances = itertools.cycle([0.1, 0.9, 0.4, 0.7, 0.2 * seed])
     state, now, accepted, outcomes = BucketState(1 / 40), 0.0, -1.0, []
@@ -324,7 +324,7 @@ def test_a_ticket_of_a_lost_state_is_replaced() -> None:
     assert visit.is_used
 
 
-def test_a_ticket_that_was_passed_by_is_replaced() -> None:
+def test_an_outdated_ticket_is_replaced() -> None:
     state = BucketState(1.0)
     sent(state, 0.0)
     slow = state.advance(None, 0.0).ticket
@@ -334,7 +334,7 @@ def test_a_ticket_that_was_passed_by_is_replaced() -> None:
     assert not visit.is_used
 
 
-def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+def test_a_clock_that_was_set_back_does_not_block_the_bucket() -> None:
     state = BucketState(1.0)
     sent(state, 500_000.0)
     assert state.advance(None, 12.0).wait <= state.distance
@@ -348,7 +348,7 @@ def test_a_burst_may_follow_a_pause() -> None:
     assert state.due(visits[4].ticket) == pytest.approx(100 + 2 * state.distance)
 
 
-def test_a_hold_holds_bursts_too() -> None:
+def test_a_hold_blocks_bursts() -> None:
     state = BucketState(1.0, burst=3)
     state.hold(5.0, 100.0)
     assert state.free_in(100.0) >= 5.0

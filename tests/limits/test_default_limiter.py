@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "worksection-async"
 
 
-def test_sessions_of_one_account_share_a_limiter_without_being_asked(folder: Path) -> None:
+def test_sessions_of_one_account_share_a_limiter_by_default(folder: Path) -> None:
     first, second = Session("acme", ApiKey("a")), Session("https://ACME.worksection.com/", ApiKey("b"))
     assert first.limiter is second.limiter is default_limiter(ORIGIN)
     assert isinstance(first.limiter, FileTokenBucket)
@@ -31,7 +31,7 @@ def test_sessions_of_one_account_share_a_limiter_without_being_asked(folder: Pat
 
 
 @pytest.mark.filterwarnings("error")
-def test_without_a_login_session_another_folder_is_used_without_a_warning(
+def test_without_a_runtime_folder_another_one_is_used_silently(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As in cron jobs and containers."""
@@ -50,7 +50,7 @@ def test_the_name_of_the_file_does_not_show_the_account(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("age", "is_kept"), [(UNUSED_SECONDS - 60, True), (UNUSED_SECONDS + 60, False)])
-def test_files_of_accounts_that_were_not_used_for_a_day_are_removed(folder: Path, age: float, is_kept: bool) -> None:
+def test_files_that_were_unused_for_a_day_are_removed(folder: Path, age: float, is_kept: bool) -> None:
     default_limiter(ORIGIN)
     (path,) = folder.glob("*.bucket")
     Path(f"{path}.lock").touch()
@@ -60,7 +60,7 @@ def test_files_of_accounts_that_were_not_used_for_a_day_are_removed(folder: Path
     assert Path(f"{path}.lock").exists() == is_kept
 
 
-def test_a_file_whose_account_is_used_again_after_its_removal_works_as_before(folder: Path) -> None:
+def test_a_removed_file_is_created_again(folder: Path) -> None:
     limiter = default_limiter(ORIGIN)
     assert isinstance(limiter, FileTokenBucket)
     for path in folder.iterdir():
@@ -70,7 +70,7 @@ def test_a_file_whose_account_is_used_again_after_its_removal_works_as_before(fo
 
 
 @pytest.mark.parametrize("obstacle", ["no home", "a file in the way", "read-only"])
-def test_where_no_file_can_be_a_warning_says_what_to_do(
+def test_a_warning_says_what_to_do_if_no_file_can_be_written(
     folder: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> Path:
@@ -92,7 +92,7 @@ def test_where_no_file_can_be_a_warning_says_what_to_do(
     assert "FileTokenBucket(path), or RedisTokenBucket(url)" in caplog.text
 
 
-def test_a_file_that_fails_later_is_bridged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_fails_later_is_replaced_by_the_local_limit(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A call does not fail because the runtime folder has gone: the process goes on with its own bucket."""
     limiter = default_limiter(ORIGIN)
     for path in folder.iterdir():

@@ -112,7 +112,7 @@ def visited(limiter: FileTokenBucket, held: int | None = None) -> Visit:
 # Sharing
 
 
-def test_two_limiters_on_one_file_have_one_order(path: Path) -> None:
+def test_two_limiters_on_one_file_grant_slots_in_turn(path: Path) -> None:
     clock = Clock()
     first, second = (FileTokenBucket(path, clock=clock) for _ in range(2))
     assert visited(first).is_used
@@ -154,7 +154,7 @@ def test_threads_share_an_instance_and_each_other(path: Path, slot_times: list[f
 
 
 @pytest.mark.anyio
-async def test_what_the_service_says_to_one_holds_for_all(path: Path) -> None:
+async def test_a_hold_applies_to_all_processes(path: Path) -> None:
     clock = Clock()
     first, second = (FileTokenBucket(path, clock=clock) for _ in range(2))
     await first.refused()
@@ -165,7 +165,7 @@ async def test_what_the_service_says_to_one_holds_for_all(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_forecast_knows_of_a_turn_that_was_just_used(path: Path) -> None:
+async def test_the_forecast_includes_a_slot_that_was_just_used(path: Path) -> None:
     """With max_wait a call fails at once, not after it has waited."""
     limiter = FileTokenBucket(path, 0.01)
     await limiter.acquire()
@@ -174,7 +174,7 @@ async def test_the_forecast_knows_of_a_turn_that_was_just_used(path: Path) -> No
         await limiter.acquire(max_wait=0.3)
 
 
-def test_the_path_holds_when_the_process_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_survives_a_change_of_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     limiter = FileTokenBucket("bucket")
     (tmp_path / "elsewhere").mkdir()
@@ -185,7 +185,7 @@ def test_the_path_holds_when_the_process_goes_elsewhere(tmp_path: Path, monkeypa
 
 
 @pytest.mark.anyio
-async def test_statistics_are_those_of_the_file(path: Path) -> None:
+async def test_statistics_contain_the_margin_of_the_file(path: Path) -> None:
     limiter = FileTokenBucket(path, rate=4)
     assert repr(limiter) == "<FileTokenBucket 4/s, 0 waiting>"
     await limiter.acquire()
@@ -196,7 +196,7 @@ async def test_statistics_are_those_of_the_file(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_event_loop_goes_on_while_another_process_holds_the_lock(
+async def test_a_lock_held_by_another_process_does_not_block_the_event_loop(
     path: Path, lock_holder: subprocess.Popen[str]
 ) -> None:
     """The lock is released only after the event loop has turned a hundred times."""
@@ -213,7 +213,7 @@ async def test_the_event_loop_goes_on_while_another_process_holds_the_lock(
 # What is refused
 
 
-def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_created(tmp_path: Path) -> None:
     FileTokenBucket(tmp_path / "a" / "b" / "bucket")
     assert (tmp_path / "a" / "b" / "bucket").exists()
 
@@ -227,7 +227,7 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("rate", [0, -1, math.inf, math.nan])
-def test_a_rate_that_makes_no_sense_is_refused(rate: float, path: Path) -> None:
+def test_an_invalid_rate_is_refused(rate: float, path: Path) -> None:
     with pytest.raises(ValueError, match="rate"):
         FileTokenBucket(path, rate)
     assert not path.exists()
@@ -277,7 +277,7 @@ def test_a_damaged_state_counts_as_that_of_a_bucket_that_was_just_used(damage: s
     assert visited(limiter, visit.ticket).is_used
 
 
-def test_a_turn_of_another_format_is_kept(path: Path) -> None:
+def test_the_not_before_time_of_another_format_is_obeyed(path: Path) -> None:
     clock = Clock()
     path.write_text(json.dumps({"format": FORMAT + 1, "not_before": clock.seconds + 7}))
     visit = visited(FileTokenBucket(path, clock=clock))
@@ -296,7 +296,7 @@ def test_a_state_from_before_a_restart_of_the_machine_counts_as_just_used(path: 
     assert visited(limiter, visit.ticket).is_used
 
 
-def test_a_file_that_cannot_be_used_any_more_is_a_transport_error(tmp_path: Path) -> None:
+def test_a_file_that_becomes_unusable_is_a_transport_error(tmp_path: Path) -> None:
     """Its folder was replaced: nothing was sent, and the error says which file."""
     limiter = FileTokenBucket(tmp_path / "folder" / "bucket")
     shutil.rmtree(tmp_path / "folder")
@@ -308,7 +308,7 @@ def test_a_file_that_cannot_be_used_any_more_is_a_transport_error(tmp_path: Path
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_call_is_told_nothing_of_a_bucket_that_failed(tmp_path: Path) -> None:
+async def test_a_cancelled_call_does_not_raise_the_error_of_the_bucket(tmp_path: Path) -> None:
     limiter = FileTokenBucket(tmp_path / "folder" / "bucket", 0.1)
     await limiter.acquire()
     with anyio.CancelScope() as scope:
@@ -327,7 +327,7 @@ async def test_a_cancelled_call_is_told_nothing_of_a_bucket_that_failed(tmp_path
 @pytest.mark.parametrize(
     ("code", "args"), [(HOLDS_THE_LOCK, ()), (HOLDS_A_TICKET, (50,))], ids=["the lock", "a ticket"]
 )
-def test_a_killed_process_does_not_hold_up_the_others(code: str, args: tuple[object, ...], path: Path) -> None:
+def test_a_killed_process_does_not_block_the_others(code: str, args: tuple[object, ...], path: Path) -> None:
     """kill -9 of a process that holds the lock, or a reservation, which then is lost and nothing else."""
     limiter = FileTokenBucket(path, rate=50)
     with process(code, path, 50) as holder:
@@ -356,7 +356,7 @@ def test_a_lock_that_is_not_released_is_an_error(
 # Outages
 
 
-def test_an_outage_can_be_bridged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_in_an_outage_the_local_limit_applies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Turns go on at rate / peers in this process, and after the outage by the file again; one warning is logged."""
     clock = Clock()
     limiter = FileTokenBucket(tmp_path / "folder" / "bucket", clock=clock, on_outage="local", peers=3)
@@ -375,7 +375,7 @@ def test_an_outage_can_be_bridged(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize("options", [{"on_outage": "ignore"}, {"on_outage": "local", "peers": 0}])
-def test_options_for_outages_that_make_no_sense_are_refused(options: dict[str, object], path: Path) -> None:
+def test_invalid_outage_options_are_refused(options: dict[str, object], path: Path) -> None:
     with pytest.raises(ValueError, match=next(iter(reversed(options)))):
         FileTokenBucket(path, **options)  # type: ignore[arg-type]
 

@@ -41,7 +41,7 @@ async def start(tasks: anyio.abc.TaskGroup, *calls: Call) -> None:
 
 
 @virtual_time
-async def test_calls_go_one_per_interval_in_the_order_they_came() -> None:
+async def test_calls_are_sent_one_per_interval_in_fifo_order() -> None:
     limiter, went = bucket(), []
     began = trio.current_time()
 
@@ -79,7 +79,7 @@ async def test_a_new_call_in_a_higher_lane_goes_first() -> None:
 
 
 @virtual_time
-async def test_cancelled_calls_cost_no_slot() -> None:
+async def test_cancelled_calls_use_no_slot() -> None:
     """Of ten waiting calls nine are cancelled, the leader among them: the tenth gets the next slot."""
     limiter, went = bucket(), []
 
@@ -100,7 +100,7 @@ async def test_cancelled_calls_cost_no_slot() -> None:
 
 
 @virtual_time
-async def test_the_service_can_hold_all_calls_back_but_not_for_ever() -> None:
+async def test_a_hold_is_limited() -> None:
     limiter, began = bucket(), trio.current_time()
     await limiter.refused(retry_after=5)
     assert limiter.eta() == pytest.approx(5, abs=0.1)
@@ -125,7 +125,7 @@ async def test_with_max_wait_a_longer_forecast_fails_at_once() -> None:
 
 
 @virtual_time
-async def test_max_wait_holds_even_when_higher_lanes_fill_up_later() -> None:
+async def test_max_wait_is_kept_when_higher_lanes_fill_later() -> None:
     limiter = bucket()
     began = await limiter.acquire()
     ended: list[float] = []
@@ -155,7 +155,7 @@ async def test_all_attempts_of_a_call_share_its_max_wait() -> None:
 
 
 @virtual_time
-async def test_the_forecast_is_what_happens() -> None:
+async def test_the_forecast_is_correct() -> None:
     limiter = bucket(rate=2)
     await limiter.acquire()
     async with anyio.create_task_group() as tasks:
@@ -165,13 +165,13 @@ async def test_the_forecast_is_what_happens() -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
-def test_a_rate_that_makes_no_sense_is_refused(rate: float) -> None:
+def test_an_invalid_rate_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="rate must be a positive number"):
         TokenBucket(rate)
 
 
 @virtual_time
-async def test_other_arguments_that_make_no_sense_are_refused() -> None:
+async def test_other_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="burst"):
         TokenBucket(1, burst=0)
     with pytest.raises(ValueError, match="lane must be one of interactive, normal, bulk"):
@@ -184,7 +184,7 @@ async def test_other_arguments_that_make_no_sense_are_refused() -> None:
 
 
 @virtual_time
-async def test_a_turn_that_was_not_used_goes_to_the_next_call_at_once() -> None:
+async def test_a_returned_slot_goes_to_the_next_call_at_once() -> None:
     limiter, first = bucket(), Waiter()
     await limiter.wait(first)
     async with anyio.create_task_group() as tasks:
@@ -197,7 +197,7 @@ async def test_a_turn_that_was_not_used_goes_to_the_next_call_at_once() -> None:
 
 
 @virtual_time
-async def test_a_turn_that_was_used_stays_with_its_call() -> None:
+async def test_a_used_slot_is_not_returned() -> None:
     limiter, first = bucket(), Waiter()
     await limiter.wait(first)
     await limiter.sent(first)
@@ -207,7 +207,7 @@ async def test_a_turn_that_was_used_stays_with_its_call() -> None:
 
 
 @virtual_time
-async def test_a_call_that_joined_and_left_again_costs_nothing() -> None:
+async def test_a_call_that_joins_and_leaves_uses_no_slot() -> None:
     limiter, waiter = bucket(), Waiter()
     limiter.enter(waiter)
     await limiter.leave(waiter)
@@ -216,7 +216,7 @@ async def test_a_call_that_joined_and_left_again_costs_nothing() -> None:
 
 
 @virtual_time
-async def test_a_turn_is_not_given_back_after_the_service_has_asked_for_a_pause() -> None:
+async def test_a_slot_is_not_returned_after_a_hold() -> None:
     limiter, first = bucket(), Waiter()
     await limiter.wait(first)
     await limiter.hold(30)
@@ -226,7 +226,7 @@ async def test_a_turn_is_not_given_back_after_the_service_has_asked_for_a_pause(
 
 
 @virtual_time
-async def test_the_interval_counts_from_when_a_late_request_was_sent() -> None:
+async def test_the_interval_starts_at_the_actual_send_time() -> None:
     """A handshake of 0.4 s, and be it for the very first request."""
     limiter, first, began = bucket(), Waiter(), trio.current_time()
     await limiter.wait(first)
@@ -238,7 +238,7 @@ async def test_the_interval_counts_from_when_a_late_request_was_sent() -> None:
 
 
 @virtual_time
-async def test_responses_that_take_equal_times_bring_the_turns_together() -> None:
+async def test_equal_response_times_reduce_the_margin() -> None:
     """Without jitter, a hundred turns take hardly more than a hundred intervals."""
     limiter, began = bucket(), trio.current_time()
     for _ in range(100):
@@ -255,7 +255,7 @@ async def test_responses_that_take_equal_times_bring_the_turns_together() -> Non
 
 
 @virtual_time
-async def test_on_wait_tells_how_the_queue_moves() -> None:
+async def test_on_wait_reports_each_change_of_the_position() -> None:
     """Positions fall to 0 one by one, and so does the forecast; without a wait nothing is told."""
     limiter = bucket()
     told: list[Waiting] = []
@@ -269,7 +269,7 @@ async def test_on_wait_tells_how_the_queue_moves() -> None:
 
 
 @virtual_time
-async def test_on_wait_tells_when_another_call_goes_first() -> None:
+async def test_on_wait_reports_a_call_that_overtakes() -> None:
     limiter = bucket()
     told: list[Waiting] = []
     await limiter.acquire()
@@ -281,7 +281,7 @@ async def test_on_wait_tells_when_another_call_goes_first() -> None:
 
 
 @virtual_time
-async def test_an_on_wait_callback_that_fails_fails_its_own_call_only() -> None:
+async def test_a_failing_on_wait_callback_fails_only_its_own_call() -> None:
     limiter = bucket()
     await limiter.acquire()
 
@@ -296,7 +296,7 @@ async def test_an_on_wait_callback_that_fails_fails_its_own_call_only() -> None:
 
 
 @virtual_time
-async def test_statistics_show_use_and_waiting_calls() -> None:
+async def test_statistics_contain_utilisation_and_waiting_calls() -> None:
     limiter = bucket()
     fresh = limiter.statistics()
     assert (fresh.next_slot, fresh.granted, fresh.utilisation, fresh.refused_share) == (0, 0, 0, 0)
@@ -322,7 +322,7 @@ async def test_statistics_show_use_and_waiting_calls() -> None:
 
 
 @virtual_time
-async def test_a_client_that_uses_the_budget_too_is_reported_once_and_once_when_it_has_gone(
+async def test_contention_is_logged_once_when_it_starts_and_once_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING, "worksection_async")
@@ -350,7 +350,7 @@ async def test_a_client_that_uses_the_budget_too_is_reported_once_and_once_when_
 
 
 @virtual_time
-async def test_contention_is_over_after_a_minute_without_requests_too() -> None:
+async def test_contention_ends_after_a_minute_without_requests() -> None:
     limiter = bucket()
     for _ in range(CONTENTION_REFUSALS):
         await limiter.refused()
@@ -360,7 +360,7 @@ async def test_contention_is_over_after_a_minute_without_requests_too() -> None:
 
 
 @virtual_time
-async def test_one_refusal_is_no_reason_for_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_single_refusal_is_not_logged_as_contention(caplog: pytest.LogCaptureFixture) -> None:
     limiter = bucket()
     for _ in range(3):
         await limiter.acquire()
@@ -397,7 +397,7 @@ async def test_calls_of_a_closed_session_stop_waiting_at_once() -> None:
 
 
 @virtual_time
-async def test_an_interactive_call_waits_two_slots_at_most_behind_a_thousand() -> None:
+async def test_an_interactive_call_waits_at_most_two_slots_behind_a_thousand() -> None:
     limiter = bucket()
     async with anyio.create_task_group() as tasks:
         for _ in range(1000):
@@ -410,10 +410,10 @@ async def test_an_interactive_call_waits_two_slots_at_most_behind_a_thousand() -
 
 
 @pytest.mark.parametrize("count", [1000, 10_000])
-def test_waiting_calls_are_woken_twice_each_at_most(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_waiting_call_is_woken_at_most_twice(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one of many, and as the leader, which sleeps until its reservation is due: there is no polling."""
     naps = looks = 0
-    nap, look = Waiter.nap, Waiter._look
+    nap, look = Waiter.sleep, Waiter._on_wake
 
     async def counted(self: Waiter, seconds: float) -> None:
         nonlocal naps
@@ -432,15 +432,15 @@ def test_waiting_calls_are_woken_twice_each_at_most(count: int, monkeypatch: pyt
                 tasks.start_soon(limiter.acquire)
         assert limiter.statistics().granted == count
 
-    monkeypatch.setattr(Waiter, "nap", counted)
-    monkeypatch.setattr(Waiter, "_look", looked)
+    monkeypatch.setattr(Waiter, "sleep", counted)
+    monkeypatch.setattr(Waiter, "_on_wake", looked)
     on_virtual_time(main)
     assert naps <= 3 * count
     assert looks <= 2 * count
 
 
 @virtual_time
-async def test_cancelling_wakes_no_call_but_a_new_leader() -> None:
+async def test_a_cancellation_wakes_only_a_new_leader() -> None:
     woken: list[Waiter] = []
     limiter, wake = bucket(), Waiter.wake
 
@@ -483,7 +483,7 @@ STEP = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, min_size=5, max_size=60), st.lists(st.floats(0, 0.9), min_size=1, max_size=10))
-def test_in_any_order_of_events_the_promises_hold(steps: list[tuple[str, object]], lags: list[float]) -> None:
+def test_the_promises_hold_for_any_order_of_events(steps: list[tuple[str, object]], lags: list[float]) -> None:
     """Calls come, are cancelled, are refused and are sent late.
 
     No two requests are sent closer than the interval; every call that was not cancelled gets one turn; inside a lane
@@ -590,7 +590,7 @@ def test_threads_with_event_loops_of_their_own_share_a_bucket(slot_times: list[f
     assert min(later - earlier for earlier, later in itertools.pairwise(slot_times)) >= 1 / 200 - 1e-5
 
 
-def test_calls_of_an_event_loop_that_was_closed_are_passed_by() -> None:
+def test_calls_of_a_closed_event_loop_are_skipped() -> None:
     limiter = TokenBucket(rate=50)
 
     async def abandon() -> None:
@@ -608,7 +608,7 @@ def test_calls_of_an_event_loop_that_was_closed_are_passed_by() -> None:
     assert limiter.statistics().waiting["interactive"] == 0
 
 
-def test_calls_behind_a_leader_whose_event_loop_was_closed_go_on_when_the_next_call_comes() -> None:
+def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
     """They wait in other threads; one of them belongs to the closed event loop, too."""
     limiter = TokenBucket(rate=50)
     turns: list[float] = []

@@ -23,7 +23,7 @@ def leave_order(lanes: list[Lane]) -> list[Waiter]:
 
 
 @given(st.lists(st.sampled_from(LANES), max_size=60))
-def test_inside_a_lane_it_is_first_come_first_served(lanes: list[Lane]) -> None:
+def test_a_lane_is_fifo(lanes: list[Lane]) -> None:
     order = leave_order(lanes)
     assert len(order) == len(lanes)
     for lane in LANES:
@@ -51,7 +51,7 @@ def test_ageing_keeps_every_lane_moving() -> None:
 
 
 @given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, AGEING_PERIOD))
-def test_a_new_interactive_call_waits_for_one_other_at_most(lanes: list[Lane], turns: int) -> None:
+def test_a_new_interactive_call_waits_for_at_most_one_other(lanes: list[Lane], turns: int) -> None:
     """That is the one that has waited longest, whatever the other lanes hold."""
     queue = Queue()
     for lane in lanes:
@@ -82,7 +82,7 @@ def test_the_forecast_for_a_new_call_is_its_position(lanes: list[Lane], turns: i
         assert ahead <= expected <= ahead + 1 + len(lanes) // (AGEING_PERIOD - 1)
 
 
-def test_a_promoted_call_goes_behind_those_of_the_higher_lane() -> None:
+def test_a_promoted_call_joins_the_end_of_the_higher_lane() -> None:
     queue = Queue()
     waiters = [waiter("interactive"), waiter("bulk"), waiter("bulk")]
     for each in waiters:
@@ -93,7 +93,7 @@ def test_a_promoted_call_goes_behind_those_of_the_higher_lane() -> None:
 
 
 @given(st.integers(1, 6), st.integers(0, 5))
-def test_a_call_that_waits_again_gets_its_old_place(others: int, later: int) -> None:
+def test_a_call_that_waits_again_gets_its_old_position(others: int, later: int) -> None:
     """Its attempt was refused or failed: those that came after it stay after it."""
     queue, again = Queue(), waiter("normal")
     queue.add(again)
@@ -108,7 +108,7 @@ def test_a_call_that_waits_again_gets_its_old_place(others: int, later: int) -> 
     assert list(iter(queue.pop, None)) == [again, *before, *after]
 
 
-def test_positions_of_watched_calls_are_those_of_the_moment() -> None:
+def test_positions_of_watched_calls_are_current() -> None:
     queue = Queue()
     watched, first = waiter("bulk", on_wait=print), waiter("normal")
     queue.add(watched)

@@ -122,7 +122,7 @@ async def test_there_is_one_key_and_it_expires(client: redis.Redis) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_account_names_the_key_unless_the_caller_does(client: redis.Redis) -> None:
+async def test_the_default_key_contains_the_account(client: redis.Redis) -> None:
     named, own = RedisTokenBucket(client, rate=100), RedisTokenBucket(client, rate=100, key="mine")
     for limiter in (named, own):
         Session("acme", ApiKey("a"), limiter=limiter)
@@ -133,7 +133,7 @@ async def test_the_account_names_the_key_unless_the_caller_does(client: redis.Re
     assert len(client.keys()) == 2
 
 
-def test_processes_share_the_turns(url: str, client: redis.Redis) -> None:
+def test_processes_share_the_slots(url: str, client: redis.Redis) -> None:
     """No two turns are closer than the interval, by the clock of the server."""
     rate, turns = 50, 15
     command = [sys.executable, "-c", TAKES_TURNS, url, str(rate), str(turns)]
@@ -145,14 +145,14 @@ def test_processes_share_the_turns(url: str, client: redis.Redis) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_client_of_ones_own_will_do_even_one_that_decodes(url: str, client: redis.Redis) -> None:
+async def test_a_custom_client_works_even_if_it_decodes_responses(url: str, client: redis.Redis) -> None:
     with redis.Redis.from_url(url, decode_responses=True) as decoding:
         limiter = RedisTokenBucket(decoding, rate=50)
         assert sum(await gaps(limiter, 5)) >= 4 / 50 * 0.9
 
 
 @pytest.mark.anyio
-async def test_what_the_service_says_to_one_holds_for_all(url: str, client: redis.Redis) -> None:
+async def test_a_hold_applies_to_all_processes(url: str, client: redis.Redis) -> None:
     first, second = (RedisTokenBucket(url, rate=20) for _ in range(2))
     await first.refused(retry_after=30)
     visit = visited(second)
@@ -161,7 +161,7 @@ async def test_what_the_service_says_to_one_holds_for_all(url: str, client: redi
 
 
 @pytest.mark.anyio
-async def test_cancelled_calls_cost_no_slots(client: redis.Redis) -> None:
+async def test_cancelled_calls_use_no_slots(client: redis.Redis) -> None:
     limiter = RedisTokenBucket(client, SLOW)
     await limiter.acquire()
     for _ in range(5):
@@ -171,7 +171,7 @@ async def test_cancelled_calls_cost_no_slots(client: redis.Redis) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_server_that_forgot_the_script_is_told_again(client: redis.Redis) -> None:
+async def test_a_script_missing_on_the_server_is_loaded_again(client: redis.Redis) -> None:
     limiter = RedisTokenBucket(client, rate=100)
     await limiter.acquire()
     client.script_flush()
@@ -179,7 +179,7 @@ async def test_a_server_that_forgot_the_script_is_told_again(client: redis.Redis
     assert limiter.statistics().granted == 2
 
 
-def test_a_server_that_forgot_everything_starts_anew(url: str, client: redis.Redis) -> None:
+def test_an_empty_server_means_a_new_bucket(url: str, client: redis.Redis) -> None:
     """A ticket of the lost state is replaced, and does not disturb the new ones."""
     first, second = (RedisTokenBucket(url, SLOW) for _ in range(2))
     assert visited(first).is_used
@@ -191,14 +191,14 @@ def test_a_server_that_forgot_everything_starts_anew(url: str, client: redis.Red
 
 
 @pytest.mark.anyio
-async def test_a_connection_that_was_closed_while_idle_is_no_outage(url: str, client: redis.Redis) -> None:
+async def test_an_idle_connection_that_was_closed_is_not_an_outage(url: str, client: redis.Redis) -> None:
     limiter = RedisTokenBucket(url, rate=100)
     await limiter.acquire()
     client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
     await limiter.acquire()
 
 
-def test_a_clock_set_back_holds_nothing_up(client: redis.Redis) -> None:
+def test_a_clock_that_is_set_back_does_not_block_calls(client: redis.Redis) -> None:
     """An hour back: the next turn is an interval away."""
     limiter = RedisTokenBucket(client, SLOW)
     visited(limiter)
@@ -213,7 +213,7 @@ def test_an_unreadable_state_counts_as_that_of_a_bucket_that_was_just_used(conte
     assert DISTANCE / 2 < visited(RedisTokenBucket(client, SLOW)).wait <= DISTANCE
 
 
-def test_a_turn_of_another_format_is_kept(client: redis.Redis) -> None:
+def test_the_not_before_time_of_another_format_is_obeyed(client: redis.Redis) -> None:
     client.set("worksection-async", json.dumps({"format": FORMAT + 1, "not_before": client.time()[0] + 50}))
     assert 40 < visited(RedisTokenBucket(client)).wait < 52
 
@@ -222,7 +222,7 @@ def test_a_turn_of_another_format_is_kept(client: redis.Redis) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_outage_is_a_clear_error_soon_and_nothing_was_sent(own_server: OwnServer) -> None:
+async def test_an_outage_raises_a_clear_error_before_sending(own_server: OwnServer) -> None:
     limiter = RedisTokenBucket(own_server.url, rate=100)
     await limiter.acquire()
     own_server.stop()
@@ -238,7 +238,7 @@ async def test_an_outage_is_a_clear_error_soon_and_nothing_was_sent(own_server: 
 
 
 @pytest.mark.anyio
-async def test_all_waiting_calls_learn_of_an_outage(own_server: OwnServer) -> None:
+async def test_an_outage_fails_all_waiting_calls(own_server: OwnServer) -> None:
     limiter = RedisTokenBucket(own_server.url, rate=5)
     await limiter.acquire()
     failed = []
@@ -257,7 +257,7 @@ async def test_all_waiting_calls_learn_of_an_outage(own_server: OwnServer) -> No
 
 
 @pytest.mark.anyio
-async def test_an_outage_can_be_bridged(own_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_an_outage_the_local_limit_applies(own_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns go on at rate / peers, and by the server again when it is back."""
     limiter = RedisTokenBucket(own_server.url, SLOW, on_outage="local", peers=2)
     await limiter.acquire()
@@ -272,7 +272,7 @@ async def test_an_outage_can_be_bridged(own_server: OwnServer, monkeypatch: pyte
 
 
 @pytest.mark.anyio
-async def test_in_an_outage_the_limiter_of_this_process_hears_of_everything(own_server: OwnServer) -> None:
+async def test_in_an_outage_feedback_changes_the_local_bucket(own_server: OwnServer) -> None:
     limiter = RedisTokenBucket(own_server.url, rate=20, on_outage="local", peers=1)
     own_server.stop()
     await limiter.acquire()
@@ -289,12 +289,12 @@ async def test_in_an_outage_the_limiter_of_this_process_hears_of_everything(own_
         ("http://127.0.0.1", "begins with one of redis, rediss, valkey"),
         ("localhost:6379", "begins with one of"),
         ("user:s3cret@localhost", "begins with one of"),
-        ("redis://:s3cret/x@localhost", "makes no sense"),
-        ("redis://localhost:port", "makes no sense"),
+        ("redis://:s3cret/x@localhost", "is invalid"),
+        ("redis://localhost:port", "is invalid"),
         (None, r"a URL or a redis\.Redis expected, not NoneType"),
     ],
 )
-def test_a_url_of_no_server_is_refused(url: str, complaint: str) -> None:
+def test_an_invalid_url_is_refused(url: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as caught:
         RedisTokenBucket(url)
     assert "s3cret" not in repr(caught.value)
@@ -307,18 +307,18 @@ def test_an_asynchronous_client_is_refused() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkeys"])
-def test_all_schemes_are_understood(scheme: str) -> None:
+def test_all_url_schemes_are_accepted(scheme: str) -> None:
     RedisTokenBucket(f"{scheme}://localhost:6390")
 
 
-def test_options_that_make_no_sense_are_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     for options in ({"on_outage": "ignore"}, {"peers": 0}, {"rate": 0}, {"rate": math.nan}):
         with pytest.raises(ValueError, match=next(iter(options))):
             RedisTokenBucket("redis://localhost", **options)
 
 
 @pytest.mark.anyio
-async def test_the_password_shows_nowhere(own_server: OwnServer) -> None:
+async def test_the_password_is_never_shown(own_server: OwnServer) -> None:
     own_server.stop()
     limiter = RedisTokenBucket(f"redis://user:s3cret@127.0.0.1:{own_server.port}")
     with pytest.raises(TransportError) as caught:

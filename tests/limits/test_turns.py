@@ -48,7 +48,7 @@ async def session(service: Callable[[httpx.Request], httpx.Response], **options:
 
 
 @virtual_time
-async def test_with_a_transport_that_tells_nothing_requests_are_an_interval_apart_too() -> None:
+async def test_with_a_transport_without_trace_events_requests_are_an_interval_apart() -> None:
     service = Service()
     async with session(service) as ws, anyio.create_task_group() as tasks:
         for _ in range(20):
@@ -58,7 +58,7 @@ async def test_with_a_transport_that_tells_nothing_requests_are_an_interval_apar
 
 
 @virtual_time
-async def test_a_cancelled_call_is_never_sent_and_leaves_its_turn_to_the_next() -> None:
+async def test_a_cancelled_call_is_not_sent_and_returns_its_slot() -> None:
     """Reads and writes, while they wait for a turn."""
     service = Service()
     async with session(service) as ws, anyio.create_task_group() as tasks:
@@ -82,7 +82,7 @@ async def _within(scope: anyio.CancelScope, call: Callable[[], Awaitable[object]
 
 
 @virtual_time
-async def test_the_wait_for_a_turn_does_not_count_for_the_timeout() -> None:
+async def test_the_waiting_time_does_not_count_for_the_timeout() -> None:
     """A timeout of 0.5 s, and turns that come after 1, 2 and 3 s."""
     service = Service()
     async with session(service, timeout=0.5) as ws, anyio.create_task_group() as tasks:
@@ -92,7 +92,7 @@ async def test_the_wait_for_a_turn_does_not_count_for_the_timeout() -> None:
 
 
 @virtual_time
-async def test_a_retry_that_gets_no_turn_in_time_tells_what_failed_first() -> None:
+async def test_a_retry_without_a_slot_raises_the_first_failure() -> None:
     """The call could not connect, and would have to wait for longer than what is left of max_wait to try again."""
 
     def fail(request: httpx.Request) -> httpx.Response:
@@ -107,7 +107,7 @@ async def test_a_retry_that_gets_no_turn_in_time_tells_what_failed_first() -> No
 
 
 @pytest.mark.anyio
-async def test_over_a_connection_no_request_is_sent_before_its_turn(
+async def test_no_request_is_sent_before_its_slot(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     came: list[float] = []
@@ -133,7 +133,7 @@ async def test_over_a_connection_no_request_is_sent_before_its_turn(
 
 
 @pytest.mark.anyio
-async def test_a_call_that_could_not_connect_leaves_its_turn_to_the_next() -> None:
+async def test_a_call_that_cannot_connect_returns_its_slot() -> None:
     limiter = TokenBucket()
     async with Session("http://127.0.0.1:1", ApiKey("key"), limiter=limiter, retries=0) as ws:
         with pytest.raises(errors.TransportError):
@@ -143,7 +143,7 @@ async def test_a_call_that_could_not_connect_leaves_its_turn_to_the_next() -> No
 
 
 @pytest.mark.anyio
-async def test_a_call_cancelled_while_it_connects_leaves_its_turn_too(unreachable: str) -> None:
+async def test_a_call_cancelled_while_it_connects_returns_its_slot(unreachable: str) -> None:
     limiter = TokenBucket()
     async with Session(unreachable, ApiKey("key"), limiter=limiter, coalesce=False) as ws:
         async with anyio.create_task_group() as tasks:
@@ -174,7 +174,7 @@ class Sent:
 
 
 @pytest.mark.anyio
-async def test_a_request_that_was_written_in_part_uses_its_turn() -> None:
+async def test_a_partly_written_request_uses_its_slot() -> None:
     """Some services refuse before they have read everything, and close the connection."""
     sent = Sent()
     progress = _Progress(sent)
@@ -185,7 +185,7 @@ async def test_a_request_that_was_written_in_part_uses_its_turn() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_request_for_a_tunnel_through_a_proxy_is_not_the_request() -> None:
+async def test_a_proxy_connect_request_does_not_count_as_sent() -> None:
     sent = Sent()
     progress = _Progress(sent)
     for method, times in ((b"CONNECT", 0), (b"POST", 1)):
@@ -195,7 +195,7 @@ async def test_the_request_for_a_tunnel_through_a_proxy_is_not_the_request() -> 
 
 
 @pytest.mark.anyio
-async def test_calls_of_a_session_that_is_closed_end_at_once(serve: Callable[..., Server]) -> None:
+async def test_closing_a_session_ends_its_waiting_calls(serve: Callable[..., Server]) -> None:
     """The next turn is ten seconds away; nothing was sent, and the error names the action."""
     server, failures = serve(answer), []
     ws = Session(server.url, ApiKey("key"), limiter=TokenBucket(0.1), coalesce=False)
@@ -218,7 +218,7 @@ async def test_calls_of_a_session_that_is_closed_end_at_once(serve: Callable[...
 
 
 @virtual_time
-async def test_a_call_between_two_attempts_ends_when_its_session_is_closed() -> None:
+async def test_closing_a_session_ends_a_call_between_two_attempts() -> None:
     """It does not join the queue again: five other calls wait there."""
 
     def fail(request: httpx.Request) -> httpx.Response:
@@ -242,7 +242,7 @@ async def test_a_call_between_two_attempts_ends_when_its_session_is_closed() -> 
 @pytest.mark.anyio
 @pytest.mark.parametrize("coalesce", [True, False])
 @pytest.mark.usefixtures("no_retry_delay")
-async def test_a_file_that_is_busy_for_a_moment_fails_nothing(
+async def test_a_briefly_locked_file_fails_no_call(
     coalesce: bool, tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = [OSError("busy")] * 2
