@@ -1,5 +1,16 @@
-"""Everything the project can be asked to do: ``nox -l`` lists it."""
+"""The tasks of this project; ``nox -l`` lists them.
 
+The session ``tests`` runs on each supported Python that is present, in parallel processes (pytest-xdist):
+
+- On the oldest of them it runs the whole suite, and fails below the coverage in pyproject.toml (branches included).
+- On the others it runs a fast selection: all tests except those in `SLOW` and the rows for trio.
+- With arguments (``nox -s tests -- tests/limits -k lane``) it passes them to pytest instead: no parallel processes, no
+  coverage.
+
+An interpreter is present if it starts and is the running one, on PATH, or installed by pyenv.
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +29,8 @@ SUPPORTED = nox.project.python_versions(PYPROJECT)
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
+SLOW = []
+"""Folders and modules that only the whole suite runs: browsers, servers and processes, which take seconds."""
 
 GENERATE = """
 import runpy, sys, types
@@ -26,51 +39,75 @@ package.__path__ = ["worksection_async"]
 sys.modules["worksection_async"] = package
 runpy.run_module("worksection_async._spec", run_name="__main__")
 """
-"""The generator beside the package instead of inside it: it has to run when a generated file is missing or broken."""
+"""Runs the generator without importing the package, which is impossible while a generated file is missing or broken."""
 
 
-def is_present(version: str) -> bool:
-    """Whether there is such an interpreter, and it starts (a shim may not)."""
-    command = shutil.which(f"python{version}")
-    return command is not None and subprocess.run([command, "-c", ""], capture_output=True, check=False).returncode == 0
+def find_interpreter(version: str) -> Path | None:
+    """Return an interpreter of this version that starts, or None."""
+    name = f"python{version}"
+    on_path = shutil.which(name)
+    roots = {Path(root).expanduser() for root in (os.environ.get("PYENV_ROOT") or "~/.pyenv", "~/.pyenv")}
+    candidates = [Path(on_path)] if on_path else []
+    candidates += [path for root in sorted(roots) for path in sorted(root.glob(f"versions/{version}*/bin/{name}"))]
+    # The shims of pyenv are on PATH for all its versions, but they start only the activated ones.
+    return next((path for path in candidates if is_working(path)), None)
 
 
-PRESENT = [version for version in SUPPORTED if version == RUNNING or is_present(version)]
+def is_working(interpreter: Path) -> bool:
+    """Return True if the interpreter starts."""
+    return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+FOUND = {version: find_interpreter(version) for version in SUPPORTED if version != RUNNING}
+PRESENT = [version for version in SUPPORTED if version == RUNNING or FOUND[version]]
+# nox looks for interpreters on PATH, where a shim that does not start would be first.
+os.environ["PATH"] = os.pathsep.join([*(str(path.parent) for path in FOUND.values() if path), os.environ["PATH"]])
 
 
 def install(session: nox.Session, group: str, *extras: str) -> None:
-    """The project as it stands, and a group of tools."""
+    """Install the project in editable mode, with extras and a dependency group."""
     session.install("-e", f".[{','.join(extras)}]", *nox.project.dependency_groups(PYPROJECT, group))
 
 
 @nox.session(python=RUNNING)
 def demo(session: nox.Session) -> None:
-    """Walk the main job against the simulator; ``-- --live`` reads a real account."""
+    """Run the demo against the simulator; ``-- --live`` reads a real account."""
     session.install("-e", ".[cli]")
     session.run("python", "-m", "worksection_async", "demo", *session.posargs)
 
 
 @nox.session(python=PRESENT)
 def tests(session: nox.Session) -> None:
-    """Run the tests, on every supported Python that is here."""
+    """Run all tests on the oldest Python, with the coverage gate, and a fast selection on the others."""
     install(session, "tests", *EXTRAS)
-    session.run("pytest", *session.posargs)
+    # Modules stay in one process as far as possible, because their tests share servers; an idle process takes over
+    # tests of a busy one.
+    parallel = ["-n", "auto", "--dist", "worksteal"]
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    elif session.python == PRESENT[0]:
+        data = Path(session.create_tmp()).resolve() / "coverage"
+        session.run("pytest", *parallel, "--cov", env={"COVERAGE_FILE": str(data)})
+    else:
+        session.run("pytest", *parallel, "-k", "not trio", *(f"--ignore={path}" for path in SLOW))
 
 
 @nox.session(python=RUNNING)
 def types(session: nox.Session) -> None:
-    """Check the types twice: mypy --strict and pyright."""
+    """Check the types with mypy --strict and pyright, and that all public types are known."""
     install(session, "types", *EXTRAS)
     session.run("mypy")
     session.run("pyright")
+    session.run("pyright", "--verifytypes", "worksection_async", "--ignoreexternal")
 
 
 @nox.session(python=RUNNING)
 def lint(session: nox.Session) -> None:
-    """Check style and layout."""
+    """Check style, layout and the directions of imports."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache", "--no-logo")
 
 
 @nox.session(python=RUNNING, default=False)
@@ -89,14 +126,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=RUNNING, default=False)
 def budget(session: nox.Session) -> None:
-    """Measure at the real rate, in about six minutes, how well the budget is used; the machine has to be quiet."""
+    """Measure the used share of the rate limit at one request per second; takes six minutes on an idle machine."""
     install(session, "tests", *EXTRAS)
     session.run("python", "-m", "tests.budget.budget", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
-    """Measure the promises about speed, side by side with what they are compared to."""
+    """Measure speed and memory as ratios to other libraries; ``-- NAME`` selects benchmarks."""
     install(session, "bench", *EXTRAS)
     session.run("python", "-m", "tests.bench.run", *session.posargs)
 
@@ -120,7 +157,7 @@ def wheel(session: nox.Session, dependencies: str) -> None:
 
 
 def oldest() -> list[str]:
-    """The lower bounds of all dependencies as pins."""
+    """Return pins to the lower bounds of all dependencies."""
     extras = PYPROJECT["project"]["optional-dependencies"]
     bounds = [*PYPROJECT["project"]["dependencies"], *extras["testing"]]
     return [re.sub(r">=([^,]+).*", r"==\1", bound) for bound in bounds]

@@ -1,7 +1,7 @@
-"""A gigabyte up and down over loopback, each time by a fresh process; the other end is a third one.
+"""Uploads and downloads of a gigabyte over loopback, compared with bare httpx. Each transfer is a new process.
 
-``python files.py serve`` is that end, ``python files.py WAY DIRECTION URL FOLDER`` one transfer: it prints its seconds,
-and the kilobytes by which the process grew.
+``python -m tests.bench.files serve`` is the server, ``python -m tests.bench.files CLIENT DIRECTION URL FOLDER`` is one
+transfer: it prints its time in seconds and the growth of its peak memory in kilobytes.
 """
 
 from __future__ import annotations
@@ -21,62 +21,57 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 import httpx
 
-from tests.bench.measure import Figure
+from tests.bench.measure import Comparison
 from worksection_async import ApiKey, Session, TokenBucket
 
-SIZE = 1_000_000_000
-WARM_UP = 4_000_000
-"""Bytes of a transfer before, so that what is measured is what a larger file costs."""
+SIZE_BYTES = 1_000_000_000
+WARM_UP_BYTES = 4_000_000
+"""Size of a transfer that is not measured: it loads modules and fills buffers, which a larger file needs as well."""
 
 RUNS = 5
-PIECE = bytes(1 << 20)
-SAVED = b'{"status":"ok","data":[]}'
-MEMORY = 32
-"""Megabytes by which a process may grow."""
-
-SPEED = 0.8
-"""Part of the speed of bare httpx."""
+BLOCK = bytes(1 << 20)
+UPLOADED = b'{"status":"ok","data":[]}'
 
 
-def figures() -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory() as name, serving() as url:
-        for size in (WARM_UP, SIZE):
-            with (Path(name) / str(size)).open("wb") as file:
+def compare() -> Iterator[Comparison]:
+    with tempfile.TemporaryDirectory() as folder, serving() as url:
+        for size in (WARM_UP_BYTES, SIZE_BYTES):
+            with (Path(folder) / str(size)).open("wb") as file:
                 file.truncate(size)
         for direction in ("upload", "download"):
-            measured = [[transfer(way, direction, url, name) for way in ("ours", "bare")] for _ in range(RUNS)]
-            ours, bare = (min(times) for times in zip(*measured, strict=True))
-            what = f"{direction} of {SIZE / 1e9:g} GB / bare httpx"
-            yield Figure(what, ours[0] * 1e3, bare[0] * 1e3, "ms", 1 / SPEED)
-            grown = max(run[0][1] for run in measured)
-            yield Figure(f"{direction}: growth of the process", grown / 1e3, 0.0, "MB", MEMORY, absolute=True)
+            runs = [[transfer(client, direction, url, folder) for client in CLIENTS] for _ in range(RUNS)]
+            ours, bare = (min(times) for times in zip(*runs, strict=True))
+            name = f"{direction} of {SIZE_BYTES / 1e9:g} GB / bare httpx"
+            yield Comparison(name, ours[0] * 1e3, bare[0] * 1e3, "ms", 1.25)
+            growth = max(run[0][1] for run in runs)
+            yield Comparison(f"{direction}: growth of memory / size", growth / 1e3, SIZE_BYTES / 1e6, "MB", 0.032)
 
 
-def transfer(way: str, direction: str, url: str, folder: str) -> tuple[float, int]:
-    """Seconds, and kilobytes."""
-    command = [sys.executable, __file__, way, direction, url, folder]
-    seconds, grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(seconds), int(grown)
+def transfer(client: str, direction: str, url: str, folder: str) -> tuple[float, int]:
+    """Return the time in seconds and the growth of the peak memory in kilobytes."""
+    command = [sys.executable, "-m", "tests.bench.files", client, direction, url, folder]
+    seconds, growth = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), int(growth)
 
 
 # One transfer
 
 
-async def measured(way: str, direction: str, url: str, folder: Path) -> None:
+async def measure(client: str, direction: str, url: str, folder: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        run = await WAYS[way](stack, direction, url, folder)
-        await run(WARM_UP)
+        run = await CLIENTS[client](stack, direction, url, folder)
+        await run(WARM_UP_BYTES)
         (folder / "saved").unlink(missing_ok=True)
-        before = peak()
+        before = peak_kilobytes()
         start = time.perf_counter()
-        await run(SIZE)
+        await run(SIZE_BYTES)
         seconds = time.perf_counter() - start
         (folder / "saved").unlink(missing_ok=True)
-    print(seconds, peak() - before)
+    print(seconds, peak_kilobytes() - before)
 
 
-def peak() -> int:
-    """Most kilobytes this process ever had; what ``getrusage`` says begins with the peak of its parent."""
+def peak_kilobytes() -> int:
+    """Return the peak memory of this process. ``getrusage`` is the fallback: it includes the peak of the parent."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0])
@@ -116,15 +111,16 @@ async def bare(stack: contextlib.AsyncExitStack, direction: str, url: str, folde
     return {"upload": upload, "download": download}[direction]
 
 
-WAYS = {"ours": ours, "bare": bare}
+CLIENTS = {"ours": ours, "bare": bare}
 
 
-# The other end
+# The server
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.bench.files", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()
@@ -133,35 +129,35 @@ def serving() -> Iterator[str]:
 
 
 def serve() -> None:
-    """Serve one connection after the other: what is sent is thrown away, what is asked for is as many zeros."""
+    """Serve one connection after the other: discard uploads, answer downloads with zeros."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
         while True:
             connection, _ = listener.accept()
             with connection, contextlib.suppress(ConnectionError):
-                while answer(connection):
+                while respond(connection):
                     pass
 
 
-def answer(connection: socket.socket) -> bool:
-    """Whether there was a request."""
+def respond(connection: socket.socket) -> bool:
+    """Respond to one request. Return False if the connection was closed instead."""
     head = b""
     while b"\r\n\r\n" not in head:
-        piece = connection.recv(65536)
-        if not piece:
+        received = connection.recv(65536)
+        if not received:
             return False
-        head += piece
+        head += received
     head, _, body = head.partition(b"\r\n\r\n")
     if length := re.search(rb"(?i)content-length: (\d+)", head):
-        swallow(connection, int(length[1]) - len(body))
+        discard(connection, int(length[1]) - len(body))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
-        connection.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(SAVED), SAVED))
+        connection.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(UPLOADED), UPLOADED))
     else:
         send(connection, int(parse_qs(urlsplit(head.split()[1].decode()).query)["id_file"][0]))
     return True
 
 
-def swallow(connection: socket.socket, size: int) -> None:
+def discard(connection: socket.socket, size: int) -> None:
     buffer = bytearray(1 << 20)
     while size > 0:
         size -= connection.recv_into(buffer) or size
@@ -170,13 +166,13 @@ def swallow(connection: socket.socket, size: int) -> None:
 def send(connection: socket.socket, size: int) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-download\r\nContent-Length: %d\r\n" % size)
     connection.sendall(b"Content-Disposition: attachment; filename*=UTF-8''zeros.bin\r\n\r\n")
-    for start in range(0, size, len(PIECE)):
-        connection.sendall(PIECE[: size - start])
+    for start in range(0, size, len(BLOCK)):
+        connection.sendall(BLOCK[: size - start])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         serve()
     else:
-        way, direction, url, folder = sys.argv[1:]
-        anyio.run(measured, way, direction, url, Path(folder))
+        client, direction, url, folder = sys.argv[1:]
+        anyio.run(measure, client, direction, url, Path(folder))

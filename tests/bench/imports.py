@@ -1,4 +1,4 @@
-"""What importing costs beyond the packages it stands on, in fresh processes."""
+"""The time to import the package in a new process, compared with its dependencies."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
-from tests.bench.measure import Figure, best_in_turns
+from tests.bench.measure import Comparison, best_of_alternating
 
 
-def figures() -> list[Figure]:
-    ours, other = best_in_turns(
+def compare() -> Iterator[Comparison]:
+    ours, dependencies = best_of_alternating(
         lambda: run("import worksection_async"), lambda: run("import httpx, attrs, cattrs, anyio"), runs=15
     )
     empty = min(timed("pass") for _ in range(15))
-    return [
-        Figure("import / import httpx, attrs, cattrs, anyio", (ours - empty) * 1e3, (other - empty) * 1e3, "ms", 1.5)
-    ]
+    name = "import of the package / of httpx, attrs, cattrs, anyio"
+    yield Comparison(name, (ours - empty) * 1e3, (dependencies - empty) * 1e3, "ms", 1.5)
 
 
 def run(code: str) -> None:
-    """A fresh process; bytecode is kept, as it is wherever a package was installed."""
+    """Run *code* in a new process that may write bytecode, as in an installed package."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 

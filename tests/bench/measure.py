@@ -1,4 +1,4 @@
-"""How things are measured: the best of several runs, taken in turns, so that a slow moment hits both sides."""
+"""How things are measured: the best of several alternating runs, so that a slow moment affects both sides."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ import attrs
 
 
 @attrs.frozen
-class Figure:
-    """What was measured, beside what it is compared to, and the promise about it."""
+class Comparison:
+    """A measured value beside a reference that was measured in the same run, and the largest promised ratio."""
 
-    what: str
+    name: str
+    """What is measured / the reference."""
     ours: float
-    other: float
+    reference: float
     unit: str
-    most: float
-    """What the promise allows: a ratio, or a number of units where `absolute`."""
-    absolute: bool = False
+    max_ratio: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.reference
 
     def is_kept(self) -> bool:
-        return (self.ours - self.other if self.absolute else self.ours / self.other) <= self.most
+        return self.ratio <= self.max_ratio
 
     def __str__(self) -> str:
-        promise = f"+{self.most:g} {self.unit}" if self.absolute else f"{self.most:g} x"
         verdict = "" if self.is_kept() else "  MISSED"
-        ratio = f"{self.ours / self.other:.2f}" if self.other else ""
-        figures = f"{self.ours:>7.1f} {self.unit:2}{self.other:>7.1f} {self.unit:2}"
-        return f"{self.what:62}{figures}{ratio:>8}{promise:>14}{verdict}"
+        values = f"{self.ours:>9.1f} {self.unit:2}{self.reference:>9.1f} {self.unit:2}"
+        return f"{self.name:66}{values}{self.ratio:>8.2f}{self.max_ratio:>9.4g}{verdict}"
 
 
-def best_in_turns(ours: Callable[[], object], other: Callable[[], object], *, runs: int) -> tuple[float, float]:
-    """Least seconds of each, over *runs* in turns."""
+def best_of_alternating(
+    ours: Callable[[], object], reference: Callable[[], object], *, runs: int
+) -> tuple[float, float]:
+    """Return the shortest time of each function in seconds, over *runs* alternating runs."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(runs):
-        for side, function in zip(times, (ours, other), strict=True):
+        for side, function in zip(times, (ours, reference), strict=True):
             gc.collect()
             start = time.perf_counter()
             result = function()
@@ -46,8 +49,8 @@ def best_in_turns(ours: Callable[[], object], other: Callable[[], object], *, ru
     return min(times[0]), min(times[1])
 
 
-def peak(function: Callable[[], object]) -> float:
-    """Most megabytes allocated at once while *function* runs, its result included."""
+def peak_megabytes(function: Callable[[], object]) -> float:
+    """Return the peak of the memory that is allocated while *function* runs, including its result."""
     gc.collect()
     tracemalloc.start()
     try:

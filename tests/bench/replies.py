@@ -1,4 +1,4 @@
-"""The largest answers the service gives: 10 000 tasks."""
+"""The largest replies of the service: 10 000 tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def reply(record: Callable[[int], dict[str, object]]) -> bytes:
 
 
 def task(number: int) -> dict[str, object]:
-    """A record as full as most are; its text makes the reply 10 MB."""
+    """Return a record with the usual number of fields; its text makes the reply 10 MB."""
     return {
         "id": str(300_000 + number),
         "name": f"Завдання number {number}",
@@ -36,7 +36,7 @@ def task(number: int) -> dict[str, object]:
 
 
 def full_task(number: int) -> dict[str, object]:
-    """A record with a short text and all the parts one can ask for, in every third."""
+    """Return a record with a short text; every third one has files and comments."""
     record = {**task(number), "text": "Business logic programming", "has_comments": int(number % 3 == 0)}
     record["subscribers"] = [user(number % 50), user(number % 37)]
     if number % 3 == 0:

@@ -1,7 +1,7 @@
-"""Our models of tasks again, with pydantic: the same fields and values, and the same tolerance where it is cheap.
+"""The models of tasks with pydantic: the same fields and values, and the same leniency where it is cheap.
 
-Blanks that mean absent and empty lists that mean empty maps are allowed for; ids missing beside a page, tags without
-numbers and nulls in required texts are not, as pydantic would have to look for them in every record.
+Blank values that mean absent and empty lists that mean empty maps are accepted. Missing IDs beside a page, tags
+without numbers and nulls in required texts are not, because pydantic would have to check for them in every record.
 """
 
 import datetime as dt

@@ -1,30 +1,39 @@
-"""The promises about speed, each as a ratio to something measured in the same run: ``nox -s bench``."""
+"""Measure the promises about speed and memory, each as a ratio to a reference: ``python -m tests.bench.run [NAME …]``.
+
+``nox -s bench -- NAME`` does the same in an environment of its own. The exit status is 1 if a promise is not kept.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 
 from tests.bench import calls, decoding, files, imports, limiter, stalls, streams, webhooks
-from tests.bench.measure import Figure
+from tests.bench.measure import Comparison
 
-BENCHES = {
-    "decoding": decoding.figures,
-    "stalls": stalls.figures,
-    "streams": streams.figures,
-    "webhooks": webhooks.figures,
-    "calls": calls.figures,
-    "imports": imports.figures,
-    "limiter": limiter.figures,
-    "files": files.figures,
+BENCHES: dict[str, Callable[[], Iterable[Comparison]]] = {
+    "decoding": decoding.compare,
+    "stalls": stalls.compare,
+    "streams": streams.compare,
+    "webhooks": webhooks.compare,
+    "calls": calls.compare,
+    "imports": imports.compare,
+    "limiter": limiter.compare,
+    "files": files.compare,
 }
 
 
 def main(names: list[str]) -> int:
-    figures = [figure for name in names or BENCHES for figure in BENCHES[name]()]
-    print(f"{'':62}{'ours':>10}{'other':>10}{'ratio':>8}{'promise':>14}")
-    for figure in figures:
-        print(figure)
-    return 0 if all(map(Figure.is_kept, figures)) else 1
+    if unknown := set(names) - BENCHES.keys():
+        print(f"unknown: {', '.join(sorted(unknown))}; the benchmarks are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    print(f"{'':66}{'ours':>12}{'reference':>12}{'ratio':>8}{'at most':>9}", flush=True)
+    is_kept = True
+    for name in names or BENCHES:
+        for comparison in BENCHES[name]():
+            print(comparison, flush=True)
+            is_kept &= comparison.is_kept()
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

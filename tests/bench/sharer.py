@@ -1,6 +1,7 @@
-"""One of several processes that share a budget by some library: ``python sharer.py LIBRARY WHERE RATE TURNS``.
+"""One of several processes that share a rate limit: ``python -m tests.bench.sharer LIBRARY WHERE RATE SLOTS``.
 
-It says ``ready``, waits for a line, takes its turns one after the other, and prints when it asked for each and got it.
+It prints ``ready``, waits for a line, acquires its slots one after the other, and prints the times before and after
+each as JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def pyrate_redis(where: str, rate: float) -> Acquire:
 
     bucket = RedisBucket.init([Rate(1, int(1000 / rate))], redis.Redis.from_url(where), "pyrate")
     limiter = Limiter(bucket)
-    return lambda: limiter.try_acquire_async("turn")
+    return lambda: limiter.try_acquire_async("slot")
 
 
 def pyrate_sqlite(where: str, rate: float) -> Acquire:
@@ -40,7 +41,7 @@ def pyrate_sqlite(where: str, rate: float) -> Acquire:
 
     bucket = SQLiteBucket.init_from_file([Rate(1, int(1000 / rate))], db_path=where, use_file_lock=True)
     limiter = Limiter(bucket)
-    return lambda: limiter.try_acquire_async("turn")
+    return lambda: limiter.try_acquire_async("slot")
 
 
 def throttled_redis(where: str, rate: float) -> Acquire:
@@ -53,18 +54,18 @@ def throttled_redis(where: str, rate: float) -> Acquire:
     return limiter.limit
 
 
-async def main(acquire: Acquire, turns: int) -> list[tuple[float, float]]:
+async def main(acquire: Acquire, slots: int) -> list[tuple[float, float]]:
     times = []
-    for _ in range(turns):
-        asked = time.monotonic()
+    for _ in range(slots):
+        start = time.monotonic()
         await acquire()
-        times.append((asked, time.monotonic()))
+        times.append((start, time.monotonic()))
     return times
 
 
 if __name__ == "__main__":
-    library, where, rate, turns = sys.argv[1:]
+    library, where, rate, slots = sys.argv[1:]
     acquire = globals()[library](where, float(rate))
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(asyncio.run(main(acquire, int(turns)))))
+    print(json.dumps(asyncio.run(main(acquire, int(slots)))))

@@ -1,45 +1,48 @@
-"""Memory of a stream of 60 000 tasks beside that of one call for 10 000."""
+"""Memory of a stream of 60 000 tasks, compared with one call that returns 10 000."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import re
+from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import anyio
 import httpx
 
-from tests.bench.measure import Figure, peak
+from tests.bench.measure import Comparison, peak_megabytes
 from tests.bench.replies import COUNT, task
 from worksection_async import ApiKey, Session, TokenBucket
 
 FIRST = dt.date(2026, 1, 1)
 SIZES = {1: 14_000} | dict.fromkeys(range(2, 80), 582) | {80: 604}
-"""Tasks by project: 60 000 in all."""
+"""Project → number of its tasks, 60 000 in total."""
 
 WHOLE = 999
-"""A project whose tasks just fit into an answer."""
+"""A project with as many tasks as a reply can contain."""
 
 
-def figures() -> list[Figure]:
-    found = anyio.run(counted)
+def compare() -> Iterator[Comparison]:
+    found = anyio.run(streamed)
     assert found == sum(SIZES.values()) == 60_000, found
-    ours, other = peak(lambda: anyio.run(counted)), peak(lambda: anyio.run(called))
-    return [Figure("peak memory of 60 000 streamed tasks / a call for 10 000", ours, other, "MB", 2.0)]
+    ours, call = peak_megabytes(lambda: anyio.run(streamed)), peak_megabytes(lambda: anyio.run(called))
+    yield Comparison("peak memory of 60 000 streamed tasks / a call for 10 000", ours, call, "MB", 2.0)
 
 
-async def counted() -> int:
-    async with Session("acme", ApiKey("key"), transport=httpx.MockTransport(answer), limiter=TokenBucket(1e6)) as ws:
+async def streamed() -> int:
+    """Return the number of different tasks in the stream."""
+    async with Session("acme", ApiKey("key"), transport=httpx.MockTransport(respond), limiter=TokenBucket(1e6)) as ws:
         return len({task.id async for task in ws.iter_tasks()})
 
 
 async def called() -> int:
-    async with Session("acme", ApiKey("key"), transport=httpx.MockTransport(answer), limiter=TokenBucket(1e6)) as ws:
+    """Return the number of tasks in one reply."""
+    async with Session("acme", ApiKey("key"), transport=httpx.MockTransport(respond), limiter=TokenBucket(1e6)) as ws:
         return len(await ws.with_options(coalesce=False).get_tasks(WHOLE))
 
 
-def answer(request: httpx.Request) -> httpx.Response:
+def respond(request: httpx.Request) -> httpx.Response:
     params = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
     project = int(params.get("id_project", "0"))
     match params["action"]:
@@ -50,12 +53,12 @@ def answer(request: httpx.Request) -> httpx.Response:
         case "get_tasks" if SIZES[project] <= COUNT:
             return reply([task(project * 100_000 + number) for number in range(SIZES[project])])
         case "search_tasks":
-            return found(params, project)
+            return search(params, project)
     return httpx.Response(200, json={"status": "error", "message": "Too many tasks (10000 max)"})
 
 
-def found(params: dict[str, str], project: int) -> httpx.Response:
-    """One task a minute was added from the first day on; all are active."""
+def search(params: dict[str, str], project: int) -> httpx.Response:
+    """Answer a search. All tasks are active; one was added each minute from the first day on."""
     first, last = FIRST, FIRST + dt.timedelta(days=3650)
     for sign, day in re.findall(r"dateadd(<|>=)'(\S+?)'", params.get("filter", "")):
         date = dt.datetime.strptime(day, "%d.%m.%Y").date()
