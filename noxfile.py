@@ -29,8 +29,25 @@ SUPPORTED = nox.project.python_versions(PYPROJECT)
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-SLOW = []
-"""Folders and modules that only the whole suite runs: browsers, servers and processes, which take seconds."""
+SLOW = [
+    "tests/auth/test_token_sharing.py",
+    "tests/cli",
+    "tests/limits/test_bucket_state.py::TestSharers",
+    "tests/limits/test_file_bucket.py::test_processes_share",
+    "tests/limits/test_limiter.py::test_each_waiting_call_is_woken",
+    "tests/limits/test_limiter.py::test_the_promises_hold_for_any_order",
+    "tests/limits/test_processes.py",
+    "tests/limits/test_redis_bucket.py::test_processes_share",
+    "tests/login/test_browser.py",
+    "tests/spec",
+    "tests/sync/test_streams.py::test_stream_of_60_000_tasks",
+    "tests/sync/test_watch.py::test_every_event_is_yielded_once",
+    "tests/testing/test_limits.py",
+    "tests/testing/test_server.py",
+    "tests/webhooks/test_webhooks.py::test_a_thousand_events_across_a_restart",
+    "tests/webhooks/test_webhooks.py::test_the_number_of_remembered_keys",
+]
+"""Prefixes of test ids that only the whole suite runs: processes, browsers, the generator, 10 000 records."""
 
 GENERATE = """
 import runpy, sys, types
@@ -89,7 +106,7 @@ def tests(session: nox.Session) -> None:
         data = Path(session.create_tmp()).resolve() / "coverage"
         session.run("pytest", *parallel, "--cov", env={"COVERAGE_FILE": str(data)})
     else:
-        session.run("pytest", *parallel, "-k", "not trio", *(f"--ignore={path}" for path in SLOW))
+        session.run("pytest", *parallel, "-k", "not trio", *(f"--deselect={test}" for test in SLOW))
 
 
 @nox.session(python=RUNNING)

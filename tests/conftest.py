@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 from tests.support.constants import KEY, TOKEN
@@ -26,6 +27,12 @@ from worksection_async._limits.bucket_state import BucketState, Visit
 pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp"]
 
 Handler = Callable[[httpx.Request], httpx.Response]
+
+# The defaults measure real time (200 ms per example), so that tests fail on a busy machine.
+hypothesis.settings.register_profile(
+    "any_speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any_speed")
 
 
 # Event loops

@@ -1,4 +1,4 @@
-"""Every Python example of the README and of docs/ runs, against the simulator."""
+"""Every Python example in the README and in docs/ runs against the simulator."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import worksection_async
+from tests.support.constants import DOCS, ROOT
 from worksection_async import TokenBucket
 from worksection_async.testing import Simulator
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 class _Asyncio:
-    """Programs that start a loop of their own are started by the test, on either loop."""
+    """Replaces `asyncio` in examples: the test awaits their ``main`` itself, in the event loop under test."""
 
     @staticmethod
     def run(main: Any) -> None:
@@ -59,15 +59,15 @@ class _Asyncio:
 
 
 async def _run(code: str, names: dict[str, Any]) -> None:
-    """Run *code*, then await what it only lists: calls that stand alone."""
+    """Run *code*, then await the coroutines that it creates as expression statements without ``await``."""
     tree = ast.parse(code.replace("import asyncio\n", ""))
     for node in tree.body:
         if isinstance(node, ast.Expr):
             node.value = ast.Call(ast.Name("_keep", ast.Load()), [node.value], [])
-    kept: list[Any] = []
-    names["_keep"] = lambda value: kept.append(value) if inspect.isawaitable(value) else None
+    unawaited: list[Any] = []
+    names["_keep"] = lambda value: unawaited.append(value) if inspect.isawaitable(value) else None
     compiled = compile(ast.fix_missing_locations(tree), "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if inspect.isawaitable(outcome := eval(compiled, names)):
         await outcome
-    for listed in kept:
-        await listed
+    for awaitable in unawaited:
+        await awaitable

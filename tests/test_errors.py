@@ -1,4 +1,4 @@
-"""Errors: their tree, their sentences, and that they can be sent to another process."""
+"""Errors: the class tree, the messages, and pickling."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from worksection_async.errors import WorksectionError
 CLASSES: list[type[WorksectionError]] = [getattr(errors, name) for name in errors.__all__]
 
 EXAMPLES: list[WorksectionError] = [
-    errors.InvalidCall("get_tasks", "id_project: a positive number expected, not -1"),
-    errors.InvalidCall("download", "plan.pdf is there already", sent=True),
+    errors.InvalidCall("get_tasks", "id_project: must be a positive integer, got -1"),
+    errors.InvalidCall("download", "plan.pdf already exists", sent=True),
     errors.WaitTooLong("get_tasks", 12.34, 5.0),
     errors.TransportError("post_task", "ConnectError: refused", sent=False),
     errors.TransportError("post_task", "ReadError", sent=True),
     errors.CallTimeout("post_task", "no answer within 30 s", sent=True),
-    errors.UnexpectedReply("get_tasks", "$.data[37].date_end", "no date", http_status=200, excerpt="<html>"),
+    errors.UnexpectedReply("get_tasks", "$.data[37].date_end", "not a date", http_status=200, excerpt="<html>"),
     errors.ApiError("get_tasks", "Something new", code=77, details="a field", http_status=500, hint="Try this."),
     errors.AuthError("me", "Access token is expired", http_status=401),
-    errors.ReauthorizationRequired("me", "Refresh token is dead", "https://worksection.com/oauth2/authorize"),
+    errors.ReauthorizationRequired("me", "Refresh token is invalid", "https://worksection.com/oauth2/authorize"),
     errors.NotFound("get_task", "Task is invalid", code=5, hint="There is no such task."),
     errors.FieldError("subscribe", "Invalid email", code=11, details="ada@example.com"),
     errors.StateError("complete_task", "Task is already closed", code=12),
@@ -43,8 +43,8 @@ def _id(error: WorksectionError) -> str:
 # The tree
 
 
-def drawn() -> dict[str, tuple[str | None, str | None]]:
-    """Each class in the drawing, with the class above it and the builtin beside it."""
+def documented_tree() -> dict[str, tuple[str | None, str | None]]:
+    """Return for each class in the tree of the docstring its parent and its builtin base class."""
     assert errors.__doc__ is not None
     tree: dict[str, tuple[str | None, str | None]] = {}
     path: list[str] = []
@@ -55,7 +55,7 @@ def drawn() -> dict[str, tuple[str | None, str | None]]:
     return tree
 
 
-def test_the_tree_of_the_docstring_is_the_tree_of_the_classes() -> None:
+def test_tree_in_the_docstring_matches_the_classes() -> None:
     actual: dict[str, tuple[str | None, str | None]] = {}
     for cls in CLASSES:
         ours = [base.__name__ for base in cls.__bases__ if issubclass(base, WorksectionError)]
@@ -65,7 +65,7 @@ def test_the_tree_of_the_docstring_is_the_tree_of_the_classes() -> None:
         assert len(ours) <= 1
         assert len(others) <= 1
         actual[cls.__name__] = (ours[0] if ours else None, others[0] if others else None)
-    assert drawn() == actual
+    assert documented_tree() == actual
 
 
 def test_every_error_class_is_exported() -> None:
@@ -76,67 +76,67 @@ def test_every_error_class_is_exported() -> None:
     assert errors.__all__ == sorted(errors.__all__)
 
 
-def test_every_class_that_is_raised_has_an_example() -> None:
+def test_every_error_class_has_an_example() -> None:
     assert {type(error) for error in EXAMPLES} == set(CLASSES) - {WorksectionError}
 
 
-def test_invalid_calls_are_value_errors_too() -> None:
+def test_only_invalid_call_is_a_value_error() -> None:
     assert isinstance(EXAMPLES[0], ValueError)
     assert not any(isinstance(error, ValueError) for error in EXAMPLES if type(error) is not errors.InvalidCall)
 
 
-# Sentences
+# Messages
 
-IN_DOUBT = "the request may have been carried out"
-NO_DATE = "unexpected reply (HTTP 200) at $.data[37].date_end: no date"
-LASTS = ". If it lasts, the service has changed"
-FAILED = "the service failed with HTTP 500, maybe after carrying it out"
+MAY_BE_EXECUTED = "The request may have been executed: check before you repeat a write."
+NOT_A_DATE = "unexpected reply (HTTP 200) at $.data[37].date_end: not a date; the body starts with '<html>'"
+IF_IT_PERSISTS = "If this error persists, the service has changed the format."
+FAILED = "the service failed with HTTP 500, maybe after executing the request"
 
 
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (EXAMPLES[0], "get_tasks: id_project: a positive number expected, not -1 (nothing was sent)"),
-        (EXAMPLES[1], "download: plan.pdf is there already"),
-        (EXAMPLES[2], "get_tasks: a turn is 12.3 s away and max_wait is 5.0 s (nothing was sent)"),
-        (EXAMPLES[3], "post_task: ConnectError: refused; the request was never sent: repeat it"),
-        (EXAMPLES[4], "post_task: ReadError; the request may have been carried out: look before repeating a write"),
-        (EXAMPLES[5], f"post_task: no answer within 30 s; {IN_DOUBT}: look before repeating a write"),
+        (EXAMPLES[0], "get_tasks: id_project: must be a positive integer, got -1. No request was sent."),
+        (EXAMPLES[1], "download: plan.pdf already exists"),
+        (EXAMPLES[2], "get_tasks: the forecast wait of 12.3 s exceeds max_wait (5.0 s). No request was sent."),
+        (EXAMPLES[3], "post_task: ConnectError: refused. The request was not sent: you can repeat it."),
+        (EXAMPLES[4], f"post_task: ReadError. {MAY_BE_EXECUTED}"),
+        (EXAMPLES[5], f"post_task: no answer within 30 s. {MAY_BE_EXECUTED}"),
         (EXAMPLES[6],
-         f"get_tasks: {NO_DATE}; it begins '<html>'; {IN_DOUBT}{LASTS}"),
+         f"get_tasks: {NOT_A_DATE}. The request may have been executed. {IF_IT_PERSISTS}"),
         (EXAMPLES[7],
          f"get_tasks: {FAILED}: Something new (a field). Try this."),
         (EXAMPLES[8], "me: the service refused: Access token is expired. Check the key, or the token and its scopes."),
-        (EXAMPLES[9], "me: Refresh token is dead: let the user log in at login_url (nothing was sent)"),
+        (EXAMPLES[9], "me: Refresh token is invalid: the user must log in at login_url. No request was sent."),
         (EXAMPLES[13], "get_tasks: the service refused: Too many requests. Share one limiter."),
         (errors.FieldError("update_project", "Only one can be set as 1."),
          "update_project: the service refused: Only one can be set as 1. Correct the value and call again."),
     ],
     ids=lambda value: _id(value) if isinstance(value, WorksectionError) else "",
 )  # fmt: skip
-def test_an_error_says_what_happened_and_what_to_do(error: WorksectionError, sentence: str) -> None:
+def test_message_states_the_problem_and_what_to_do(error: WorksectionError, sentence: str) -> None:
     assert str(error) == sentence
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=_id)
-def test_an_error_names_its_action_and_says_whether_it_was_sent(error: WorksectionError) -> None:
+def test_message_names_the_action_and_tells_if_the_request_was_sent(error: WorksectionError) -> None:
     assert str(error).startswith(f"{error.action}: ")
-    said_sent = re.search(r"the service (refused|failed)|may have been carried out|is there already", str(error))
-    said_unsent = re.search(r"nothing was sent|was never sent", str(error))
-    assert (said_sent is not None, said_unsent is not None) == (error.sent, not error.sent)
+    says_sent = re.search(r"the service (refused|failed)|may have been executed|already exists", str(error))
+    says_unsent = re.search(r"No request was sent|was not sent", str(error))
+    assert (says_sent is not None, says_unsent is not None) == (error.sent, not error.sent)
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_every_class_and_every_attribute_is_described(cls: type[WorksectionError]) -> None:
+def test_every_class_has_a_docstring_and_declares_its_action(cls: type[WorksectionError]) -> None:
     assert cls.__doc__
     assert cls.__module__ == "worksection_async.errors"
     assert "action" in {name for base in cls.__mro__ for name in vars(base).get("__annotations__", {})}
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=_id)
-def test_every_declared_attribute_is_there(error: WorksectionError) -> None:
+def test_every_declared_attribute_is_set(error: WorksectionError) -> None:
     declared = {name for base in type(error).__mro__ for name in vars(base).get("__annotations__", {})}
-    assert declared - {"advice"} == {name for name in vars(error) if not name.startswith("_")}
+    assert declared - {"advice", "args"} == {name for name in vars(error) if not name.startswith("_")}
 
 
 # Pickles
@@ -144,20 +144,20 @@ def test_every_declared_attribute_is_there(error: WorksectionError) -> None:
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=_id)
 @pytest.mark.parametrize(
-    "travel",
+    "duplicate",
     [
         copy.copy,
         copy.deepcopy,
         *(lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)),
     ],
 )
-def test_errors_travel_with_all_they_know(error: WorksectionError, travel: Any) -> None:
-    arrived = travel(error)
-    assert type(arrived) is type(error)
-    assert (str(arrived), arrived.args, vars(arrived)) == (str(error), error.args, vars(error))
+def test_copies_and_pickles_keep_all_attributes(error: WorksectionError, duplicate: Any) -> None:
+    duplicated = duplicate(error)
+    assert type(duplicated) is type(error)
+    assert (str(duplicated), duplicated.args, vars(duplicated)) == (str(error), error.args, vars(error))
 
 
-def test_notes_travel_too() -> None:
+def test_pickles_keep_notes() -> None:
     error = errors.NotFound("get_task", "Task is invalid")
     error.add_note("while copying the project")
     assert pickle.loads(pickle.dumps(error)).__notes__ == ["while copying the project"]

@@ -1,27 +1,27 @@
-"""Everything this package raises.
+"""All exceptions of this package.
 
 ::
 
-    WorksectionError                  anything below
-    ├── InvalidCall (ValueError)      your arguments; nothing was sent
-    ├── TokenStoreError               where tokens are kept cannot be read or written; nothing was sent
-    ├── WaitTooLong                   the queue is longer than max_wait allows; nothing was sent
+    WorksectionError                  base class of all errors below
+    ├── InvalidCall (ValueError)      invalid arguments; no request was sent
+    ├── TokenStoreError               the token store cannot be read, written or locked; no request was sent
+    ├── WaitTooLong                   the forecast wait exceeds max_wait; no request was sent
     ├── SessionClosed (RuntimeError)  the session was closed before the request was sent
-    ├── TransportError                no usable connection
-    │   └── CallTimeout               the call's time ran out
-    ├── UnexpectedReply               an answer that is not what the service says it answers
-    └── ApiError                      the service refused
-        ├── AuthError                 the credential
-        │   └── ReauthorizationRequired   the user has to log in again
-        ├── NotFound                  no such project, task, file, …, or not visible to this credential
-        ├── FieldError                a value the service does not accept
-        ├── StateError                already closed, not started, has children, …
-        ├── RateLimited               more than one request a second on this account
-        ├── TooManyRecords            more than 10 000 records; repeating does not help
-        └── QuotaExceeded             the account's plan is full
+    ├── TransportError                no connection, or the connection failed
+    │   └── CallTimeout               a timeout of the call expired
+    ├── UnexpectedReply               the reply does not have the documented format
+    └── ApiError                      the service refused the request
+        ├── AuthError                 the credential is wrong, expired or not sufficient
+        │   └── ReauthorizationRequired   the user must log in again
+        ├── NotFound                  no such project, task, file, …, or not visible with this credential
+        ├── FieldError                the service does not accept a value
+        ├── StateError                not possible in the present state: already closed, not started, …
+        ├── RateLimited               the rate limit of the account was exceeded
+        ├── TooManyRecords            more than 10 000 records; a retry does not help
+        └── QuotaExceeded             a limit of the account's plan was reached
 
-Every error says which action it was, whose fault it is, what to do, and (`sent`) whether the request may have
-reached the service. None carries a key, a token or a signature.
+The text of each error names the action, the cause and what to do. `sent` tells if the request may have reached the
+service. No error contains a key, a token or a signature.
 """
 
 from __future__ import annotations
@@ -50,79 +50,84 @@ __all__ = [
 ]
 
 
-def masked(text: str) -> str:
-    """*text* from outside, short, without anything that is long enough to be a key, a token or a signature."""
-    return re.sub(r"[\w.\-+/=@&?%:]{24,}", _unless_address, text[:4096])[:400]
+NOT_SENT = ". No request was sent."
+MAY_BE_EXECUTED = " may have been executed: check before you repeat a write."
 
 
-def _unless_address(match: re.Match[str]) -> str:
+def mask_secrets(text: str) -> str:
+    """Shorten external *text*, and replace words that are long enough to be a key, a token or a signature by ``…``."""
+    return re.sub(r"[\w.\-+/=@&?%:]{24,}", _mask_unless_email, text[:4096])[:400]
+
+
+def _mask_unless_email(match: re.Match[str]) -> str:
     is_address = re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", match[0])
     return match[0] if is_address and not re.search(r"[0-9a-fA-F]{24}", match[0]) else "…"
 
 
 class WorksectionError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
+
+    args: tuple[Any, ...]
 
     action: str
-    """Action that was called."""
+    """Name of the action that was called."""
 
     sent: bool
     """Whether the request may have reached the service."""
 
     retry_after: float | None
-    """Seconds the service asks to wait, if it says so."""
+    """Seconds that the service asks to wait; None if it does not."""
 
     def __init__(self, action: str, sentence: str, outcome: str = "", *, sent: bool) -> None:
-        super().__init__(f"{action}: {sentence}{outcome}")
+        super().__init__(f"{action}: {sentence.removesuffix('.') if outcome else sentence}{outcome}")
         self.action = action
         self.sent = sent
         self.retry_after = None
         self._sentence = sentence
 
     def in_doubt(self) -> Self:
-        """This error, met after an attempt of which nobody knows what became."""
+        """Return this error with ``sent`` set, because the result of an earlier attempt is unknown."""
         self.sent = True
-        doubt = "an attempt before this one may have been carried out: look before repeating a write"
-        self.args = (f"{self.action}: {self._sentence.removesuffix('.')}; {doubt}",)
+        self.args = (f"{self.action}: {self._sentence.removesuffix('.')}. An earlier attempt{MAY_BE_EXECUTED}",)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.args, self.__dict__)
+        return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restored(cls: type[WorksectionError], args: tuple[object, ...], facts: dict[str, object]) -> WorksectionError:
+def _restore(cls: type[WorksectionError], args: tuple[object, ...], attributes: dict[str, object]) -> WorksectionError:
     error = cls.__new__(cls)
     error.args = args
-    error.__dict__.update(facts)
+    error.__dict__.update(attributes)
     return error
 
 
 class InvalidCall(WorksectionError, ValueError):
-    """The arguments cannot be what is meant; nothing was sent. The caller's fault.
+    """Invalid arguments; no request was sent. Correct the call.
 
-    Only that a folder already has the file that is downloaded turns out later.
+    Exception: ``sent`` is True if the request was needed to find the name of a download, and that file already exists.
     """
 
-    def __init__(self, action: str, complaint: str, *, sent: bool = False) -> None:
-        super().__init__(action, complaint, "" if sent else " (nothing was sent)", sent=sent)
+    def __init__(self, action: str, problem: str, *, sent: bool = False) -> None:
+        super().__init__(action, problem, "" if sent else NOT_SENT, sent=sent)
 
 
 class TokenStoreError(WorksectionError):
-    """Where a pair of tokens is kept cannot be read, written or locked; nothing was sent. The machine's fault."""
+    """The token store cannot be read, written or locked; no request was sent. Check the file, server or database."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__("token store", what, " (nothing was sent)", sent=False)
+    def __init__(self, problem: str) -> None:
+        super().__init__("token store", problem, NOT_SENT, sent=False)
 
 
 class WaitTooLong(WorksectionError):
-    """The forecast for a turn is longer than ``max_wait``; nothing was sent. Come back after *eta* seconds."""
+    """The forecast wait in the queue exceeds ``max_wait``; no request was sent. Call again after *eta* seconds."""
 
     eta: float
-    """Seconds until this call could have been sent."""
+    """Forecast wait in seconds."""
 
     def __init__(self, action: str, eta: float, max_wait: float) -> None:
-        sentence = f"a turn is {eta:.1f} s away and max_wait is {max_wait:.1f} s"
-        super().__init__(action, sentence, " (nothing was sent)", sent=False)
+        sentence = f"the forecast wait of {eta:.1f} s exceeds max_wait ({max_wait:.1f} s)"
+        super().__init__(action, sentence, NOT_SENT, sent=False)
         self.eta = eta
 
 
@@ -130,38 +135,39 @@ class SessionClosed(WorksectionError, RuntimeError):
     """The session was closed before the request was sent."""
 
     def __init__(self, action: str) -> None:
-        super().__init__(action, "the session is closed", " (nothing was sent)", sent=False)
+        super().__init__(action, "the session is closed", NOT_SENT, sent=False)
 
 
 class TransportError(WorksectionError):
-    """The service could not be talked to. The network's fault, or the service's."""
+    """The connection to the service failed: a problem of the network or of the service."""
 
-    def __init__(self, action: str, what: str, *, sent: bool) -> None:
-        done = "may have been carried out: look before repeating a write" if sent else "was never sent: repeat it"
-        super().__init__(action, what, f"; the request {done}", sent=sent)
+    def __init__(self, action: str, problem: str, *, sent: bool) -> None:
+        outcome = MAY_BE_EXECUTED if sent else " was not sent: you can repeat it."
+        super().__init__(action, problem, f". The request{outcome}", sent=sent)
 
 
 class CallTimeout(TransportError):
-    """A time limit ran out: the call's own (``timeout``, in seconds), or the shorter one for reaching the service."""
+    """A timeout expired: the ``timeout`` of the call (in seconds), or the shorter timeout for connecting."""
 
 
 class UnexpectedReply(WorksectionError):
-    """An answer that is not JSON, cut, or shaped like nothing the service is known to send. The service's fault,
-    or that of something between; if it lasts, this package has to learn a new shape.
+    """The reply is not JSON, is truncated, or does not have a known format. The cause is the service or a proxy.
+
+    If the error persists, the service has changed the format, and this package needs an update.
     """
 
     path: str
-    """Where in the reply the trouble is: ``$.data[37].date_end``."""
+    """JSON path of the invalid value: ``$.data[37].date_end``."""
 
     http_status: int
-    """Status of the HTTP answer."""
+    """HTTP status of the reply."""
 
     def __init__(self, action: str, path: str, reason: str, *, http_status: int, excerpt: str = "") -> None:
-        shown = f"; it begins {excerpt!r}" if excerpt else ""
+        shown = f"; the body starts with {excerpt!r}" if excerpt else ""
         super().__init__(
             action,
             f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}",
-            "; the request may have been carried out. If it lasts, the service has changed",
+            ". The request may have been executed. If this error persists, the service has changed the format.",
             sent=True,
         )
         self.path = path
@@ -169,22 +175,22 @@ class UnexpectedReply(WorksectionError):
 
 
 class ApiError(WorksectionError):
-    """The service understood the request and refused it; it was not carried out (unless the status is 5xx)."""
+    """The service refused the request and did not execute it (with a 5xx status, it may have been executed)."""
 
-    advice: ClassVar[str] = "The vendor's page of the action says what it takes."
-    """What to do, where nothing more is known of the message."""
+    advice: ClassVar[str] = "Read the vendor's documentation of the action."
+    """What to do if this package does not know the message."""
 
     code: int | None
-    """The service's ``status_code``; its meaning varies, the message decides."""
+    """The service's ``status_code``. One code has several meanings, so the class depends on the message."""
 
     message: str
-    """The service's own words."""
+    """The message of the service."""
 
     details: str
-    """The offending field or value, where the service names one."""
+    """The invalid field or value; empty if the service does not name it."""
 
     http_status: int
-    """Status of the HTTP answer: mostly 200."""
+    """HTTP status of the reply; mostly 200."""
 
     def __init__(
         self,
@@ -196,9 +202,9 @@ class ApiError(WorksectionError):
         http_status: int = 200,
         hint: str | None = None,
     ) -> None:
-        said = f"{message} ({details})" if details not in ("", message) else message
-        did = "refused" if http_status < 500 else f"failed with HTTP {http_status}, maybe after carrying it out"
-        super().__init__(action, f"the service {did}: {said.removesuffix('.')}. {hint or self.advice}", sent=True)
+        reason = f"{message} ({details})" if details not in ("", message) else message
+        did = "refused" if http_status < 500 else f"failed with HTTP {http_status}, maybe after executing the request"
+        super().__init__(action, f"the service {did}: {reason.removesuffix('.')}. {hint or self.advice}", sent=True)
         self.code = code
         self.message = message
         self.details = details
@@ -206,48 +212,48 @@ class ApiError(WorksectionError):
 
 
 class AuthError(ApiError):
-    """The credential is wrong, has expired, or does not suffice."""
+    """The credential is wrong, has expired, or lacks a scope or permission."""
 
     advice = "Check the key, or the token and its scopes."
 
 
 class ReauthorizationRequired(AuthError):
-    """The refresh token is dead, or there is none yet: the user has to log in. The call itself was not sent."""
+    """The refresh token is invalid or missing, so the user must log in. The call itself was not sent."""
 
     login_url: str
-    """Where to send the user."""
+    """URL of the login page for the user."""
 
     def __init__(self, action: str, message: str, login_url: str) -> None:
         super().__init__(action, message)
-        self._sentence = f"{message.removesuffix('.')}: let the user log in at login_url"
-        self.args = (f"{action}: {self._sentence} (nothing was sent)",)
+        self._sentence = f"{message.removesuffix('.')}: the user must log in at login_url"
+        self.args: tuple[Any, ...] = (f"{action}: {self._sentence}{NOT_SENT}",)
         self.login_url = login_url
         self.sent = False
 
 
 class NotFound(ApiError):
-    """No such project, task, timer, file or webhook, or this credential may not see it."""
+    """No such project, task, timer, file or webhook, or this credential has no access to it."""
 
-    advice = "Check the number; this credential may also not be allowed to see it."
+    advice = "Check the id, and that this credential has access to it."
 
 
 class FieldError(ApiError):
-    """A value the service does not accept; ``details`` names it."""
+    """The service does not accept a value; ``details`` names it."""
 
     advice = "Correct the value and call again."
 
 
 class StateError(ApiError):
-    """Not possible in the present state: already closed, already started, has open children, …"""
+    """Not possible in the present state: already closed, already started, open subtasks, …"""
 
-    advice = "Read the present state before deciding what to do."
+    advice = "Read the present state first."
 
 
 class RateLimited(ApiError):
-    """The service refused all attempts as too early, for as long as the call could wait; it was not carried out."""
+    """The service refused all attempts because of its rate limit, until the call gave up. Nothing was executed."""
 
-    def __init__(self, action: str, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
-        super().__init__(action, message, **facts)
+    def __init__(self, action: str, message: str, *, retry_after: float | None = None, **attributes: Any) -> None:
+        super().__init__(action, message, **attributes)
         self.retry_after = retry_after
 
     def given_up(self, seconds: float, refused_share: float) -> Self:
@@ -262,13 +268,13 @@ class RateLimited(ApiError):
             f"budget of this account: {refused_share:.0%} of the requests of this process in the last minute were "
             "refused. Let all clients share one limiter, or wait longer (patience, max_wait)"
         )
-        self.args = (f"{self.action}: {self._sentence}",)
+        self.args: tuple[Any, ...] = (f"{self.action}: {self._sentence}",)
         return self
 
 
 class TooManyRecords(ApiError):
-    """More records than one answer may hold. Narrow the call; repeating it does not help."""
+    """The result has more records than one reply can contain. Narrow the call; a retry does not help."""
 
 
 class QuotaExceeded(ApiError):
-    """The account's plan is full."""
+    """A limit of the account's plan was reached."""

@@ -1,4 +1,4 @@
-"""Conditions for the ``filter`` of `search_tasks`, `get_costs` and `get_costs_total`.
+"""Filter expressions for the parameter ``filter`` of `search_tasks`, `get_costs` and `get_costs_total`.
 
 ::
 
@@ -7,8 +7,8 @@
     late = F.name.has("Report") & (F.dateend < date(2026, 5, 25))
     tasks = await ws.search_tasks(filter=late | F.id.is_in([1234, 1240]))
 
-`F` has the fields under the service's names. Which of them an action knows, and by which operators, is part of the type
-of a `Filter`, and checked again before anything is sent (`InvalidCall`).
+The attributes of `F` are the fields, named as in the service. Each action knows some of them, with some operators: type
+checkers check this by the type of the `Filter`, and the call checks it before it sends anything (`InvalidCall`).
 
 Vendor page: https://worksection.com/en/faq/api-task.html
 """

@@ -11,8 +11,8 @@ from typing import TypeVar
 try:
     import keyring
     from keyring.errors import KeyringError
-except ImportError as exc:
-    raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from exc
+except ImportError as _error:
+    raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from _error
 
 from ._auth.token import Token
 from ._auth.token_stores import file_lock, token_in, translate_errors

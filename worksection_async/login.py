@@ -20,7 +20,7 @@ from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
 from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_TTL_SECONDS, Scope
 from ._transport import asgi
-from .errors import AuthError, WorksectionError, masked
+from .errors import AuthError, WorksectionError, mask_secrets
 from .models import Identity
 
 __all__ = ["BadCallback", "LoginRoutes", "OnLogin", "read_callback"]
@@ -53,7 +53,7 @@ PAGE_HEADERS = (
     ("x-content-type-options", "nosniff"),
 )
 
-logger = logging.getLogger("worksection_async")
+logger: logging.Logger = logging.getLogger("worksection_async")
 
 
 class BadCallback(AuthError):
@@ -61,7 +61,10 @@ class BadCallback(AuthError):
 
     def __init__(self, complaint: str) -> None:
         WorksectionError.__init__(self, ACTION, complaint, "; start the login again", sent=False)
-        self.code, self.message, self.details, self.http_status = None, complaint, "", 200
+        self.code: int | None = None
+        self.message: str = complaint
+        self.details: str = ""
+        self.http_status: int = 200
 
 
 def read_callback(query: str, state: str) -> str:
@@ -118,7 +121,7 @@ def _reported_error(params: Mapping[str, str]) -> AuthError:
 
 def _printable(text: str) -> str:
     """Return untrusted *text* as one line without control characters and secrets."""
-    return masked("".join(char if char.isprintable() else " " for char in text[:4096])).strip()
+    return mask_secrets("".join(char if char.isprintable() else " " for char in text[:4096])).strip()
 
 
 def html_response(status: int, title: str, *paragraphs: str, link: str = "") -> asgi.Response:

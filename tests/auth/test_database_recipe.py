@@ -1,4 +1,4 @@
-"""The recipe in docs/tokens.md: a token store in a database of one's own does what the stores of this package do."""
+"""The recipe in docs/tokens.md: a token store in a database behaves like the stores of this package."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_the_lease_is_exclusive_and_expires(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
             await connection.execute(update(NAMES["tokens"]).values(held_until=time.time() - 1))
         async with store_in(engine).lock():
-            with pytest.raises(TokenStoreError, match="lease had run out"):
+            with pytest.raises(TokenStoreError, match="lease expired"):
                 await slow.save(Token(access_token="a", expires_at=1.0))
 
 

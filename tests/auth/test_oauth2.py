@@ -429,7 +429,7 @@ async def test_a_write_stays_in_doubt_when_reauthorization_is_required() -> None
         view = ws.with_options(repeat_writes=True, on_wait=None)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("worksection_async._session.caller.anyio.sleep", lambda _: passed(expire))
-            with pytest.raises(ReauthorizationRequired, match="may have been carried out") as caught:
+            with pytest.raises(ReauthorizationRequired, match="may have been executed") as caught:
                 await view.post_task(project, "Once or twice")
     assert caught.value.sent
 

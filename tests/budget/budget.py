@@ -131,7 +131,7 @@ class Measurement:
         self.valkey = valkey
         self.folder = folder
         self.certificate = folder / "certificate.pem"
-        self.certificate.write_bytes(_certificate._pem("127.0.0.1"))
+        self.certificate.write_bytes(_certificate.create_pem("127.0.0.1"))
 
     @contextlib.contextmanager
     def prepared(self, scenario: Scenario) -> Iterator[Callers]:

@@ -1,4 +1,4 @@
-"""The command line, as its users meet it: what it prints, and its exit codes."""
+"""The commands ``call``, ``simulate`` and ``demo``: their output and exit codes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from rich.cells import cell_len
 
 from worksection_async import TokenBucket
 from worksection_async.__main__ import main
-from worksection_async._cli import _words as words
 from worksection_async._cli import call, demo, simulate
-from worksection_async._cli._guide import Guide
-from worksection_async._cli._pacing import Race, Runner
+from worksection_async._cli._demo_queue import ArrivalLog, QueuedCall, QueueView, show_queue
+from worksection_async._cli._demo_session import DemoSession
 from worksection_async._cli._screen import Screen
+from worksection_async._cli._text import format_call, format_result
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async.errors import InvalidCall
-from worksection_async.testing import Simulator, faults
+from worksection_async.testing import ReceivedRequest, Simulator, faults
+from worksection_async.testing._rate import RateCheck
 from worksection_async.testing._reply import json_reply
 
 WRITES = [action for action in ACTIONS.values() if action.kind != "read"]
@@ -44,7 +45,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A simulator on a socket, named by the environment as the account."""
+    """A simulator on a socket; the environment variables name it as the account."""
     simulator = Simulator()
     with simulator.serve() as url:
         monkeypatch.setenv("WORKSECTION_ACCOUNT", url)
@@ -53,7 +54,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 
 
 @contextmanager
-def taken_port() -> Iterator[int]:
+def occupied_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -61,7 +62,7 @@ def taken_port() -> Iterator[int]:
 # call
 
 
-def test_call_prints_the_envelope(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_call_prints_the_reply(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
     simulator.world.projects[26].name = "Перші кроки"
     assert main(["call", "get_project", "id_project=26"]) == 0
     printed = capsys.readouterr().out
@@ -70,13 +71,13 @@ def test_call_prints_the_envelope(simulator: Simulator, capsys: pytest.CaptureFi
     assert "Перші кроки" in printed
 
 
-def test_call_with_a_token(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_accepts_a_token(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORKSECTION_API_KEY")
     monkeypatch.setenv("WORKSECTION_ACCESS_TOKEN", simulator.issue_token())
     assert main(["call", "me"]) == 0
 
 
-def test_refused_call_is_one_sentence(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_call_prints_one_line(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["call", "get_task", "id_task=5"]) == 1
     output = capsys.readouterr()
     assert output.out == ""
@@ -89,14 +90,14 @@ def test_refused_call_is_one_sentence(simulator: Simulator, capsys: pytest.Captu
     ("arguments", "complaint"),
     [
         (["get_task"], "get_task: id_task is required"),
-        (["get_task", "5"], "get_task: name=value expected, not '5'"),
-        (["get_task", "=5"], "get_task: name=value expected, not '=5'"),
+        (["get_task", "5"], "get_task: arguments must be name=value, got '5'"),
+        (["get_task", "=5"], "get_task: arguments must be name=value, got '=5'"),
         (["get_task", "id_task=5", "id_task=6"], "get_task: id_task: "),
-        (["get_task", "id=5"], "get_task: there is no parameter 'id'"),
-        (["me"], "me: an access token is needed"),
+        (["get_task", "id=5"], "get_task: unknown parameter 'id'"),
+        (["me"], "me: this action needs an access token"),
     ],
 )
-def test_misused_call(
+def test_an_invalid_call_sends_no_request(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert main(["call", *arguments]) == 2
@@ -111,11 +112,14 @@ def test_misused_call(
         ({"API_KEY": "k"}, "Set WORKSECTION_ACCOUNT to the name"),
         ({"ACCOUNT": "acme"}, "Set WORKSECTION_API_KEY to the account's"),
         ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "WORKSECTION_ACCOUNT: Session: account: https is required"),
-        ({"ACCOUNT": "acme", "API_KEY": "se cret"}, "WORKSECTION_API_KEY: key must be of visible ASCII"),
-        ({"ACCOUNT": "acme", "ACCESS_TOKEN": "se cret"}, "WORKSECTION_ACCESS_TOKEN: token must be of visible ASCII"),
+        ({"ACCOUNT": "acme", "API_KEY": "se cret"}, "WORKSECTION_API_KEY: key must contain only visible ASCII"),
+        (
+            {"ACCOUNT": "acme", "ACCESS_TOKEN": "se cret"},
+            "WORKSECTION_ACCESS_TOKEN: token must contain only visible ASCII",
+        ),
     ],
 )
-def test_account_that_is_none(
+def test_a_missing_or_invalid_account_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: list[str],
@@ -132,15 +136,17 @@ def test_account_that_is_none(
     assert "cret" not in output.err
 
 
-def test_parameters_stay_text() -> None:
-    parsed = call.parsed("post_task", ["title=a=b", "todo=x, y", "attach=plan.pdf", "text=", "nobody=1", "nobody=2"])
-    assert parsed == {"title": "a=b", "todo": ["x, y"], "attach": ["plan.pdf"], "text": "", "nobody": ["1", "2"]}
-    assert call.parsed("no_such_action", ["x=1"]) == {"x": "1"}
+def test_parameters_are_not_converted() -> None:
+    params = call.parse_params(
+        "post_task", ["title=a=b", "todo=x, y", "attach=plan.pdf", "text=", "unknown=1", "unknown=2"]
+    )
+    assert params == {"title": "a=b", "todo": ["x, y"], "attach": ["plan.pdf"], "text": "", "unknown": ["1", "2"]}
+    assert call.parse_params("no_such_action", ["x=1"]) == {"x": "1"}
 
 
 @pytest.mark.parametrize(("encoding", "expected"), [("utf-8", '"Ж"'), ("latin-1", r'"\u0416"')])
-def test_json_in_the_characters_there_are(encoding: str, expected: str) -> None:
-    text = call.as_json({"name": "Ж"}, encoding)
+def test_json_escapes_characters_that_the_encoding_does_not_have(encoding: str, expected: str) -> None:
+    text = call.format_json({"name": "Ж"}, encoding)
     assert expected in text
     assert json.loads(text) == {"name": "Ж"}
 
@@ -148,7 +154,9 @@ def test_json_in_the_characters_there_are(encoding: str, expected: str) -> None:
 # simulate
 
 
-def test_simulate_until_interrupted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulate_serves_until_it_is_interrupted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with subprocess.Popen([*COMMAND, "simulate", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(6)]
@@ -163,25 +171,25 @@ def test_simulate_until_interrupted(capsys: pytest.CaptureFixture[str], monkeypa
 
 
 @pytest.mark.parametrize("command", ["simulate", "demo"])
-def test_taken_port(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    with taken_port() as port:
+def test_an_occupied_port_is_reported(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with occupied_port() as port:
         assert main([command, "--port", str(port)]) == 1
     assert capsys.readouterr().err == (
         f"The simulator cannot listen on 127.0.0.1, port {port}: {os.strerror(errno.EADDRINUSE)}.\n"
     )  # fmt: skip
 
 
-def test_simulate_warns_where_others_can_reach_it() -> None:
+def test_simulate_warns_if_other_machines_can_reach_it() -> None:
     greeting = simulate.greeting(Simulator(), "http://0.0.0.0:80", 0)
-    assert "Other machines can reach it" in greeting
+    assert "Warning: other machines can reach it" in greeting
     assert "WORKSECTION_ACCOUNT=http://127.0.0.1:80\n" in greeting
-    assert "Other machines" not in simulate.greeting(Simulator(), "http://127.0.0.1:80", 1)
+    assert "other machines" not in simulate.greeting(Simulator(), "http://127.0.0.1:80", 1)
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["simulate", "--port", "65536"], ["simulate", "--rate", "nan"], ["simulate", "--rate", "x"]]
 )
-def test_usage(arguments: list[str]) -> None:
+def test_a_usage_error_has_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
@@ -191,40 +199,41 @@ def test_usage(arguments: list[str]) -> None:
     ("command", "absent", "extra"),
     [("demo", "rich", "cli"), ("demo", "uvicorn", "cli"), ("simulate", "starlette", "testing")],
 )
-def test_extra_that_is_not_installed(command: str, absent: str, extra: str) -> None:
+def test_a_missing_extra_is_named(command: str, absent: str, extra: str) -> None:
     program = f"import sys; sys.modules[{absent!r}] = None; from worksection_async.__main__ import main; "
     done = subprocess.run(
         [sys.executable, "-c", f"{program}sys.exit(main([{command!r}]))"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert (
-        done.stderr == f'{absent} is not installed, and {command} needs it: pip install "worksection-async[{extra}]"\n'
+        done.stderr
+        == f'The command {command} needs {absent}, which is not installed: pip install "worksection-async[{extra}]"\n'
     )
 
 
 # demo
 
 
-def walked(simulator: Simulator) -> tuple[int, str]:
-    """The demo on *simulator*, as fast as it goes: its exit code, and what it printed."""
+def run_demo(simulator: Simulator) -> tuple[int, str]:
+    """Run the demo without a rate limit; return its exit code and its output."""
     printed = StringIO()
     screen = Screen(printed)
     with simulator.serve() as url:
         anyio.run(demo.on_simulator, simulator, url, screen, 0.0)
-    return demo.verdict(screen), printed.getvalue()
+    return demo.print_summary(screen), printed.getvalue()
 
 
-def looked(simulator: Simulator) -> tuple[int, str]:
-    """The live demo on *simulator*, as fast as it goes."""
+def run_live_demo(simulator: Simulator) -> tuple[int, str]:
+    """Run the live demo with a fast limiter; return its exit code and its output."""
     printed = StringIO()
     screen = Screen(printed)
     session = simulator.session(limiter=TokenBucket(30))
     anyio.run(demo.on_account, session, screen, 1 / 30)
-    return demo.verdict(screen), printed.getvalue()
+    return demo.print_summary(screen), printed.getvalue()
 
 
 @pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "✓"), ("latin-1", "ok")])
-def test_demo_in_a_pipe(encoding: str, mark: str) -> None:
+def test_demo_prints_plain_text_to_a_pipe(encoding: str, mark: str) -> None:
     done = subprocess.run(
         [*COMMAND, "demo", "--rate", "0"],
         capture_output=True,
@@ -238,56 +247,110 @@ def test_demo_in_a_pipe(encoding: str, mark: str) -> None:
     assert lines[-1] == "All 16 checks passed."
 
 
-def test_demo_at_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
-    """The eight calls are far enough apart for a simulator that checks."""
+def test_demo_at_a_rate_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a slow machine a request can be refused; then its retry succeeds, and the demo passes, too."""
     assert main(["demo", "--rate", "5"]) == 0
-    assert "FAILED" not in capsys.readouterr().out
+    assert "All 16 checks passed." in capsys.readouterr().out
 
 
-def ignored() -> faults.Fault:
-    """The service says ok and does nothing."""
+def test_demo_reports_a_refusal_that_a_retry_healed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrivals: list[float] = []
+    admits = RateCheck.admits
+
+    def refuse_the_24th(check: RateCheck, arrival: float) -> bool:
+        """Refuse one request of the step with eight calls; it has the requests 21 to 28."""
+        arrivals.append(arrival)
+        return len(arrivals) != 24 and admits(check, arrival)
+
+    monkeypatch.setattr(RateCheck, "admits", refuse_the_24th)
+    assert main(["demo", "--rate", "10"]) == 0
+    printed = capsys.readouterr().out
+    assert "refused as too early, and" in printed
+    assert "All 16 checks passed." in printed
+
+
+@pytest.mark.parametrize(("patience", "is_healed"), [(60, True), (0, False)])
+def test_demo_fails_only_if_no_retry_healed_the_refusal(patience: float, is_healed: bool) -> None:
+    simulator, screen = Simulator(), Screen(printed := StringIO())
+    simulator.faults.add("get_contacts", faults.too_many_requests())
+    session = simulator.session(limiter=TokenBucket(30), patience=patience)
+    anyio.run(show_queue, DemoSession(session), screen, 1 / 30)
+    is_healed_line = "1 request was refused as too early, and its retry succeeded" in printed.getvalue()
+    is_failed_line = "no call failed because of the rate limit" in printed.getvalue()
+    assert (is_healed_line, is_failed_line, screen.failed) == (is_healed, not is_healed, 0 if is_healed else 2)
+
+
+def test_refused_requests_do_not_count_for_the_gap_between_requests() -> None:
+    def received(arrived_at: float, accepted: bool = True) -> ReceivedRequest:
+        return ReceivedRequest(
+            method="GET",
+            path="/",
+            query=b"",
+            headers={},
+            action="me",
+            params={},
+            arrived_at=arrived_at,
+            accepted=accepted,
+        )
+
+    requests = [
+        received(0.0),
+        received(0.1),
+        received(1.0),
+        received(1.5, accepted=False),
+        received(2.0),
+        received(3.5),
+    ]
+    assert ArrivalLog(requests, 1.0).shortest_gap(3) == 1.0
+    assert ArrivalLog(requests, 1.0).shortest_gap(5) == 0.1
+
+
+def ignored_action() -> faults.Fault:
+    """Return a fault: the reply is ok, but the action is not carried out."""
     return faults.answer(json_reply({"status": "ok"}))
 
 
 @pytest.mark.parametrize(
-    ("action", "fault", "complaint"),
+    ("action", "fault", "failed_check"),
     [
-        ("update_task_tags", ignored(), "the task is tagged To-do"),
-        ("complete_task", ignored(), "both are found among the finished"),
-        ("post_task", faults.server_error(), "every call is answered"),
-        ("get_contacts", faults.html_page(), "all eight were answered"),
-        ("download", faults.answer(json_reply({"status": "ok"})), "every call is answered"),
+        ("update_task_tags", ignored_action(), "the task has the tag To-do"),
+        ("complete_task", ignored_action(), "the search finds both closed tasks"),
+        ("post_task", faults.server_error(), "every call succeeds"),
+        ("get_contacts", faults.html_page(), "all eight calls succeeded"),
+        ("download", faults.answer(json_reply({"status": "ok"})), "every call succeeds"),
         ("get_projects", faults.too_many_requests(), None),
     ],
 )
-def test_failed_check(action: str, fault: faults.Fault, complaint: str | None) -> None:
+def test_demo_reports_the_failed_check(action: str, fault: faults.Fault, failed_check: str | None) -> None:
     simulator = Simulator()
-    simulator.faults.add(action, fault, times=1 if complaint is None else None)
-    code, printed = walked(simulator)
-    assert code == (0 if complaint is None else 1)
+    simulator.faults.add(action, fault, times=1 if failed_check is None else None)
+    code, printed = run_demo(simulator)
+    assert code == (0 if failed_check is None else 1)
     assert [line.strip() for line in printed.splitlines() if line.startswith("   ✗")][:1] == [
-        f"✗ {complaint}" for _ in [complaint] if complaint
+        f"✗ {failed_check}" for _ in [failed_check] if failed_check
     ]
 
 
-def test_wrong_total_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_detects_a_wrong_total(monkeypatch: pytest.MonkeyPatch) -> None:
     simulator = Simulator()
     add_cost = simulator.world.add_cost
 
-    def generous(*args: Any, **more: Any) -> Any:
+    def add_wrong_cost(*args: Any, **more: Any) -> Any:
         cost = add_cost(*args, **more)
         cost.money += 1
         return cost
 
-    monkeypatch.setattr(simulator.world, "add_cost", generous)
-    code, printed = walked(simulator)
+    monkeypatch.setattr(simulator.world, "add_cost", add_wrong_cost)
+    code, printed = run_demo(simulator)
     assert code == 1
-    assert "✗ the total is what was entered" in printed
+    assert "✗ the total equals the sum of the entries" in printed
 
 
 def test_live_demo_only_reads() -> None:
     simulator = Simulator()
-    code, printed = looked(simulator)
+    code, printed = run_live_demo(simulator)
     actions = [request.action for request in simulator.requests]
     assert code == 0, printed
     assert {ACTIONS[action].kind for action in actions} == {"read"}
@@ -295,64 +358,64 @@ def test_live_demo_only_reads() -> None:
     assert "All 7 checks passed." in printed
 
 
-def test_live_demo_of_an_empty_account() -> None:
-    code, printed = looked(Simulator(seed="empty"))
+def test_live_demo_passes_with_an_empty_account() -> None:
+    code, printed = run_live_demo(Simulator(seed="empty"))
     assert code == 0, printed
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("action", WRITES, ids=lambda action: action.name)
-async def test_live_demo_cannot_write(action: Any) -> None:
+async def test_live_demo_refuses_every_write(action: Any) -> None:
     simulator = Simulator()
-    guide = Guide(simulator.session(), read_only=True)
-    for view in (guide, guide.aside("bulk")):
+    session = DemoSession(simulator.session(), read_only=True)
+    for view in (session, session.in_lane("bulk")):
         with pytest.raises(InvalidCall, match="only reads"):
             await view._caller.call(action, {"id_task": 2601})
-    assert not hasattr(guide, "call")
+    assert not hasattr(session, "call")
     assert not simulator.requests
 
 
-def test_names_cannot_command_the_terminal() -> None:
+def test_demo_prints_no_control_characters_of_names() -> None:
     simulator = Simulator(seed="empty")
     project = simulator.world.add_project("\x1b[31m[bold]red\x07\n" + "long " * 30)
     simulator.world.add_task(project, "\x9b2J複数の全角文字の長い名前がここにあります、はい、そうです")
-    code, printed = looked(simulator)
+    code, printed = run_live_demo(simulator)
     assert code == 0
     assert not [char for char in printed if not char.isprintable() and char != "\n"]
     assert "[31m[bold]red" in printed
     assert max(map(cell_len, printed.splitlines())) <= 80
 
 
-def test_race_while_it_runs() -> None:
-    """A picture of the moment after the first turn."""
-    runners = [Runner("bulk", "get_project_tags", anyio.sleep_forever) for _ in range(7)]
-    race = Race([*runners, Runner("interactive", "get_timers", anyio.sleep_forever)], TokenBucket(), 1.0)
-    for runner in race.runners:
-        runner.asked = time.monotonic() - 0.5
-    race.runners[-1].waited = 0.4
+def test_queue_view_shows_waiting_calls() -> None:
+    """The view after the first reply has the forecasts for the other calls."""
+    calls = [QueuedCall("bulk", "get_project_tags", anyio.sleep_forever) for _ in range(7)]
+    queue = QueueView([*calls, QueuedCall("interactive", "get_timers", anyio.sleep_forever)], TokenBucket(), 1.0)
+    for queued in queue.calls:
+        queued.started_at = time.monotonic() - 0.5
+    queue.calls[-1].waited = 0.4
     screen = Screen(StringIO())
     with screen.console.capture() as capture:
-        screen.show(race)
+        screen.show(queue)
     lines = capture.get().splitlines()
     assert max(map(len, lines)) <= 80
     assert [line.split()[-4:] for line in lines[1:3]] == [["in", "0.0", "s", "1"], ["in", "1.0", "s", "2"]]
 
 
-def test_terminal_gets_colour_unless_it_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_output_has_colours_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     printed = StringIO()
-    Screen(printed).check("it works", holds=True)
+    Screen(printed).check("it works", is_true=True)
     assert "\x1b[32m✓" in printed.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
     printed = StringIO()
-    Screen(printed).check("it works", holds=True)
+    Screen(printed).check("it works", is_true=True)
     assert printed.getvalue().strip() == "✓ it works"
 
 
-def test_calls_in_words() -> None:
+def test_calls_and_results_as_text() -> None:
     params = {"time": dt.timedelta(minutes=90), "date": dt.date(2026, 12, 1), "text": "a\nb", "extra": None}
-    assert words.call("add", params) == "add(time=timedelta(minutes=90), date=date(2026, 12, 1), text='a\\nb')"
-    assert [words.result(value) for value in (None, 7, [], ["a"], object())] == [
-        "None", "7", "none", "1 × str", "object",
+    assert format_call("add", params) == "add(time=timedelta(minutes=90), date=date(2026, 12, 1), text='a\\nb')"
+    assert [format_result(value) for value in (None, 7, [], ["a"], object())] == [
+        "None", "7", "[]", "1 × str", "object",
     ]  # fmt: skip

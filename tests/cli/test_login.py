@@ -1,4 +1,4 @@
-"""``python -m worksection_async login``, as its users meet it: real sockets and certificates, no real browser."""
+"""``python -m worksection_async login`` with real sockets and certificates, and a simulated browser."""
 
 from __future__ import annotations
 
@@ -19,69 +19,71 @@ import anyio
 import httpx
 import pytest
 
-from tests.support.login_harness import Desk, when_printed, whose
+from tests.support.login_harness import LoginHarness, call_when_printed, email_of_token
 from worksection_async import FileTokenStore
 from worksection_async.__main__ import main
 from worksection_async._auth.oauth_app import SCOPES
 from worksection_async._cli import _certificate, simulate
 from worksection_async.testing import faults
 
-# With a browser
+# Callback of a browser
 
 
-def test_somebody_logs_in(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    assert desk.login() == 0
+def test_login_prints_the_user_and_saves_the_token(harness: LoginHarness, capsys: pytest.CaptureFixture[str]) -> None:
+    assert harness.login() == 0
     output = capsys.readouterr()
-    owner = desk.sim.world.owner
+    owner = harness.sim.world.owner
     assert output.err == ""
     assert output.out.endswith(
-        f"\nYou are {owner.name} <{owner.email}>, at {desk.url}.\nThe token is in {desk.token_file}.\n"
+        f"\nLogged in as {owner.name} <{owner.email}> at {harness.url}.\nThe token is saved in {harness.token_file}.\n"
     )
-    assert f"\n  {desk.opened[0]}\n" in output.out
-    assert desk.pages[0].status_code == 200
-    assert "close this window" in desk.pages[0].text
-    assert anyio.run(whose, desk) == owner.email
+    assert f"\n  {harness.opened[0]}\n" in output.out
+    assert harness.pages[0].status_code == 200
+    assert "close this window" in harness.pages[0].text
+    assert anyio.run(email_of_token, harness) == owner.email
 
 
-def test_what_is_left_is_the_token_and_it_is_private(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    temporary = desk.folder.with_name("temporary")
+def test_only_a_private_token_file_remains(harness: LoginHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = harness.folder.with_name("temporary")
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    assert desk.login() == 0
-    assert stat.S_IMODE(desk.token_file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(desk.token_file.parent.stat().st_mode) == 0o700
+    assert harness.login() == 0
+    assert stat.S_IMODE(harness.token_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(harness.token_file.parent.stat().st_mode) == 0o700
     assert not list(temporary.iterdir())
-    with socket.create_server(("127.0.0.1", desk.port)):
+    with socket.create_server(("127.0.0.1", harness.port)):
         pass
 
 
-def test_the_token_goes_where_it_is_told(desk: Desk, tmp_path: Path) -> None:
-    assert desk.login("--store", str(tmp_path / "a" / "b.json")) == 0
+def test_store_option_sets_the_path_of_the_token(harness: LoginHarness, tmp_path: Path) -> None:
+    assert harness.login("--store", str(tmp_path / "a" / "b.json")) == 0
     assert anyio.run(FileTokenStore(tmp_path / "a" / "b.json").load) is not None
-    assert not desk.token_file.exists()
+    assert not harness.token_file.exists()
 
 
-def test_what_a_simulator_prints_logs_in_to_it(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_commands_printed_by_the_simulator_log_in_to_it(
+    harness: LoginHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = simulate.greeting(desk.sim, desk.url, 0)
-    for name, value in re.findall(r"^  export (\S+)=(\S+)$", told, re.MULTILINE):
+    printed = simulate.greeting(harness.sim, harness.url, 0)
+    for name, value in re.findall(r"^  export (\S+)=(\S+)$", printed, re.MULTILINE):
         monkeypatch.setenv(name, value)
-    command = told.partition("through:")[2].replace("\\\n", "").split()
-    assert main([*command[command.index("login") :], "--redirect-uri", desk.redirect_uri]) == 0
-    assert f"at {desk.url}.\n" in capsys.readouterr().out
-    assert max(map(len, told.splitlines())) <= 80
+    command = printed.partition("application:")[2].replace("\\\n", "").split()
+    assert main([*command[command.index("login") :], "--redirect-uri", harness.redirect_uri]) == 0
+    assert f"at {harness.url}.\n" in capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
     ("options", "scopes"), [([], SCOPES), (["--scopes", "tasks_read, users_read"], ("tasks_read", "users_read"))]
 )
-def test_all_is_asked_for_unless_scopes_are_named(desk: Desk, options: list[str], scopes: tuple[str, ...]) -> None:
-    assert desk.login(*options) == 0
-    (asked,) = parse_qs(urlsplit(desk.opened[0]).query)["scope"]
-    assert asked == ",".join(scopes)
-    assert desk.sim.oauth.live_pair().scopes == frozenset(scopes)
+def test_all_scopes_are_requested_by_default(
+    harness: LoginHarness, options: list[str], scopes: tuple[str, ...]
+) -> None:
+    assert harness.login(*options) == 0
+    (requested,) = parse_qs(urlsplit(harness.opened[0]).query)["scope"]
+    assert requested == ",".join(scopes)
+    assert harness.sim.oauth.live_pair().scopes == frozenset(scopes)
 
 
 @pytest.mark.parametrize(
@@ -91,158 +93,164 @@ def test_all_is_asked_for_unless_scopes_are_named(desk: Desk, options: list[str]
         ("allow", {"tasks_read"}, "oauth2_authorize: the service refused: invalid_scope. Request only scopes"),
     ],
 )
-def test_a_refusal_ends_it(
-    desk: Desk, capsys: pytest.CaptureFixture[str], decision: str, scopes: set[str] | None, complaint: str
+def test_a_refusal_ends_the_login(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], decision: str, scopes: set[str] | None, complaint: str
 ) -> None:
-    desk.sim.oauth.scopes = scopes or desk.sim.oauth.scopes
-    desk.has_browser(lambda url: desk.visit(desk.decided(url, decision)))
-    assert desk.login() == 1
+    harness.sim.oauth.scopes = scopes or harness.sim.oauth.scopes
+    harness.set_browser(lambda url: harness.visit(harness.decide(url, decision)))
+    assert harness.login() == 1
     assert capsys.readouterr().err.startswith(complaint)
-    assert desk.pages[0].status_code == 400
-    assert not desk.token_file.exists()
+    assert harness.pages[0].status_code == 400
+    assert not harness.token_file.exists()
 
 
 @pytest.mark.parametrize("action", ["oauth2_token", "oauth2_resource"])
 @pytest.mark.parametrize("fault", [faults.html_page(), faults.reset()])
-def test_a_service_that_fails_leaves_no_token(
-    desk: Desk, capsys: pytest.CaptureFixture[str], action: str, fault: faults.Fault
+def test_a_failure_of_the_service_saves_no_token(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], action: str, fault: faults.Fault
 ) -> None:
-    desk.sim.faults.add(action, fault)
-    assert desk.login() == 1
+    harness.sim.faults.add(action, fault)
+    assert harness.login() == 1
     output = capsys.readouterr()
     assert output.err.startswith(f"{action}: ")
-    assert "You are" not in output.out
-    assert not desk.token_file.exists()
+    assert "Logged in" not in output.out
+    assert not harness.token_file.exists()
 
 
-def test_a_wrong_state_is_refused_and_the_wait_goes_on(desk: Desk) -> None:
-    """Anybody can knock at a port of this machine."""
+def test_the_command_refuses_a_wrong_state_and_continues_to_wait(harness: LoginHarness) -> None:
+    """Any program on the machine can send requests to the port."""
 
     def behave(url: str) -> None:
-        back = desk.decided(url)
-        desk.visit(re.sub(r"state=[^&]+", "state=guessed", back))
-        desk.visit(re.sub(r"&state=[^&]+", "", back))
-        desk.visit(desk.redirect_uri)
-        desk.visit(f"https://localhost:{desk.port}/favicon.ico")
-        desk.pages.append(httpx.post(back, verify=False))
-        desk.visit(back)
+        back = harness.decide(url)
+        harness.visit(re.sub(r"state=[^&]+", "state=guessed", back))
+        harness.visit(re.sub(r"&state=[^&]+", "", back))
+        harness.visit(harness.redirect_uri)
+        harness.visit(f"https://localhost:{harness.port}/favicon.ico")
+        harness.pages.append(httpx.post(back, verify=False))
+        harness.visit(back)
 
-    desk.has_browser(behave)
-    assert desk.login() == 0
-    assert [page.status_code for page in desk.pages] == [400, 400, 400, 404, 405, 200]
-    assert all(page.headers["cache-control"] == "no-store" for page in desk.pages)
-    assert [request.action for request in desk.sim.requests].count("oauth2_token") == 1
+    harness.set_browser(behave)
+    assert harness.login() == 0
+    assert [page.status_code for page in harness.pages] == [400, 400, 400, 404, 405, 200]
+    assert all(page.headers["cache-control"] == "no-store" for page in harness.pages)
+    assert [request.action for request in harness.sim.requests].count("oauth2_token") == 1
 
 
-def test_it_does_not_wait_for_ever(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.has_browser(lambda _: None)
-    assert desk.login("--timeout", "0.2") == 1
-    assert capsys.readouterr().err == "Nobody came back within 0.2 s: begin again, maybe with --timeout.\n"
+def test_login_times_out(harness: LoginHarness, capsys: pytest.CaptureFixture[str]) -> None:
+    harness.set_browser(lambda _: None)
+    assert harness.login("--timeout", "0.2") == 1
+    assert capsys.readouterr().err == "No login within 0.2 s. Try again, or set a longer --timeout.\n"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-def test_this_machine_alone_is_listened_to_by_a_certificate_in_its_name(desk: Desk, host: str) -> None:
+def test_the_callback_is_served_on_loopback_with_a_certificate_for_the_host(harness: LoginHarness, host: str) -> None:
     certificates: list[str] = []
 
     def behave(url: str) -> None:
-        back = desk.decided(url)
-        certificates.append(ssl.get_server_certificate((host.strip("[]"), desk.port)))
+        back = harness.decide(url)
+        certificates.append(ssl.get_server_certificate((host.strip("[]"), harness.port)))
         context = ssl.create_default_context(cadata=certificates[0])
-        desk.pages.append(httpx.get(back, verify=context))
+        harness.pages.append(httpx.get(back, verify=context))
 
     try:
         socket.create_server((host.strip("[]"), 0), family=socket.AF_INET6 if "[" in host else socket.AF_INET).close()
     except OSError as exc:
         pytest.skip(f"{host}: {exc}")
-    desk.has_browser(behave)
-    redirect_uri = f"https://{host}:{desk.port}/a%20b?tenant=1"
-    desk.sim.oauth.redirect_uri = redirect_uri
-    assert desk.login("--redirect-uri", redirect_uri) == 0
-    assert desk.pages[0].status_code == 200
+    harness.set_browser(behave)
+    redirect_uri = f"https://{host}:{harness.port}/a%20b?tenant=1"
+    harness.sim.oauth.redirect_uri = redirect_uri
+    assert harness.login("--redirect-uri", redirect_uri) == 0
+    assert harness.pages[0].status_code == 200
 
 
-def test_certificates_are_never_the_same() -> None:
-    assert _certificate._pem("localhost") != _certificate._pem("localhost")
+def test_each_certificate_is_new() -> None:
+    assert _certificate.create_pem("localhost") != _certificate.create_pem("localhost")
 
 
-# Without
+# Pasted addresses
 
 
-def test_the_address_is_pasted(desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    keyboard = desk.has_keyboard()
+def test_the_address_of_the_callback_can_be_pasted(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyboard = harness.open_keyboard()
 
     def type_(address: str) -> None:
-        back = desk.decided(address)
+        back = harness.decide(address)
         for line in ("", "what?", re.sub("state=[^&]+", "state=guessed", back), f"  {back}"):
             os.write(keyboard, f"{line}\n".encode())
         os.close(keyboard)
 
-    when_printed(monkeypatch, type_)
-    assert desk.login("--no-browser") == 0
+    call_when_printed(monkeypatch, type_)
+    assert harness.login("--no-browser") == 0
     printed = capsys.readouterr().out
-    assert printed.count("That is not it: the callback has no state.") == 1
-    assert printed.count("That is not it: the state does not match") == 1
-    assert not desk.opened
-    assert anyio.run(whose, desk) == desk.sim.world.owner.email
+    assert printed.count("This address is not valid: the callback has no state.") == 1
+    assert printed.count("This address is not valid: the state does not match") == 1
+    assert not harness.opened
+    assert anyio.run(email_of_token, harness) == harness.sim.world.owner.email
 
 
 @pytest.mark.parametrize("last", ["", "\n"])
-def test_a_taken_port_leaves_the_keyboard(desk: Desk, capsys: pytest.CaptureFixture[str], last: str) -> None:
-    keyboard = desk.has_keyboard()
+def test_without_the_port_the_address_can_be_pasted(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], last: str
+) -> None:
+    keyboard = harness.open_keyboard()
 
     def behave(url: str) -> None:
-        os.write(keyboard, f"{desk.decided(url)}{last}".encode())
+        os.write(keyboard, f"{harness.decide(url)}{last}".encode())
         os.close(keyboard)
 
-    desk.has_browser(behave)
-    with socket.create_server(("127.0.0.1", desk.port)):
-        assert desk.login() == 0
+    harness.set_browser(behave)
+    with socket.create_server(("127.0.0.1", harness.port)):
+        assert harness.login() == 0
     reason = os.strerror(errno.EADDRINUSE)
-    assert f"cannot come back to port {desk.port} of this machine: {reason}.\n" in capsys.readouterr().out
-
-
-def test_a_port_taken_at_the_other_address_of_localhost_is_taken(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whoever has it could get the code."""
-    desk.has_browser(lambda _: None)
-    try:
-        other = socket.create_server(("::1", desk.port), family=socket.AF_INET6)
-    except OSError as exc:
-        pytest.skip(f"::1: {exc}")
-    with other:
-        assert desk.login() == 1
-    assert f"cannot come back to port {desk.port} of" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("has_stdin", [True, False])
-def test_where_there_is_no_way_back_it_ends_at_once(
-    desk: Desk, capsys: pytest.CaptureFixture[str], has_stdin: bool
-) -> None:
-    desk.has_browser(lambda _: None)
-    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", desk.port)):
-        if not has_stdin:
-            patch.setattr("sys.stdin", None)
-        assert desk.login() == 1
-    assert capsys.readouterr().err == (
-        "The browser cannot come back here, and nothing can be pasted: nobody can log in.\n"
+    assert (
+        f"Port {harness.port} of this machine is not available for the callback: {reason}.\n" in capsys.readouterr().out
     )
 
 
-def test_a_redirect_to_another_machine_is_pasted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.sim.oauth.redirect_uri = "https://app.example/auth/callback"
-    keyboard = desk.has_keyboard()
-    desk.has_browser(lambda url: os.write(keyboard, f"{desk.decided(url)}\n".encode()))
-    assert desk.login("--redirect-uri", "https://app.example/auth/callback") == 0
+def test_the_port_must_be_free_on_ipv4_and_ipv6(harness: LoginHarness, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that owns one of the two addresses could receive the code."""
+    harness.set_browser(lambda _: None)
+    try:
+        other = socket.create_server(("::1", harness.port), family=socket.AF_INET6)
+    except OSError as exc:
+        pytest.skip(f"::1: {exc}")
+    with other:
+        assert harness.login() == 1
+    assert f"Port {harness.port} of this machine is not available" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("has_stdin", [True, False])
+def test_without_port_and_input_the_login_fails_immediately(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], has_stdin: bool
+) -> None:
+    harness.set_browser(lambda _: None)
+    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", harness.port)):
+        if not has_stdin:
+            patch.setattr("sys.stdin", None)
+        assert harness.login() == 1
+    assert capsys.readouterr().err == (
+        "A login is not possible: the port is not available, and there is no terminal input.\n"
+    )
+
+
+def test_the_address_on_another_machine_can_be_pasted(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harness.sim.oauth.redirect_uri = "https://app.example/auth/callback"
+    keyboard = harness.open_keyboard()
+    harness.set_browser(lambda url: os.write(keyboard, f"{harness.decide(url)}\n".encode()))
+    assert harness.login("--redirect-uri", "https://app.example/auth/callback") == 0
     os.close(keyboard)
-    assert "When the browser has come back to app.example, paste" in capsys.readouterr().out
+    assert "After the login the browser opens a page of app.example: paste" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("failure", [lambda _: False, lambda _: (_ for _ in ()).throw(webbrowser.Error("none"))])
-def test_no_browser_is_no_end(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, failure: Any
+def test_login_continues_without_a_browser(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, failure: Any
 ) -> None:
     monkeypatch.setattr(webbrowser, "open", failure)
-    when_printed(monkeypatch, lambda url: threading.Timer(0.3, lambda: desk.visit(desk.decided(url))).start())
-    assert desk.login() == 0
-    assert "No browser could be opened here: open the address above yourself" in capsys.readouterr().out
+    call_when_printed(monkeypatch, lambda url: threading.Timer(0.3, lambda: harness.visit(harness.decide(url))).start())
+    assert harness.login() == 0
+    assert "No browser was found: open the address above" in capsys.readouterr().out

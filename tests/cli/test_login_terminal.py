@@ -1,4 +1,4 @@
-"""``python -m worksection_async login`` at a terminal: what it refuses, asks for, and leaves behind."""
+"""``python -m worksection_async login`` in a terminal: invalid options, prompts, output, and terminal settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.support.login_harness import Desk
+from tests.support.login_harness import LoginHarness
 from tests.support.secrecy import Log, assert_no_secret
 from worksection_async.__main__ import main
 from worksection_async.testing import faults
@@ -27,138 +27,152 @@ from worksection_async.testing import faults
 COMMAND = [sys.executable, "-m", "worksection_async", "login"]
 
 
-# What makes no sense
+# Invalid options
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--client-id", " "], "Set WORKSECTION_CLIENT_ID to the number"),
-        (["--client-secret", " "], "Set WORKSECTION_CLIENT_SECRET to the secret"),
-        (["--client-secret", "s3 cret"], "client_secret must be of visible ASCII"),
-        (["--redirect-uri", "http://localhost/"], "redirect_uri must be an https URL"),
-        (["--scopes", "tasks_read,timers_read"], "scopes are projects_read,"),
+        (["--client-id", " "], "Set WORKSECTION_CLIENT_ID to the client id"),
+        (["--client-secret", " "], "Set WORKSECTION_CLIENT_SECRET to the client secret"),
+        (["--client-secret", "s3 cret"], "client_secret must contain only visible ASCII"),
+        (["--redirect-uri", "http://localhost/"], "redirect_uri must be the registered https URL"),
+        (["--scopes", "tasks_read,timers_read"], "scopes must be among projects_read,"),
         (["--base-url", "http://example.com"], "base_url must be an https URL"),
-        (["--store", "."], "--store: . is a folder, and a file is expected."),
+        (["--store", "."], "--store must be a file, but . is a folder."),
     ],
 )
-def test_misused_login(desk: Desk, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str) -> None:
-    assert desk.login(*options) == 2
+def test_invalid_options_are_reported_before_the_login(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
+    assert harness.login(*options) == 2
     output = capsys.readouterr()
-    assert (output.out, desk.opened, desk.sim.requests) == ("", [], [])
+    assert (output.out, harness.opened, harness.sim.requests) == ("", [], [])
     assert output.err.startswith(complaint)
     assert output.err.count("\n") == 1
     assert "s3 cret" not in output.err
 
 
 @pytest.mark.parametrize("name", ["WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"])
-def test_an_application_that_is_not_named(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+def test_a_missing_credential_of_the_application_is_reported(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv(name)
-    assert desk.login() == 2
+    assert harness.login() == 2
     assert capsys.readouterr().err.startswith(f"Set {name} to ")
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
-def test_a_timeout_is_a_time(seconds: str) -> None:
+def test_an_invalid_timeout_is_a_usage_error(seconds: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["login", "--timeout", seconds])
     assert stopped.value.code == 2
 
 
-def test_a_token_that_could_not_be_saved_is_not_asked_for(
-    desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_an_unwritable_token_file_fails_before_the_login(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    assert desk.login("--store", str(tmp_path / "file" / "token.json")) == 1
+    assert harness.login("--store", str(tmp_path / "file" / "token.json")) == 1
     output = capsys.readouterr()
     assert output.err.startswith(f"token store: {tmp_path / 'file'}")
-    assert (output.out, desk.opened) == ("", [])
+    assert (output.out, harness.opened) == ("", [])
 
 
 @pytest.mark.parametrize("absent", ["cryptography", "uvicorn"])
-def test_extra_that_is_not_installed(absent: str) -> None:
+def test_a_missing_extra_is_named(absent: str) -> None:
     program = f"import sys; sys.modules[{absent!r}] = None; from worksection_async.__main__ import main; "
     done = subprocess.run(
         [sys.executable, "-c", f"{program}sys.exit(main(['login']))"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == f'{absent} is not installed, and login needs it: pip install "worksection-async[cli]"\n'
+    assert (
+        done.stderr
+        == f'The command login needs {absent}, which is not installed: pip install "worksection-async[cli]"\n'
+    )
 
 
-# Names and places
+# Secrets, paths and output
 
 
-def test_the_secret_is_asked_for_and_not_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prompt_for_the_secret_hides_the_input(harness: LoginHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def typed(prompt: str) -> str:
-        asked.append(prompt)
-        return f"{desk.sim.oauth.client_secret}\r"
+        prompts.append(prompt)
+        return f"{harness.sim.oauth.client_secret}\r"
 
-    asked: list[str] = []
+    prompts: list[str] = []
     monkeypatch.delenv("WORKSECTION_CLIENT_SECRET")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(getpass, "getpass", typed)
-    assert desk.login() == 0
-    assert asked == ["Secret of the application (it is not shown): "]
+    assert harness.login() == 0
+    assert prompts == ["Client secret (input is hidden): "]
 
 
-def test_options_go_before_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_the_environment(harness: LoginHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"):
         monkeypatch.setenv(name, "another")
-    assert desk.login("--client-id", desk.sim.oauth.client_id, "--client-secret", desk.sim.oauth.client_secret) == 0
+    assert (
+        harness.login("--client-id", harness.sim.oauth.client_id, "--client-secret", harness.sim.oauth.client_secret)
+        == 0
+    )
 
 
 @pytest.mark.parametrize("named", ["", "relative/folder"])
-def test_without_a_folder_for_it_the_token_is_at_home(desk: Desk, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
-    home = desk.folder / "home"
+def test_default_path_of_the_token_is_in_the_home_folder(
+    harness: LoginHarness, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    home = harness.folder / "home"
     monkeypatch.setenv("XDG_CONFIG_HOME", named)
     monkeypatch.setenv("HOME", str(home))
-    assert desk.login() == 0
+    assert harness.login() == 0
     assert (home / ".config" / "worksection-async" / "token.json").exists()
 
 
-def test_names_cannot_command_the_terminal(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.sim.world.owner.first_name = "\x1b[31mЇжак\x07\n"
-    assert desk.login() == 0
+def test_control_characters_of_names_are_not_printed(harness: LoginHarness, capsys: pytest.CaptureFixture[str]) -> None:
+    harness.sim.world.owner.first_name = "\x1b[31mЇжак\x07\n"
+    assert harness.login() == 0
     printed = capsys.readouterr().out
     assert not [char for char in printed if not char.isprintable() and char != "\n"]
-    assert "You are  [31mЇжак" in printed
+    assert "Logged in as  [31mЇжак" in printed
 
 
 @pytest.mark.parametrize("outcome", ["ok", "state", "token", "resource", "deny"])
-def test_no_secret_is_seen(desk: Desk, capsys: pytest.CaptureFixture[str], log: Log, outcome: str) -> None:
-    """But for the state in the address that has to be opened."""
+def test_no_secret_is_printed_or_logged(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], log: Log, outcome: str
+) -> None:
+    """The only exception is the state in the printed login URL."""
     addresses: list[str] = []
     if outcome in ("token", "resource"):
-        desk.sim.faults.add(f"oauth2_{outcome}", faults.reset())
+        harness.sim.faults.add(f"oauth2_{outcome}", faults.reset())
 
     def behave(url: str) -> None:
-        back = desk.decided(url, "deny" if outcome == "deny" else "allow")
+        back = harness.decide(url, "deny" if outcome == "deny" else "allow")
         addresses.append(back)
         if outcome == "state":
-            desk.visit(back.replace("state=", "state=x"))
-        desk.visit(back)
+            harness.visit(back.replace("state=", "state=x"))
+        harness.visit(back)
 
-    desk.has_browser(behave)
-    assert desk.login() == (0 if outcome in ("ok", "state") else 1)
+    harness.set_browser(behave)
+    assert harness.login() == (0 if outcome in ("ok", "state") else 1)
     output = capsys.readouterr()
-    secrets = {desk.sim.oauth.client_secret, *re.findall(r"code=([^&]+)", addresses[0])}
-    for pair in desk.sim.oauth.live_pairs():
+    secrets = {harness.sim.oauth.client_secret, *re.findall(r"code=([^&]+)", addresses[0])}
+    for pair in harness.sim.oauth.live_pairs():
         secrets |= {pair.access_token, pair.refresh_token}
     (state,) = re.findall(r"state=([^&]+)", addresses[0])
-    assert_no_secret([output.out, output.err, *[page.text for page in desk.pages]], secrets)
-    assert_no_secret([output.out.replace(desk.opened[0], ""), output.err, *[page.text for page in desk.pages]], {state})
-    browsers = [text for text in log.texts if f":{desk.port}/" in text]
+    assert_no_secret([output.out, output.err, *[page.text for page in harness.pages]], secrets)
+    assert_no_secret(
+        [output.out.replace(harness.opened[0], ""), output.err, *[page.text for page in harness.pages]], {state}
+    )
+    browsers = [text for text in log.texts if f":{harness.port}/" in text]
     assert_no_secret([text for text in log.texts if text not in browsers], secrets | {state})
 
 
-# At the end
+# In a pseudo-terminal
 
 
 @attrs.define
 class Terminal:
-    """What a program that runs in a terminal has printed so far."""
+    """A program in a pseudo-terminal, and its output so far."""
 
     process: subprocess.Popen[bytes]
     master: int
@@ -166,7 +180,7 @@ class Terminal:
     printed: str = ""
 
     def until(self, pattern: str) -> str:
-        """Wait for it to print what *pattern* describes."""
+        """Wait until the output matches *pattern*; return the match."""
         end = time.monotonic() + 30
         while not (match := re.search(pattern, self.printed)):
             assert time.monotonic() < end, self.printed
@@ -174,7 +188,7 @@ class Terminal:
         return match[0]
 
     def type(self, text: str) -> None:
-        """In pieces, as a terminal's buffer is small; what comes back is taken meanwhile."""
+        """Write *text* in pieces and read the output meanwhile, because the buffers of a terminal are small."""
         data = text.encode()
         while data:
             data = data[os.write(self.master, data[:512]) :]
@@ -182,14 +196,14 @@ class Terminal:
                 self.printed += os.read(self.master, 65536).decode()
 
     @property
-    def collects_lines(self) -> bool:
+    def is_canonical(self) -> bool:
         return bool(termios.tcgetattr(self.slave)[3] & termios.ICANON)
 
 
 @contextmanager
-def terminal(desk: Desk) -> Iterator[Terminal]:
+def terminal(harness: LoginHarness) -> Iterator[Terminal]:
     master, slave = pty.openpty()
-    options = ["--base-url", desk.url, "--redirect-uri", desk.redirect_uri, "--no-browser"]
+    options = ["--base-url", harness.url, "--redirect-uri", harness.redirect_uri, "--no-browser"]
     with subprocess.Popen(
         [*COMMAND, *options], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     ) as process:
@@ -201,26 +215,26 @@ def terminal(desk: Desk) -> Iterator[Terminal]:
             os.close(slave)
 
 
-def test_a_pasted_address_may_be_longer_than_a_line(desk: Desk) -> None:
-    with terminal(desk) as screen:
-        back = desk.decided(screen.until(r"http://\S+/oauth2/authorize\S+"))
+def test_a_pasted_address_can_exceed_the_line_limit_of_the_terminal(harness: LoginHarness) -> None:
+    with terminal(harness) as screen:
+        back = harness.decide(screen.until(r"http://\S+/oauth2/authorize\S+"))
         screen.until(r"press Enter\.")
-        assert not screen.collects_lines
+        assert not screen.is_canonical
         screen.type(f"{back}&padding={'x' * 6000}\n")
-        screen.until(r"The token is in ")
+        screen.until(r"The token is saved in ")
         assert screen.process.wait(10) == 0
-        assert screen.collects_lines
+        assert screen.is_canonical
 
 
 @pytest.mark.parametrize("typed", ["\x04", None])
-def test_ctrl_d_ends_the_pasting_and_ctrl_c_the_waiting(desk: Desk, typed: str | None) -> None:
-    with terminal(desk) as screen:
+def test_ctrl_d_ends_the_input_and_ctrl_c_ends_the_command(harness: LoginHarness, typed: str | None) -> None:
+    with terminal(harness) as screen:
         screen.until(r"press Enter\.")
         if typed:
             screen.type(typed)
             time.sleep(0.2)
-            assert screen.process.poll() is None  # the browser may still come
+            assert screen.process.poll() is None  # the callback of the browser is still possible
         screen.process.send_signal(signal.SIGINT)
         assert screen.process.wait(10) == 130
-        assert screen.collects_lines
+        assert screen.is_canonical
         assert "Traceback" not in screen.printed

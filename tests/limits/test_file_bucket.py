@@ -170,7 +170,7 @@ async def test_the_forecast_includes_a_slot_that_was_just_used(path: Path) -> No
     limiter = FileTokenBucket(path, 0.01)
     await limiter.acquire()
     assert limiter.eta() > 90
-    with pytest.raises(WaitTooLong, match="a turn is 10"):
+    with pytest.raises(WaitTooLong, match="the forecast wait of 10"):
         await limiter.acquire(max_wait=0.3)
 
 

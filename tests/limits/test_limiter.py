@@ -116,7 +116,7 @@ async def test_with_max_wait_a_longer_forecast_fails_at_once() -> None:
     async with anyio.create_task_group() as tasks:
         await start(tasks, *[limiter.acquire] * 5)
         began = trio.current_time()
-        with pytest.raises(WaitTooLong, match=r"me: a turn is 5\.") as caught:
+        with pytest.raises(WaitTooLong, match=r"me: the forecast wait of 5\.") as caught:
             await limiter.acquire(max_wait=3, action="me")
         assert caught.value.eta == pytest.approx(5, abs=0.3)
         assert not caught.value.sent

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, Response, sync_playwright
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.support.login_harness import Desk, free_port, whose
+from tests.support.login_harness import LoginHarness, email_of_token, free_port
 from worksection_async import AccessToken, Session, Token, TokenBucket
 from worksection_async._cli import _certificate
 from worksection_async.login import LoginRoutes
@@ -99,25 +99,29 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.mark.timeout(180)
-def test_an_allowed_login_stores_the_token(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_allowed_login_stores_the_token(
+    harness: LoginHarness, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
     visits: list[Visit] = []
-    desk.has_browser(lambda url: visits.append(browser.visit(url, "Allow")))
-    assert desk.login("--scopes", "users_read") == 0
+    harness.set_browser(lambda url: visits.append(browser.visit(url, "Allow")))
+    assert harness.login("--scopes", "users_read") == 0
     (visit,) = visits
     assert "users_read" in visit.login_page_text
-    assert "Worksection has let you in" in visit.text
-    assert desk.sim.world.owner.email in capsys.readouterr().out
-    assert anyio.run(whose, desk) == desk.sim.world.owner.email
+    assert "Worksection accepted the login" in visit.text
+    assert harness.sim.world.owner.email in capsys.readouterr().out
+    assert anyio.run(email_of_token, harness) == harness.sim.world.owner.email
 
 
-def test_a_denied_login_stores_nothing(desk: Desk, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_denied_login_stores_nothing(
+    harness: LoginHarness, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
     visits: list[Visit] = []
-    desk.has_browser(lambda url: visits.append(browser.visit(url, "Deny")))
-    assert desk.login() == 1
+    harness.set_browser(lambda url: visits.append(browser.visit(url, "Deny")))
+    assert harness.login() == 1
     assert "access_denied" in capsys.readouterr().err
     assert visits[0].status == 400
     assert "You are not logged in" in visits[0].text
-    assert not desk.token_file.exists()
+    assert not harness.token_file.exists()
 
 
 # In a web app
@@ -143,7 +147,7 @@ class WebApp:
         site = Starlette(routes=[Mount("/auth", app=LoginRoutes(app, self.on_login))])
         config = uvicorn.Config(site, "127.0.0.1", port, lifespan="off", log_level="critical", access_log=False)
         config.load()
-        config.ssl = _certificate.context("localhost")
+        config.ssl = _certificate.create_ssl_context("localhost")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
         thread.start()

@@ -316,7 +316,7 @@ async def test_scopes_replace_those_of_the_application(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("redirect_uri", "scopes", "complaint"),
-    [(f"{SITE}/auth/login", None, "must not end in /login"), (CALLBACK, ["timers_read"], "scopes are projects_read")],
+    [(f"{SITE}/auth/login", None, "must not end in /login"), (CALLBACK, ["timers_read"], "scopes must be among projects_read")],
 )
 def test_invalid_arguments_are_refused_by_the_constructor(
     site: Site, redirect_uri: str, scopes: Any, complaint: str
@@ -333,7 +333,7 @@ async def test_the_examples_of_the_documentation(site: Site, monkeypatch: pytest
     exec(examples[0], names)
     async with site.browser(names["site"]) as browser:
         assert (await log_in(site, browser)).headers["location"] == "/"
-        assert [identity.email for identity in names["people"]] == [site.sim.world.owner.email]
+        assert [identity.email for identity in names["tokens"]] == [site.sim.world.owner.email]
     exec(examples[1], names)
     session: dict[str, Any] = {}
 

@@ -15,8 +15,9 @@ import pytest
 
 from worksection_async import Attachment, Session
 from worksection_async._protocol.actions import ACTIONS
-from worksection_async._protocol.attachments import Once, Part, parts
+from worksection_async._protocol.attachments import FilePart, SinglePassSource, file_parts
 from worksection_async._protocol.call import prepare
+from worksection_async._transfer.spool import read_chunks
 from worksection_async.errors import InvalidCall
 from worksection_async.testing import Simulator
 
@@ -26,13 +27,13 @@ NAME = "Звіт «2026» – план.pdf"
 CONTENT = bytes(range(256)) * 3
 
 
-def part_of(attachment: object) -> Part:
-    (part,) = parts("attach[{index}]", [attachment])
+def part_of(attachment: object) -> FilePart:
+    (part,) = file_parts("attach[{index}]", [attachment])
     return part
 
 
-def content_of(part: Part) -> bytes:
-    if isinstance(part.source, Once):
+def content_of(part: FilePart) -> bytes:
+    if isinstance(part.source, SinglePassSource):
         return anyio.run(joined, part.source)
     source = part.open()
     if isinstance(source, bytes):
@@ -43,8 +44,8 @@ def content_of(part: Part) -> bytes:
     return source.read()
 
 
-async def joined(source: Once) -> bytes:
-    return b"".join([chunk async for chunk in source.chunks("post_task")])
+async def joined(source: SinglePassSource) -> bytes:
+    return b"".join([chunk async for chunk in read_chunks(source, "post_task")])
 
 
 class Parcel:
@@ -224,26 +225,26 @@ def closed_file() -> io.BytesIO:
 REFUSED: dict[str, tuple[object, str]] = {
     "missing file": (["gone.pdf"], "No such file or directory: 'gone.pdf'"),
     "folder": ([Path()], "Is a directory"),
-    "one path": (Path("a.pdf"), "a sequence of files expected"),
-    "one text": ("a.pdf", "a sequence of files expected"),
-    "one bytes": (b"abc", "a sequence of files expected"),
-    "one open file": (io.BytesIO(b"line\nline\n"), "a sequence of files expected"),
-    "mapping": ({"a.pdf": b"abc"}, "a sequence of files expected"),
-    "number": (5, "a sequence of files expected"),
-    "number in a list": ([5], "an open binary file or an async iterable of bytes expected, not int"),
-    "nothing in a list": ([None], "async iterable of bytes expected, not NoneType"),
-    "file in text mode": ([io.StringIO("abc")], "async iterable of bytes expected, not StringIO"),
+    "one path": (Path("a.pdf"), "must be a sequence of files"),
+    "one text": ("a.pdf", "must be a sequence of files"),
+    "one bytes": (b"abc", "must be a sequence of files"),
+    "one open file": (io.BytesIO(b"line\nline\n"), "must be a sequence of files"),
+    "mapping": ({"a.pdf": b"abc"}, "must be a sequence of files"),
+    "number": (5, "must be a sequence of files"),
+    "number in a list": ([5], "an open binary file or an async iterable of bytes, got int"),
+    "nothing in a list": ([None], "async iterable of bytes, got NoneType"),
+    "file in text mode": ([io.StringIO("abc")], "async iterable of bytes, got StringIO"),
     "closed file": ([closed_file()], "closed file"),
-    "name only": ([("a.pdf",)], "a name and a file, or a name, a file and a media type expected"),
-    "too much": ([("a", b"abc", "text/plain", {})], "a name and a file, or a name, a file and a media type expected"),
-    "number for a name": ([(5, b"abc")], "a name and a file"),
-    "async iterable of text": ([("a", Shreds("abc"))], "bytes expected in a file, not str"),
-    "pipe that does not wait": ([("a", Pipe(None))], "bytes expected in a file, not NoneType"),
+    "name only": ([("a.pdf",)], r"must be \(name, file\) or \(name, file, media_type\)"),
+    "too much": ([("a", b"abc", "text/plain", {})], r"must be \(name, file\) or \(name, file, media_type\)"),
+    "number for a name": ([(5, b"abc")], r"must be \(name, file\)"),
+    "async iterable of text": ([("a", Shreds("abc"))], "a file must contain bytes, got str"),
+    "pipe that does not wait": ([("a", Pipe(None))], "a file must contain bytes, got NoneType"),
     "pipe that breaks": (
         [("a", Pipe(OSError(5, "Input/output error")))],
-        "a file cannot be read: .* Input/output error",
+        "cannot read the file: .* Input/output error",
     ),
-    "line break in a type": ([("a", b"abc", "text/plain\r\nX: y")], "a name and a file"),
+    "line break in a type": ([("a", b"abc", "text/plain\r\nX: y")], r"must be \(name, file\)"),
     "half a character in a name": ([("\ud83d", b"abc")], "surrogates not allowed"),
 }
 
@@ -371,7 +372,7 @@ async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
         enter(*args, **options)
 
     monkeypatch.setattr(session.limiter, "enter", late)
-    with pytest.raises(InvalidCall, match="cannot be read any more: No such file or directory"):
+    with pytest.raises(InvalidCall, match="cannot be read: No such file or directory"):
         await session.upload_files([path])
     assert service.parcels == []
 
@@ -441,9 +442,9 @@ async def test_what_was_kept_is_gone_afterwards(session_with: SessionWith, monke
 
 @pytest.mark.anyio
 async def test_a_pipe_on_a_disk_is_refused_at_once(session_with: SessionWith, tmp_path: Path) -> None:
-    """To open one would wait for whoever writes."""
+    """Opening a named pipe blocks until another process writes to it."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidCall, match="no file on a disk"):
+    with pytest.raises(InvalidCall, match="is not a regular file"):
         await session_with(Service()).post_task(26, "T", attach=[tmp_path / "pipe"])
 
 

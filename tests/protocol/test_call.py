@@ -50,7 +50,7 @@ INVALID = [
     case("required empty choices", lambda ws: ws.add_webhook("https://example.com", []), "events is required"),
     case("required empty map", lambda ws: ws.update_users_schedule({}), "data is required"),
     case("required empty files", lambda ws: ws.upload_files([]), "files is required"),
-    case("required empty e-mail", lambda ws: ws.add_user(""), "email: one e-mail address expected"),
+    case("required empty e-mail", lambda ws: ws.add_user(""), "email: must be one e-mail address"),
     # one of several, and none there
     case("search without anything", lambda ws: ws.search_tasks(), "at least one of id_project, id_task, email_user_"),
     case("search by state only", lambda ws: ws.search_tasks(status="done", extra=["text"]), "at least one of"),
@@ -73,17 +73,31 @@ INVALID = [
         "only one of options.time_require, options.time_today, options.timer_only can be given",
     ),
     # unknown
-    case("unknown parameter", lambda ws: ws.call("get_tasks", {"id_projekt": 26}), "no parameter 'id_projekt'; known"),
-    case("unknown parameter of none", lambda ws: ws.call("get_users", {"id": 1}), "no parameter 'id'; known are none"),
-    case("hash as a parameter", lambda ws: ws.call("get_users", {"hash": "x"}), "there is no parameter 'hash'"),
-    case("unknown filter", lambda ws: ws.get_tasks(26, filter="done"), "filter: one of active expected, not 'done'"),
-    case("unknown extra", lambda ws: ws.get_tasks(26, extra=["text", "tex"]), "extra: one of text, html"),
-    case("unknown role", lambda ws: ws.add_user("ann@example.com", role="owner"), "role: one of user, guest, reader"),
-    case("unknown event", lambda ws: ws.add_webhook("https://example.com", ["post"]), "events: one of post_task"),
+    case(
+        "unknown parameter",
+        lambda ws: ws.call("get_tasks", {"id_projekt": 26}),
+        "unknown parameter 'id_projekt'; known",
+    ),
+    case(
+        "unknown parameter of none",
+        lambda ws: ws.call("get_users", {"id": 1}),
+        "unknown parameter 'id'; known parameters: none",
+    ),
+    case("hash as a parameter", lambda ws: ws.call("get_users", {"hash": "x"}), "unknown parameter 'hash'"),
+    case("unknown filter", lambda ws: ws.get_tasks(26, filter="done"), "filter: must be one of active, got 'done'"),
+    case("unknown extra", lambda ws: ws.get_tasks(26, extra=["text", "tex"]), "extra: must be one of text, html"),
+    case(
+        "unknown role",
+        lambda ws: ws.add_user("ann@example.com", role="owner"),
+        "role: must be one of user, guest, reader",
+    ),
+    case(
+        "unknown event", lambda ws: ws.add_webhook("https://example.com", ["post"]), "events: must be one of post_task"
+    ),
     case(
         "unknown day off",
         lambda ws: ws.update_users_schedule({"ann@example.com": {DAY: "party"}}),
-        "data: one of vacation, sick-leave, workday, unset expected, not 'party'",
+        "data: must be one of vacation, sick-leave, workday, unset, got 'party'",
     ),
     # too long
     case("text of a task", lambda ws: ws.post_task(26, "T", text=TEXT + "я"), "text: 65537 characters"),
@@ -96,37 +110,57 @@ INVALID = [
         "text and todo together have 65541 characters",
     ),
     # several addresses where one is allowed
-    case("subscribe two", lambda ws: ws.subscribe(1, TWO), "email_user: one e-mail address expected"),
-    case("unsubscribe two", lambda ws: ws.unsubscribe(1, TWO), "email_user: one e-mail address expected"),
-    case("contact with two", lambda ws: ws.add_contact(TWO, "Ann"), "email: one e-mail address expected"),
-    case("invitation of two", lambda ws: ws.add_user(TWO), "email: one e-mail address expected"),
-    case("task of two authors", lambda ws: ws.post_task(1, "T", email_user_from=TWO), "email_user_from: one e-mail"),
-    case("task for two", lambda ws: ws.post_task(1, "T", email_user_to=TWO), "email_user_to: one e-mail"),
-    case("comment of two", lambda ws: ws.post_comment(1, text="T", email_user_from=TWO), "email_user_from: one e-mail"),
-    case("costs of two", lambda ws: ws.add_costs(1, time=1, email_user_from=[TWO]), "email_user_from: one e-mail"),
-    case("project of two managers", lambda ws: ws.post_project("P", email_manager=TWO), "email_manager: one e-mail"),
-    case("search by two", lambda ws: ws.search_tasks(email_user_to=TWO), "email_user_to: one e-mail"),
-    # values of another kind
-    case("name for a number", lambda ws: ws.get_tasks("Relaunch"), "id_project: a positive number expected"),
-    case("flag for a number", lambda ws: ws.get_task(True), "id_task: a positive number expected, not True"),
-    case("number for a flag", lambda ws: ws.get_costs(is_timer=2), "is_timer: True or False expected, not 2"),
-    case("bytes for text", lambda ws: ws.post_task(26, b"T"), "title: text expected, not bytes"),
-    case("text for a checklist", lambda ws: ws.post_task(26, "T", todo="one"), "todo: a sequence of items expected"),
-    case("ISO text for a date", lambda ws: ws.post_task(26, "T", dateend="2026-12-31"), "dateend: time data"),
-    case("number for a date", lambda ws: ws.post_task(26, "T", dateend=1), "dateend: a date expected, not int"),
-    case("negative estimate", lambda ws: ws.post_task(26, "T", max_time=-1), "max_time: a duration cannot be negative"),
-    case("endless estimate", lambda ws: ws.post_task(26, "T", max_time=float("inf")), "max_time: a number expected"),
-    case("words for money", lambda ws: ws.add_costs(1, money="much"), "money: a number expected, not 'much'"),
-    case("priority of 11", lambda ws: ws.update_task(1, priority=11), "priority: a number from 0 to 10 expected"),
-    case("period of 31 days", lambda ws: ws.get_events(dt.timedelta(days=31)), "period: 1m..360m"),
-    case("period of 60d", lambda ws: ws.get_events("60d"), "period: 1m..360m"),
-    case("period in the future", lambda ws: ws.get_events(dt.timedelta(days=-1)), "period: a period cannot be neg"),
+    case("subscribe two", lambda ws: ws.subscribe(1, TWO), "email_user: must be one e-mail address"),
+    case("unsubscribe two", lambda ws: ws.unsubscribe(1, TWO), "email_user: must be one e-mail address"),
+    case("contact with two", lambda ws: ws.add_contact(TWO, "Ann"), "email: must be one e-mail address"),
+    case("invitation of two", lambda ws: ws.add_user(TWO), "email: must be one e-mail address"),
     case(
-        "dict for options", lambda ws: ws.post_project("P", options={"allow_close": 1}), "options: ProjectOptions exp"
+        "task of two authors",
+        lambda ws: ws.post_task(1, "T", email_user_from=TWO),
+        "email_user_from: must be one e-mail",
     ),
-    case("tag with a comma", lambda ws: ws.update_task_tags(1, plus=["a,b"]), "plus: 'a,b' has a comma"),
-    case("days as a list", lambda ws: ws.update_users_schedule({"a@b.c": [DAY]}), "data: a mapping of days expected"),
-    case("failed upload", lambda ws: ws.post_task(1, "T", files=[UploadedFile(error="no")]), "files: what upload_fil"),
+    case("task for two", lambda ws: ws.post_task(1, "T", email_user_to=TWO), "email_user_to: must be one e-mail"),
+    case(
+        "comment of two",
+        lambda ws: ws.post_comment(1, text="T", email_user_from=TWO),
+        "email_user_from: must be one e-mail",
+    ),
+    case(
+        "costs of two", lambda ws: ws.add_costs(1, time=1, email_user_from=[TWO]), "email_user_from: must be one e-mail"
+    ),
+    case(
+        "project of two managers",
+        lambda ws: ws.post_project("P", email_manager=TWO),
+        "email_manager: must be one e-mail",
+    ),
+    case("search by two", lambda ws: ws.search_tasks(email_user_to=TWO), "email_user_to: must be one e-mail"),
+    # values of another kind
+    case("name for a number", lambda ws: ws.get_tasks("Relaunch"), "id_project: must be a positive integer"),
+    case("flag for a number", lambda ws: ws.get_task(True), "id_task: must be a positive integer, got True"),
+    case("number for a flag", lambda ws: ws.get_costs(is_timer=2), "is_timer: must be True or False, got 2"),
+    case("bytes for text", lambda ws: ws.post_task(26, b"T"), "title: must be text, got bytes"),
+    case("text for a checklist", lambda ws: ws.post_task(26, "T", todo="one"), "todo: must be a sequence of items"),
+    case("ISO text for a date", lambda ws: ws.post_task(26, "T", dateend="2026-12-31"), "dateend: time data"),
+    case("number for a date", lambda ws: ws.post_task(26, "T", dateend=1), "dateend: must be a date, got int"),
+    case("negative estimate", lambda ws: ws.post_task(26, "T", max_time=-1), "max_time: must not be negative"),
+    case("endless estimate", lambda ws: ws.post_task(26, "T", max_time=float("inf")), "max_time: must be a number"),
+    case("words for money", lambda ws: ws.add_costs(1, money="much"), "money: must be a number, got 'much'"),
+    case("priority of 11", lambda ws: ws.update_task(1, priority=11), "priority: must be a number from 0 to 10"),
+    case("period of 31 days", lambda ws: ws.get_events(dt.timedelta(days=31)), "period: must be 1m..360m"),
+    case("period of 60d", lambda ws: ws.get_events("60d"), "period: must be 1m..360m"),
+    case("period in the future", lambda ws: ws.get_events(dt.timedelta(days=-1)), "period: must not be neg"),
+    case(
+        "dict for options",
+        lambda ws: ws.post_project("P", options={"allow_close": 1}),
+        "options: must be ProjectOptions",
+    ),
+    case("tag with a comma", lambda ws: ws.update_task_tags(1, plus=["a,b"]), "plus: 'a,b' contains a comma"),
+    case("days as a list", lambda ws: ws.update_users_schedule({"a@b.c": [DAY]}), "data: must be a mapping of days"),
+    case(
+        "failed upload",
+        lambda ws: ws.post_task(1, "T", files=[UploadedFile(error="no")]),
+        "files: must be results of upload_fil",
+    ),
     case("half a character", lambda ws: ws.post_task(26, "\ud83d"), "title: 'utf-8' codec can't encode"),
     case(
         "half a character in a name",
@@ -134,27 +168,31 @@ INVALID = [
         "the name '\\ud83d': 'utf-8'",
     ),
     case("half a character for an action", lambda ws: ws.call("new\ud83d"), "new\\ud83d: the name 'new"),
-    case("no JSON", lambda ws: ws.call("newest", {"map": MappingProxyType({})}), "map: it cannot be written as JSON"),
+    case("no JSON", lambda ws: ws.call("newest", {"map": MappingProxyType({})}), "map: cannot be encoded as JSON"),
     # a user is needed
     *(
-        case(f"{action} with the admin key", operator.methodcaller("call", action), "an access token is needed")
+        case(f"{action} with the admin key", operator.methodcaller("call", action), "needs an access token")
         for action in ("me", "get_my_timer", "start_my_timer", "stop_my_timer", "delete_my_timer")
     ),
-    case("my timer with the admin key", lambda ws: ws.get_my_timer(), "an access token is needed"),
+    case("my timer with the admin key", lambda ws: ws.get_my_timer(), "needs an access token"),
     # files
-    case("download without a place", lambda ws: ws.call("download", {"id_file": 1}), "use the method of that name"),
+    case("download without a place", lambda ws: ws.call("download", {"id_file": 1}), "use Session.download"),
     case(
-        "more than a URL holds, and a file", lambda ws: ws.post_comment(1, text=TEXT, attach=[b"x"]), "too long to be"
+        "more than a URL holds, and a file",
+        lambda ws: ws.post_comment(1, text=TEXT, attach=[b"x"]),
+        "too long for a call with files",
     ),
     case(
         "old files and new ones",
         lambda ws: ws.post_task(26, "T", files=[UploadedFile(id="1")], attach=[b"x"]),
-        "files stored before cannot be sent along",
+        "cannot have both stored and new files",
     ),
-    case("blank tag", lambda ws: ws.update_task_tags(1, plus=["a", " "]), "plus: a blank name is none"),
+    case("blank tag", lambda ws: ws.update_task_tags(1, plus=["a", " "]), "plus: a name must not be blank"),
     case("missing file", lambda ws: ws.post_task(26, "T", attach=["gone.pdf"]), "attach: [Errno 2] No such file"),
     case("folder as a file", lambda ws: ws.upload_files([Path()]), "files: [Errno 21] Is a directory"),
-    case("one file for a list", lambda ws: ws.post_task(26, "T", attach="a.pdf"), "attach: a sequence of files"),
+    case(
+        "one file for a list", lambda ws: ws.post_task(26, "T", attach="a.pdf"), "attach: must be a sequence of files"
+    ),
 ]
 
 
@@ -163,7 +201,7 @@ async def test_it_is_an_invalid_call_and_nothing_is_sent(unused: Session, use: U
     with pytest.raises(InvalidCall) as caught:
         await use(unused)
     assert complaint in str(caught.value)
-    assert str(caught.value).endswith("(nothing was sent)")
+    assert str(caught.value).endswith("No request was sent.")
     assert isinstance(caught.value, ValueError)
     assert caught.value.sent is False
 

@@ -125,23 +125,23 @@ def test_what_no_escape_is_known_for_is_refused_by_name(ask: Callable[[str], obj
 
 
 MISTAKES: list[tuple[Callable[[], object], str]] = [
-    (lambda: F.id == 1 and F.id == 2, "neither true nor false: conditions are joined by &"),
-    (lambda: F.id == 1 or F.name == "x", "neither true nor false"),
-    (lambda: not F.name.has("x"), "neither true nor false"),
-    (lambda: DAY < F.dateend < DAY, "neither true nor false"),
-    (lambda: F.id in [1, 2], "neither true nor false"),
+    (lambda: F.id == 1 and F.id == 2, "has no truth value: join conditions with &"),
+    (lambda: F.id == 1 or F.name == "x", "has no truth value"),
+    (lambda: not F.name.has("x"), "has no truth value"),
+    (lambda: DAY < F.dateend < DAY, "has no truth value"),
+    (lambda: F.id in [1, 2], "has no truth value"),
     (lambda: ~F.name.has("x"), 'the service has no "not"'),  # type: ignore[operator]
     (lambda: F.name.has("x") & F.dateend > DAY, "each comparison in parentheses"),  # type: ignore[operator]
     (lambda: F.dateend > DAY & F.name.has("x"), "each comparison in parentheses"),  # type: ignore[operator]
-    (lambda: F.id == 1 | F.id == 2, "id alone is no condition"),  # type: ignore[operator]
-    (lambda: F.name.has("x") & "id=1", "not str"),  # type: ignore[operator]
-    (lambda: True | F.name.has("x"), "not bool"),  # type: ignore[operator]
-    (lambda: F.name.has("x") > F.name.has("y"), "a filter cannot be compared"),  # type: ignore[operator]
-    (lambda: bool(F.name), "name alone is no condition"),
-    (lambda: F.id > 5, r"id can be asked by == and is_in\(\) only"),  # type: ignore[operator]
-    (lambda: F.id != 5, r"id can be asked by == and is_in\(\) only"),
-    (lambda: F.name != "x", r"name can be asked by == and has\(\) only"),
-    (lambda: F.name < "x", "name can be asked by"),  # type: ignore[operator]
+    (lambda: F.id == 1 | F.id == 2, "id alone is not a condition"),  # type: ignore[operator]
+    (lambda: F.name.has("x") & "id=1", "got str"),  # type: ignore[operator]
+    (lambda: True | F.name.has("x"), "got bool"),  # type: ignore[operator]
+    (lambda: F.name.has("x") > F.name.has("y"), "filters cannot be compared"),  # type: ignore[operator]
+    (lambda: bool(F.name), "name alone is not a condition"),
+    (lambda: F.id > 5, r"id supports only == and is_in\(\)"),  # type: ignore[operator]
+    (lambda: F.id != 5, r"id supports only == and is_in\(\)"),
+    (lambda: F.name != "x", r"name supports only == and has\(\)"),
+    (lambda: F.name < "x", "name supports only"),  # type: ignore[operator]
 ]
 
 
@@ -152,7 +152,9 @@ def test_a_mistake_in_python_is_an_error_that_helps(mistake: Callable[[], object
 
 
 def test_a_field_that_is_none_is_answered_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match="no field 'priority'; known are id, project, parent, name, dateadd"):
+    with pytest.raises(
+        AttributeError, match="unknown filter field 'priority'; known fields: id, project, parent, name, dateadd"
+    ):
         F.priority  # type: ignore[attr-defined]  # noqa: B018
 
 
@@ -183,7 +185,7 @@ def test_fields_are_those_of_the_spec() -> None:
     [
         ("search_tasks", simulated_tasks._FIELDS),
         ("get_costs", simulated_costs._FIELDS),
-        ("get_costs_total", simulated_costs._PROJECT),
+        ("get_costs_total", simulated_costs._TOTAL_FIELDS),
     ],
 )
 def test_the_simulator_knows_the_fields_of_the_spec_and_no_others(action: str, fields: dict[str, Any]) -> None:
@@ -357,22 +359,22 @@ class Unsent:
 WRONG_CALLS: list[tuple[Callable[[Session], Any], str]] = [
     (
         lambda ws: ws.search_tasks(filter=F.comment.has("x")),  # type: ignore[arg-type]
-        "search_tasks: filter: search_tasks has no field 'comment'; known are id, project, parent, name",
+        "search_tasks: filter: unknown field 'comment'; known fields: id, project, parent, name",
     ),
     (
         lambda ws: ws.get_costs(filter=(F.project == 1) & F.name.has("x")),  # type: ignore[arg-type]
-        "get_costs: filter: get_costs has no field 'name'; known are id, task, project, comment, dateadd",
+        "get_costs: filter: unknown field 'name'; known fields: id, task, project, comment, dateadd",
     ),
     (
         lambda ws: ws.get_costs_total(filter=F.id == 1),  # type: ignore[arg-type]
-        "get_costs_total: filter: get_costs_total has no field 'id'; known are project",
+        "get_costs_total: filter: unknown field 'id'; known fields: project",
     ),
-    (lambda ws: ws.get_costs(filter=F.dateadd > DAY), "filter: get_costs knows dateadd with =, not >"),
-    (lambda ws: ws.search_tasks(filter=F.name), "an expression of F or text expected, not TextField"),  # type: ignore[arg-type]
-    (lambda ws: ws.search_tasks(filter=5), "an expression of F or text expected, not int"),  # type: ignore[arg-type]
+    (lambda ws: ws.get_costs(filter=F.dateadd > DAY), "filter: operator > is not available for dateadd, only ="),
+    (lambda ws: ws.search_tasks(filter=F.name), "must be an expression of F or text, got TextField"),  # type: ignore[arg-type]
+    (lambda ws: ws.search_tasks(filter=5), "must be an expression of F or text, got int"),  # type: ignore[arg-type]
     (lambda ws: ws.search_tasks(filter=""), "at least one of"),
-    (lambda ws: ws.call("get_costs", {"filter": F.name.has("x")}), "get_costs has no field 'name'"),
-    (lambda ws: ws.get_tasks(26, filter=F.id == 1), "filter: one of active expected"),  # type: ignore[arg-type]
+    (lambda ws: ws.call("get_costs", {"filter": F.name.has("x")}), "unknown field 'name'"),
+    (lambda ws: ws.get_tasks(26, filter=F.id == 1), "filter: must be one of active"),  # type: ignore[arg-type]
 ]
 
 

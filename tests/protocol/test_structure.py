@@ -150,7 +150,7 @@ def test_users_that_share_all_but_one_value_are_different(structure: Structure) 
 
 
 def test_what_is_remembered_is_bounded_and_shared(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._protocol.structure.SHARED_RECORDS", 3)
+    monkeypatch.setattr("worksection_async._protocol.structure.CACHE_SIZE", 3)
     users = [structure.at("$", {"id": n, "email": f"{n}", "name": ""}, User) for n in [*range(10), *range(10)]]
     assert [user.id for user in users] == [*range(10), *range(10)]
     again = [structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) for _ in range(2)]
@@ -283,7 +283,7 @@ def test_what_makes_no_sense_is_named_by_its_path(structure: Structure, record: 
 def test_what_makes_no_sense_is_shown(structure: Structure, key: str) -> None:
     with pytest.raises(Malformed) as caught:
         structure.at("$", {"id": 1, key: "much"}, Task)
-    assert caught.value.reason == "a number expected, not 'much'"
+    assert caught.value.reason == "must be a number, got 'much'"
 
 
 @pytest.mark.parametrize("model", [models.Comment, models.EventObject, models.File])

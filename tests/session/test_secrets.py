@@ -229,7 +229,7 @@ def test_what_cannot_be_sent_does_not_show_the_credential(auth: Auth) -> None:
     call = prepare(GET_TASKS, {"id_project": 26})
     request = auth.sign(call, 1_700_000_000.0)
     error = errors.TransportError(
-        "get_tasks", errors.masked(f"illegal header {request.headers} {request.target}"), sent=False
+        "get_tasks", errors.mask_secrets(f"illegal header {request.headers} {request.target}"), sent=False
     )
     secret = sent_secrets(f"{request.target} Authorization: {request.headers.get('Authorization')}".encode())
     assert_no_secret(everything_about(error), secret)
@@ -248,7 +248,7 @@ def test_what_cannot_be_sent_does_not_show_the_credential(auth: Auth) -> None:
     ],
 )
 def test_what_is_long_enough_to_be_a_secret_is_masked(text: str, shown: str) -> None:
-    assert errors.masked(text) == shown
+    assert errors.mask_secrets(text) == shown
 
 
 def test_the_log_of_this_test_sees_secrets(log: Log) -> None:

@@ -1,4 +1,4 @@
-"""A person at a machine, who logs in with ``python -m worksection_async login``: his browser and his keyboard."""
+"""A harness for ``python -m worksection_async login``: a simulator, a simulated browser, and terminal input."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from worksection_async.testing import Simulator
 
 
 @attrs.define
-class Desk:
-    """A person at a machine: the command, the service it talks to, and a browser."""
+class LoginHarness:
+    """Runs the login command against a simulator, with a simulated browser and keyboard."""
 
     sim: Simulator
     url: str
@@ -31,7 +31,9 @@ class Desk:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     opened: list[str] = attrs.field(factory=list)
+    """URLs that the command opened in the browser."""
     pages: list[httpx.Response] = attrs.field(factory=list)
+    """Pages that the browser received from the callback."""
     threads: list[threading.Thread] = attrs.field(factory=list)
 
     @property
@@ -43,26 +45,29 @@ class Desk:
         return self.folder / "worksection-async" / "token.json"
 
     def login(self, *options: str) -> int:
+        """Run the command; return its exit code."""
         try:
-            where = ["--base-url", self.url, "--redirect-uri", self.redirect_uri]
-            return main(["login", *where, "--timeout", "60", *options])
+            addresses = ["--base-url", self.url, "--redirect-uri", self.redirect_uri]
+            return main(["login", *addresses, "--timeout", "60", *options])
         finally:
             for thread in self.threads:
                 thread.join(10)
 
-    def decided(self, url: str, decision: str = "allow") -> str:
-        """Where the service sends a browser that came to *url*, after the click."""
+    def decide(self, url: str, decision: str = "allow") -> str:
+        """Submit the decision on the login page *url*; return the URL of the redirect."""
         form = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         form |= {"user": str(self.sim.world.owner.id), "decision": decision}
         return httpx.post(f"{self.url}/oauth2/authorize", data=form).headers["location"]
 
     def visit(self, url: str) -> httpx.Response:
-        """Open an address in the browser, whatever its certificate."""
+        """Open *url* in the browser, without a check of the certificate."""
         page = httpx.get(url, verify=False)
         self.pages.append(page)
         return page
 
-    def has_browser(self, behaviour: Callable[[str], object]) -> None:
+    def set_browser(self, behaviour: Callable[[str], object]) -> None:
+        """Call *behaviour* with each URL that the command opens in the browser."""
+
         def open_(url: str) -> bool:
             self.opened.append(url)
             self.threads.append(threading.current_thread())
@@ -71,25 +76,25 @@ class Desk:
 
         self.monkeypatch.setattr(webbrowser, "open", open_)
 
-    def has_keyboard(self) -> int:
-        """Where what is typed has to be written to."""
+    def open_keyboard(self) -> int:
+        """Return a file descriptor: bytes written to it are the standard input of the command."""
         reading, writing = os.pipe()
         self.monkeypatch.setattr(sys, "stdin", os.fdopen(reading))
         return writing
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoginHarness]:
     sim = Simulator()
-    with sim.serve() as url, Path(os.devnull).open() as nothing:
-        desk = Desk(sim, url, free_port(), tmp_path / "config", monkeypatch)
-        sim.oauth.redirect_uri = desk.redirect_uri
+    with sim.serve() as url, Path(os.devnull).open() as no_input:
+        harness = LoginHarness(sim, url, free_port(), tmp_path / "config", monkeypatch)
+        sim.oauth.redirect_uri = harness.redirect_uri
         monkeypatch.setenv("WORKSECTION_CLIENT_ID", sim.oauth.client_id)
         monkeypatch.setenv("WORKSECTION_CLIENT_SECRET", sim.oauth.client_secret)
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(desk.folder))
-        desk.has_browser(lambda url: desk.visit(desk.decided(url)))
-        monkeypatch.setattr(sys, "stdin", nothing)
-        yield desk
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(harness.folder))
+        harness.set_browser(lambda url: harness.visit(harness.decide(url)))
+        monkeypatch.setattr(sys, "stdin", no_input)
+        yield harness
     sys.stdin.close()
 
 
@@ -99,21 +104,21 @@ def free_port() -> int:
         return port
 
 
-async def whose(desk: Desk) -> str:
-    """Whom a program that uses the file stands for."""
-    auth = OAuth2(desk.sim.oauth_app(desk.redirect_uri, base_url=desk.url), FileTokenStore(desk.token_file))
+async def email_of_token(harness: LoginHarness) -> str:
+    """Return the email address of the user to whom the saved token belongs."""
+    auth = OAuth2(harness.sim.oauth_app(harness.redirect_uri, base_url=harness.url), FileTokenStore(harness.token_file))
     async with Session(None, auth, limiter=TokenBucket(1e6)) as ws:
         return (await ws.me()).email
 
 
-def when_printed(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None]) -> None:
-    """Do something with the address once it is printed."""
+def call_when_printed(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None]) -> None:
+    """Call *then* with the login URL when the command prints it."""
 
-    def say(*lines: str) -> None:
-        before(*lines)
+    def print_lines(*lines: str) -> None:
+        original(*lines)
         for line in lines:
             if "/oauth2/authorize" in line:
                 then(line.strip())
 
-    before = _callback.say
-    monkeypatch.setattr(_callback, "say", say)
+    original = _callback.print_lines
+    monkeypatch.setattr(_callback, "print_lines", print_lines)

@@ -79,7 +79,7 @@ class Raw:
 
 
 @attrs.define
-class Desk:
+class OAuthForms:
     """Sends forms to the OAuth paths, with the application's credentials, and returns the JSON of the reply."""
 
     http: httpx.AsyncClient
@@ -138,5 +138,5 @@ async def bare(empty: Simulator, clock: Clock) -> AsyncIterator[Raw]:
 
 
 @pytest.fixture
-def desk(raw: Raw) -> Desk:
-    return Desk(raw.http, raw.sim)
+def forms(raw: Raw) -> OAuthForms:
+    return OAuthForms(raw.http, raw.sim)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worksection_async.testing._filters import Field, compile_filter
-from worksection_async.testing._reply import Refused
+from worksection_async.testing._filters import FilterableField, compile_filter
+from worksection_async.testing._reply import ServiceRefusal
 
 from .conftest import Raw
 
@@ -21,10 +21,10 @@ class Thing:
     date: dt.date | None = dt.date(2021, 5, 25)
 
 
-FIELDS: dict[str, Field[Thing]] = {
-    "id": Field("number", lambda thing: thing.id),
-    "name": Field("text", lambda thing: thing.name),
-    "dateend": Field("date", lambda thing: thing.date),
+FIELDS: dict[str, FilterableField[Thing]] = {
+    "id": FilterableField("number", lambda thing: thing.id),
+    "name": FilterableField("text", lambda thing: thing.name),
+    "dateend": FilterableField("date", lambda thing: thing.date),
 }
 
 
@@ -89,7 +89,7 @@ def test_what_is_not_set_never_fits() -> None:
     ],
 )
 def test_everything_else_is_refused(text: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ServiceRefusal) as caught:
         compile_filter(text, FIELDS)
     assert caught.value.envelope() == {
         "status": "error",
@@ -102,7 +102,7 @@ def test_everything_else_is_refused(text: str) -> None:
 @given(st.text(alphabet="id name has in and or()=<>!,'0123456789. x", max_size=60))
 def test_no_text_breaks_it(text: str) -> None:
     """A filter either means something or is refused."""
-    with suppress(Refused):
+    with suppress(ServiceRefusal):
         assert compile_filter(text, FIELDS)(Thing()) in (True, False)
 
 
@@ -116,7 +116,7 @@ def test_agrees_with_python(conditions: list[str], data: st.DataObject) -> None:
     expected = eval(text.replace("=", "=="), {"id": 7})
     try:
         assert compile_filter(text, FIELDS)(Thing()) is expected
-    except Refused:
+    except ServiceRefusal:
         assert text.count("(") > 50
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.constants import RECORDED
 from worksection_async.testing import Simulator
 
-from .conftest import NOW, Clock, Desk, Raw
+from .conftest import NOW, Clock, OAuthForms, Raw
 
 pytestmark = pytest.mark.anyio
 
@@ -37,18 +37,18 @@ async def answered(raw: Raw, access_token: str) -> tuple[int, str]:
 
 @pytest.mark.skipif(not CAPTURES, reason=f"no captured replies in {RECORDED}")
 @pytest.mark.parametrize("name", CAPTURES)
-async def test_captured_request_is_answered_as_captured(desk: Desk, name: str) -> None:
+async def test_captured_request_is_answered_as_captured(forms: OAuthForms, name: str) -> None:
     """As POST with a query, which the captures are: the same keys in the same order, and refusals word for word."""
     capture = json.loads(CAPTURES[name])
     action, _, outcome = name.removeprefix("oauth2_").partition(".")
     form = {
-        "token": desk.form(**desk.for_code(desk.sim.issue_code())),
-        "resource": desk.form(access_token=desk.sim.issue_token()),
+        "token": forms.form(**forms.for_code(forms.sim.issue_code())),
+        "resource": forms.form(access_token=forms.sim.issue_token()),
     }[action]
     spoil = {"invalid_client": "client_secret", "invalid_request": "code", "not_authorized": "access_token"}
     if outcome in spoil:
         form[spoil[outcome]] = "spoilt"
-    response = await desk.http.post(f"/oauth2/{action}", params=form)
+    response = await forms.http.post(f"/oauth2/{action}", params=form)
     body = response.json()
     assert response.status_code == capture["http_status"] == 200
     if outcome != "success":
@@ -61,58 +61,58 @@ async def test_captured_request_is_answered_as_captured(desk: Desk, name: str) -
         assert body[key] == capture["body"][key]
 
 
-async def test_tokens_look_like_the_services(desk: Desk) -> None:
+async def test_tokens_look_like_the_services(forms: OAuthForms) -> None:
     """A JWT which says whose it is, what it allows and when it ends; and ciphertext in hex."""
-    kate = desk.sim.world.user("kate.greenway@ws.com")
-    pair = await desk.exchange(desk.sim.issue_code(kate, ["tasks_read", "costs_read"]))
+    kate = forms.sim.world.user("kate.greenway@ws.com")
+    pair = await forms.exchange(forms.sim.issue_code(kate, ["tasks_read", "costs_read"]))
     assert pair["access_token"].startswith("eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.")
     claims = json.loads(base64.urlsafe_b64decode(pair["access_token"].split(".")[1] + "=="))
-    assert (claims["aud"], claims["sub"]) == (desk.sim.oauth.client_id, "5686")
+    assert (claims["aud"], claims["sub"]) == (forms.sim.oauth.client_id, "5686")
     assert (claims["scopes"], claims["exp"]) == (["costs_read", "tasks_read"], NOW + ACCESS_HOURS * 3600)
     assert pair["refresh_token"].startswith("def502")
     assert bytes.fromhex(pair["refresh_token"])
 
 
 @pytest.mark.parametrize("how", ["POST form", "POST query", "GET query"])
-async def test_form_or_query(desk: Desk, how: str) -> None:
+async def test_form_or_query(forms: OAuthForms, how: str) -> None:
     """The documentation posts a form, the vendor's clients get with a query."""
     method, _, where = how.partition(" ")
 
     async def send(name: str, **form: str) -> Any:
-        return (await desk.http.request(method, f"/oauth2/{name}", **{placed[where]: desk.form(**form)})).json()  # type: ignore[arg-type]
+        return (await forms.http.request(method, f"/oauth2/{name}", **{placed[where]: forms.form(**form)})).json()  # type: ignore[arg-type]
 
     placed = {"form": "data", "query": "params"}
-    pair = await send("token", **desk.for_code(desk.sim.issue_code()))
+    pair = await send("token", **forms.for_code(forms.sim.issue_code()))
     newer = await send("refresh", grant_type="refresh_token", refresh_token=pair["refresh_token"])
     assert newer["access_token"] not in ("", pair["access_token"])
 
 
-async def test_json_is_no_form(desk: Desk) -> None:
-    form = desk.form(**desk.for_code(desk.sim.issue_code()))
-    assert (await desk.http.post("/oauth2/token", json=form)).json() == BAD_CLIENT
+async def test_json_is_no_form(forms: OAuthForms) -> None:
+    form = forms.form(**forms.for_code(forms.sim.issue_code()))
+    assert (await forms.http.post("/oauth2/token", json=form)).json() == BAD_CLIENT
 
 
-async def test_identity_is_only_posted(desk: Desk) -> None:
-    form = desk.form(access_token=desk.sim.issue_token())
-    assert (await desk.http.get("/oauth2/resource", params=form)).status_code == 405
+async def test_identity_is_only_posted(forms: OAuthForms) -> None:
+    form = forms.form(access_token=forms.sim.issue_token())
+    assert (await forms.http.get("/oauth2/resource", params=form)).status_code == 405
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8010", "acme.worksection.example"])
-async def test_account_is_where_the_request_went(desk: Desk, host: str) -> None:
-    desk.http.base_url = httpx.URL(f"https://{host}")
-    pair = await desk.exchange(desk.sim.issue_code())
-    who = await desk.resource(pair["access_token"])
+async def test_account_is_where_the_request_went(forms: OAuthForms, host: str) -> None:
+    forms.http.base_url = httpx.URL(f"https://{host}")
+    pair = await forms.exchange(forms.sim.issue_code())
+    who = await forms.resource(pair["access_token"])
     assert pair["account_url"] == who["account_url"] == f"https://{host}"
 
 
 # Codes
 
 
-async def test_code_becomes_tokens_of_the_one_who_allowed(desk: Desk, raw: Raw) -> None:
-    kate = desk.sim.world.user("kate.greenway@ws.com")
-    pair = await desk.exchange(desk.sim.issue_code(kate, ["tasks_read"]))
+async def test_code_becomes_tokens_of_the_one_who_allowed(forms: OAuthForms, raw: Raw) -> None:
+    kate = forms.sim.world.user("kate.greenway@ws.com")
+    pair = await forms.exchange(forms.sim.issue_code(kate, ["tasks_read"]))
     assert pair["expires_in"] == ACCESS_HOURS * 3600
-    assert await desk.resource(pair["access_token"]) == {
+    assert await forms.resource(pair["access_token"]) == {
         "id": "5686",
         "first_name": "Kate",
         "last_name": "Greenway",
@@ -124,99 +124,101 @@ async def test_code_becomes_tokens_of_the_one_who_allowed(desk: Desk, raw: Raw) 
     assert (await user("post_task", id_project=26, title="no"))["message"] == "Access denied"
 
 
-async def test_code_is_good_once(desk: Desk) -> None:
-    code = desk.sim.issue_code()
-    assert "access_token" in await desk.exchange(code)
-    assert await desk.exchange(code) == BAD_CODE
-    assert await desk.exchange("another") == BAD_CODE
-    assert len(desk.sim.oauth.live_pairs()) == 1
+async def test_code_is_good_once(forms: OAuthForms) -> None:
+    code = forms.sim.issue_code()
+    assert "access_token" in await forms.exchange(code)
+    assert await forms.exchange(code) == BAD_CODE
+    assert await forms.exchange("another") == BAD_CODE
+    assert len(forms.sim.oauth.live_pairs()) == 1
 
 
 @pytest.mark.parametrize(("seconds", "good"), [(CODE_MINUTES * 60 - 1, True), (CODE_MINUTES * 60, False)])
-async def test_code_lives_ten_minutes(desk: Desk, clock: Clock, seconds: int, good: bool) -> None:
-    code = desk.sim.issue_code()
+async def test_code_lives_ten_minutes(forms: OAuthForms, clock: Clock, seconds: int, good: bool) -> None:
+    code = forms.sim.issue_code()
     clock.advance(seconds)
-    assert ("access_token" in await desk.exchange(code)) is good
+    assert ("access_token" in await forms.exchange(code)) is good
 
 
 @pytest.mark.parametrize("uri", ["https://localhost:33443/callback/", "https://localhost:33443/Callback", ""])
-async def test_code_belongs_to_its_redirect_uri(desk: Desk, uri: str) -> None:
-    assert await desk.exchange(desk.sim.issue_code(), redirect_uri=uri) == BAD_CODE
+async def test_code_belongs_to_its_redirect_uri(forms: OAuthForms, uri: str) -> None:
+    assert await forms.exchange(forms.sim.issue_code(), redirect_uri=uri) == BAD_CODE
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "another"}, {"client_secret": "another"}, {"client_secret": ""}])
-async def test_other_applications_get_nothing_and_cost_nothing(desk: Desk, wrong: dict[str, str]) -> None:
+async def test_other_applications_get_nothing_and_cost_nothing(forms: OAuthForms, wrong: dict[str, str]) -> None:
     """Neither the code nor the pair is touched."""
-    code, pair = desk.sim.issue_code(), desk.sim.issue_pair()
-    assert await desk.exchange(code, **wrong) == BAD_CLIENT
-    assert await desk.refresh(str(pair.refresh_token), **wrong) == BAD_CLIENT
-    assert await desk.resource(pair.access_token, **wrong) == BAD_CLIENT
-    assert "access_token" in await desk.exchange(code)
-    assert "access_token" in await desk.refresh(str(pair.refresh_token))
+    code, pair = forms.sim.issue_code(), forms.sim.issue_pair()
+    assert await forms.exchange(code, **wrong) == BAD_CLIENT
+    assert await forms.refresh(str(pair.refresh_token), **wrong) == BAD_CLIENT
+    assert await forms.resource(pair.access_token, **wrong) == BAD_CLIENT
+    assert "access_token" in await forms.exchange(code)
+    assert "access_token" in await forms.refresh(str(pair.refresh_token))
 
 
-async def test_each_path_has_its_grant_type(desk: Desk) -> None:
-    code, pair = desk.sim.issue_code(), desk.sim.issue_pair()
+async def test_each_path_has_its_grant_type(forms: OAuthForms) -> None:
+    code, pair = forms.sim.issue_code(), forms.sim.issue_pair()
     for body in (
-        await desk.exchange(code, grant_type="refresh_token"),
-        await desk.exchange(code, grant_type=""),
-        await desk.refresh(str(pair.refresh_token), grant_type="authorization_code"),
+        await forms.exchange(code, grant_type="refresh_token"),
+        await forms.exchange(code, grant_type=""),
+        await forms.refresh(str(pair.refresh_token), grant_type="authorization_code"),
     ):
         assert body["error"] == "unsupported_grant_type"
-    assert "access_token" in await desk.exchange(code)
+    assert "access_token" in await forms.exchange(code)
 
 
 # Rotation
 
 
-async def test_refresh_voids_the_pair_before(desk: Desk, raw: Raw) -> None:
+async def test_refresh_voids_the_pair_before(forms: OAuthForms, raw: Raw) -> None:
     """Both of its tokens, at once; the new ones are the same user's, with the same scopes, and name no account."""
-    kate = desk.sim.world.user("kate.greenway@ws.com")
-    old = await desk.exchange(desk.sim.issue_code(kate, ["users_read"]))
-    new = await desk.refresh(old["refresh_token"])
+    kate = forms.sim.world.user("kate.greenway@ws.com")
+    old = await forms.exchange(forms.sim.issue_code(kate, ["users_read"]))
+    new = await forms.refresh(old["refresh_token"])
     assert list(new) == ["token_type", "expires_in", "access_token", "refresh_token"]
     assert await answered(raw, old["access_token"]) == (401, "Invalid token")
-    assert await desk.refresh(old["refresh_token"]) == BAD_REFRESH_TOKEN
-    assert await desk.resource(old["access_token"]) == BAD_ACCESS_TOKEN
+    assert await forms.refresh(old["refresh_token"]) == BAD_REFRESH_TOKEN
+    assert await forms.resource(old["access_token"]) == BAD_ACCESS_TOKEN
 
-    live = desk.sim.oauth.live_pair(kate)
+    live = forms.sim.oauth.live_pair(kate)
     assert (live.access_token, live.refresh_token) == (new["access_token"], new["refresh_token"])
     assert live.scopes == {"users_read"}
-    assert (await desk.resource(new["access_token"]))["id"] == "5686"
+    assert (await forms.resource(new["access_token"]))["id"] == "5686"
     assert await answered(raw, new["access_token"]) == (200, "")
-    assert desk.sim.oauth.refreshes == 1
+    assert forms.sim.oauth.refreshes == 1
 
 
-async def test_expired_access_token_can_be_refreshed_and_is_void_then(desk: Desk, raw: Raw, clock: Clock) -> None:
-    old = await desk.exchange(desk.sim.issue_code())
+async def test_expired_access_token_can_be_refreshed_and_is_void_then(
+    forms: OAuthForms, raw: Raw, clock: Clock
+) -> None:
+    old = await forms.exchange(forms.sim.issue_code())
     clock.advance(ACCESS_HOURS * 3600)
     assert await answered(raw, old["access_token"]) == (401, "Access token is expired")
-    new = await desk.refresh(old["refresh_token"])
+    new = await forms.refresh(old["refresh_token"])
     assert await answered(raw, old["access_token"]) == (401, "Invalid token")
     assert await answered(raw, new["access_token"]) == (200, "")
 
 
 @pytest.mark.parametrize(("seconds", "good"), [(REFRESH_DAYS * 86400 - 1, True), (REFRESH_DAYS * 86400, False)])
-async def test_refresh_token_lives_a_month(desk: Desk, clock: Clock, seconds: int, good: bool) -> None:
-    pair = desk.sim.issue_pair()
+async def test_refresh_token_lives_a_month(forms: OAuthForms, clock: Clock, seconds: int, good: bool) -> None:
+    pair = forms.sim.issue_pair()
     clock.advance(seconds)
-    assert len(desk.sim.oauth.live_pairs()) == good
-    assert ("access_token" in await desk.refresh(str(pair.refresh_token))) is good
-    assert desk.sim.oauth.refreshes == good
+    assert len(forms.sim.oauth.live_pairs()) == good
+    assert ("access_token" in await forms.refresh(str(pair.refresh_token))) is good
+    assert forms.sim.oauth.refreshes == good
 
 
-async def test_access_token_refreshes_nothing(desk: Desk) -> None:
-    pair = desk.sim.issue_pair()
-    assert await desk.refresh(pair.access_token) == BAD_REFRESH_TOKEN
-    assert await desk.resource(str(pair.refresh_token)) == BAD_ACCESS_TOKEN
+async def test_access_token_refreshes_nothing(forms: OAuthForms) -> None:
+    pair = forms.sim.issue_pair()
+    assert await forms.refresh(pair.access_token) == BAD_REFRESH_TOKEN
+    assert await forms.resource(str(pair.refresh_token)) == BAD_ACCESS_TOKEN
 
 
-async def test_pairs_do_not_disturb_one_another(desk: Desk) -> None:
+async def test_pairs_do_not_disturb_one_another(forms: OAuthForms) -> None:
     """Neither those of several users nor several of one."""
-    oauth, kate = desk.sim.oauth, desk.sim.world.user("kate.greenway@ws.com")
-    his, hers, hers_too = desk.sim.issue_pair(), desk.sim.issue_pair(kate), desk.sim.issue_pair(kate)
-    new = await desk.refresh(str(hers.refresh_token))
-    assert oauth.live_pair(desk.sim.world.owner).access_token == his.access_token
+    oauth, kate = forms.sim.oauth, forms.sim.world.user("kate.greenway@ws.com")
+    his, hers, hers_too = forms.sim.issue_pair(), forms.sim.issue_pair(kate), forms.sim.issue_pair(kate)
+    new = await forms.refresh(str(hers.refresh_token))
+    assert oauth.live_pair(forms.sim.world.owner).access_token == his.access_token
     tokens = [pair.access_token for pair in oauth.live_pairs(kate)]
     assert tokens == [hers_too.access_token, new["access_token"]]
     assert len(oauth.live_pairs()) == 3

@@ -10,7 +10,7 @@ import pytest
 from worksection_async import AccessToken, Token, errors
 from worksection_async.testing import Fault, Simulator, faults
 
-from .conftest import NOW, Clock, Desk, Raw
+from .conftest import NOW, Clock, OAuthForms, Raw
 from .test_oauth import BAD_REFRESH_TOKEN, answered
 
 pytestmark = pytest.mark.anyio
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("executed", [False, True])
-async def test_lost_reply_to_a_refresh(desk: Desk, executed: bool) -> None:
+async def test_lost_reply_to_a_refresh(forms: OAuthForms, executed: bool) -> None:
     """The caller sees the same; whether his pair is void differs."""
-    pair = desk.sim.issue_pair()
-    desk.sim.faults.add("oauth2_refresh", faults.reset(executed=executed))
+    pair = forms.sim.issue_pair()
+    forms.sim.faults.add("oauth2_refresh", faults.reset(executed=executed))
     with pytest.raises(httpx.ReadError):
-        await desk.refresh(str(pair.refresh_token))
-    (request,) = desk.sim.requests
+        await forms.refresh(str(pair.refresh_token))
+    (request,) = forms.sim.requests
     assert (request.action, request.executed, request.status) == ("oauth2_refresh", executed, None)
-    assert desk.sim.oauth.refreshes == executed
-    assert (await desk.refresh(str(pair.refresh_token)) == BAD_REFRESH_TOKEN) is executed
+    assert forms.sim.oauth.refreshes == executed
+    assert (await forms.refresh(str(pair.refresh_token)) == BAD_REFRESH_TOKEN) is executed
 
 
 @pytest.mark.parametrize(
@@ -43,24 +43,26 @@ async def test_lost_reply_to_a_refresh(desk: Desk, executed: bool) -> None:
     ids=["5xx", "html", "empty", "cut", "delay"],
 )
 @pytest.mark.parametrize("name", ["token", "refresh", "resource"])
-async def test_faults_by_name(desk: Desk, name: str, fault: Callable[..., Fault], status: int, begins: bytes) -> None:
+async def test_faults_by_name(
+    forms: OAuthForms, name: str, fault: Callable[..., Fault], status: int, begins: bytes
+) -> None:
     """Each of the three paths has its own, and nobody else meets it."""
-    desk.sim.faults.add(f"oauth2_{name}", fault(executed=True))
+    forms.sim.faults.add(f"oauth2_{name}", fault(executed=True))
     for other in {"token", "refresh", "resource"} - {name}:
-        assert (await desk(other))["error"]
-    response = await desk.http.post(f"/oauth2/{name}", data=desk.form())
+        assert (await forms(other))["error"]
+    response = await forms.http.post(f"/oauth2/{name}", data=forms.form())
     assert response.status_code == status
     assert response.content.startswith(begins)
-    assert desk.sim.faults.unused == ()
+    assert forms.sim.faults.unused == ()
 
 
-async def test_others_are_served_while_a_refresh_is_late(desk: Desk) -> None:
-    pair = desk.sim.issue_pair()
-    desk.sim.faults.add("oauth2_refresh", faults.delay(0.05))
+async def test_others_are_served_while_a_refresh_is_late(forms: OAuthForms) -> None:
+    pair = forms.sim.issue_pair()
+    forms.sim.faults.add("oauth2_refresh", faults.delay(0.05))
     order: list[str] = []
 
     async def call(name: str, **form: str) -> None:
-        await desk(name, **form)
+        await forms(name, **form)
         order.append(name)
 
     async with anyio.create_task_group() as group:
@@ -74,22 +76,22 @@ async def test_oauth_does_not_count_against_the_rate(clock: Clock) -> None:
     """Neither are its requests refused nor do they delay those of the account."""
     sim = Simulator(rate=1.0, clock=clock, monotonic=clock)
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as http:
-        desk, raw = Desk(http, sim), Raw(http, sim, clock)
+        forms, raw = OAuthForms(http, sim), Raw(http, sim, clock)
         for _ in range(3):
-            assert "access_token" in await desk.exchange(sim.issue_code())
+            assert "access_token" in await forms.exchange(sim.issue_code())
         assert (await raw("get_users"))["status"] == "ok"
         assert (await raw("get_users"))["message"] == "Too many requests"
-        assert "access_token" in await desk.exchange(sim.issue_code())
+        assert "access_token" in await forms.exchange(sim.issue_code())
     assert [request.accepted for request in sim.requests] == [True] * 4 + [False, True]
 
 
-async def test_the_log_names_what_was_asked_and_shows_no_secret(desk: Desk) -> None:
-    sim, code = desk.sim, desk.sim.issue_code()
-    pair = await desk.exchange(code)
-    newer = await desk.refresh(pair["refresh_token"])
-    await desk.resource(newer["access_token"])
-    await desk.exchange(code)
-    await desk.http.get("/oauth2/authorize", params=desk.form())
+async def test_the_log_names_what_was_asked_and_shows_no_secret(forms: OAuthForms) -> None:
+    sim, code = forms.sim, forms.sim.issue_code()
+    pair = await forms.exchange(code)
+    newer = await forms.refresh(pair["refresh_token"])
+    await forms.resource(newer["access_token"])
+    await forms.exchange(code)
+    await forms.http.get("/oauth2/authorize", params=forms.form())
     assert [(request.action, request.status, request.error) for request in sim.requests] == [
         ("oauth2_token", 200, None),
         ("oauth2_refresh", 200, None),
@@ -147,12 +149,12 @@ async def test_issued_pair_is_as_good_as_one_that_logged_in(sim: Simulator, raw:
     assert sim.issue_pair(account_url="http://127.0.0.1:8010").account_url == "http://127.0.0.1:8010"
 
 
-async def test_lifetime_of_the_next_tokens_can_be_chosen(desk: Desk) -> None:
-    desk.sim.oauth.access_seconds = 2
-    pair = await desk.exchange(desk.sim.issue_code())
-    newer = await desk.refresh(pair["refresh_token"])
+async def test_lifetime_of_the_next_tokens_can_be_chosen(forms: OAuthForms) -> None:
+    forms.sim.oauth.access_seconds = 2
+    pair = await forms.exchange(forms.sim.issue_code())
+    newer = await forms.refresh(pair["refresh_token"])
     assert pair["expires_in"] == newer["expires_in"] == 2
-    assert desk.sim.issue_pair().expires_at == NOW + 2
+    assert forms.sim.issue_pair().expires_at == NOW + 2
 
 
 def test_unknown_scopes_are_not_granted(sim: Simulator) -> None:

@@ -149,7 +149,7 @@ async def test_file_is_replaced_only_with_overwrite(session_with: Make, tmp_path
         assert (tmp_path / "plan.pdf").read_bytes() == b"mine"
         assert names_in(tmp_path) == ["plan.pdf"]
         assert caught.value.sent is bool(requests)
-        assert ("nothing was sent" in str(caught.value)) is not bool(requests)
+        assert ("No request was sent" in str(caught.value)) is not bool(requests)
         await ws.download(5, tmp_path / target, overwrite=True)
     assert (tmp_path / "plan.pdf").read_bytes() == CONTENT
 

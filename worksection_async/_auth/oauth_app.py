@@ -30,7 +30,7 @@ from .._protocol.service import (
 )
 from .._protocol.structure import Malformed, Structure
 from .._transport.http import Http
-from ..errors import AuthError, InvalidCall, UnexpectedReply, masked
+from ..errors import AuthError, InvalidCall, UnexpectedReply, mask_secrets
 from ..models import Identity
 from .credentials import is_secret
 from .token import Token
@@ -144,7 +144,7 @@ class OAuthApp:
         try:
             return Structure().at("$", dict(body), Identity)
         except Malformed as exc:
-            path, reason = exc.path, masked(exc.reason)
+            path, reason = exc.path, mask_secrets(exc.reason)
         raise UnexpectedReply(action_of(OAUTH_RESOURCE), path, reason, http_status=200)
 
     async def _post(self, path: str, form: Mapping[str, str], key: str) -> Mapping[str, Any]:
@@ -176,7 +176,7 @@ def _token(body: Mapping[str, Any], before: Token | None) -> Token:
     """Return the token of a reply; the reply to a refresh may omit what the login returned."""
     now = time.time()
     if (kind := str(body.get("token_type") or BEARER)).lower() != BEARER:
-        raise UnexpectedReply(action_of(OAUTH_TOKEN), "$.token_type", f"not {masked(kind)}", http_status=200)
+        raise UnexpectedReply(action_of(OAUTH_TOKEN), "$.token_type", f"not {mask_secrets(kind)}", http_status=200)
     try:
         return Token(
             access_token=body["access_token"],

@@ -2,7 +2,9 @@
 
 # General layout:
 #
-# call.py      one action, printed       _account.py   the account the environment names
-# simulate.py  the simulator, served
-# demo.py      the demo: _steps.py is the walk, _pacing.py its eight calls at once
-#              _guide.py the session as the walk sees it, _screen.py what is shown and counted, _words.py how
+# call.py      calls one action and prints the reply        _account.py   the session from environment variables
+#              _download.py saves the file of `download`
+# simulate.py  serves the simulator
+# demo.py      the demo: _demo_steps.py are its steps, _demo_queue.py the step about the rate limit
+#              _demo_session.py shows the calls, _screen.py prints and counts the checks, _text.py formats values
+# login.py     the OAuth2 login: _callback.py receives the authorization code, _certificate.py makes a certificate

@@ -1,4 +1,4 @@
-"""The account the environment names."""
+"""The session of the account in the environment variables."""
 
 import os
 from typing import Any
@@ -10,24 +10,24 @@ from ..errors import InvalidCall
 ACCOUNT, KEY, TOKEN = "WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN"
 
 
-class Unnamed(Exception):
-    """The environment names no account, or no credential that could be one."""
+class AccountNotConfigured(Exception):
+    """An environment variable is missing or invalid."""
 
 
 def session(**options: Any) -> Session:
-    """A session on the account the environment names; the admin key goes before the token.
+    """Return a session of the account in the environment; the admin key has priority over the token.
 
     Raises:
-        Unnamed: A variable is missing, or makes no sense.
+        AccountNotConfigured: An environment variable is missing or invalid.
     """
     account, key, token = (os.environ.get(name, "").strip() for name in (ACCOUNT, KEY, TOKEN))
     if not account:
-        raise Unnamed(f'Set {ACCOUNT} to the name of the account (such as "acme") or to its URL.')
+        raise AccountNotConfigured(f'Set {ACCOUNT} to the name of the account (such as "acme") or to its URL.')
     if not key and not token:
-        raise Unnamed(f"Set {KEY} to the account's administrative key, or {TOKEN} to an OAuth2 token.")
+        raise AccountNotConfigured(f"Set {KEY} to the account's admin API key, or {TOKEN} to an OAuth2 access token.")
     try:
         return Session(account, ApiKey(key) if key else AccessToken(token), **options)
     except InvalidCall as exc:
-        raise Unnamed(f"{ACCOUNT}: {exc}") from None
+        raise AccountNotConfigured(f"{ACCOUNT}: {exc}") from None
     except ValueError as exc:
-        raise Unnamed(f"{KEY if key else TOKEN}: {exc}.") from None
+        raise AccountNotConfigured(f"{KEY if key else TOKEN}: {exc}.") from None

@@ -1,4 +1,4 @@
-"""The two ways in which a code comes back: with the browser, to a port of this machine, and by hand."""
+"""Receives the authorization code of a login: from the browser on a local port, or pasted into the terminal."""
 
 import asyncio
 import errno
@@ -20,57 +20,63 @@ from .._transport.asgi import Receive, Response, Scope, Send
 from ..errors import AuthError
 from ..login import BadCallback, html_response, read_callback
 from . import _certificate
-from . import _words as words
+from ._text import printable
 
-GRACE = 2
-"""Seconds for browsers to take the last answer."""
-
-
-class NobodyCame(Exception):
-    """No code has come back, by neither way."""
+SHUTDOWN_SECONDS = 2
+"""Time for the browser to receive the last page."""
 
 
-def say(*lines: str) -> None:
-    """Lines for the person; none is broken, so that an address can be copied."""
-    text = "".join(f"{words.printable(line)}\n" for line in lines)
+class NoCallback(Exception):
+    """No authorization code was received."""
+
+
+def print_lines(*lines: str) -> None:
+    """Print *lines* without line breaks in them, so that a URL can be copied."""
+    text = "".join(f"{printable(line)}\n" for line in lines)
     encoding = sys.stdout.encoding
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
 
 
-class Waiting:
-    """The wait for a code, whichever way it comes first. Belongs to the running event loop, which is asyncio's."""
+class CodeWaiter:
+    """Waits for the first valid code from any input channel. Needs a running asyncio event loop."""
 
     def __init__(self, state: str) -> None:
         self._state = state
         self._loop = asyncio.get_running_loop()
         self._code: asyncio.Future[str] = self._loop.create_future()
-        self._ways = 0
+        self._channels = 0
 
-    async def outcome(self, timeout: float) -> str:
-        """The code, within *timeout* seconds; raises `NobodyCame`, or `AuthError` for what the service refuses."""
+    async def wait(self, timeout: float) -> str:
+        """Return the code.
+
+        Raises:
+            NoCallback: No code was received within *timeout* seconds, or all input channels are closed.
+            AuthError: The service refused the login.
+        """
         try:
             with anyio.fail_after(timeout):
                 return await self._code
         except TimeoutError:
-            raise NobodyCame(f"Nobody came back within {timeout:g} s: begin again, maybe with --timeout.") from None
+            raise NoCallback(f"No login within {timeout:g} s. Try again, or set a longer --timeout.") from None
 
-    def open(self) -> None:
-        """There is one way more."""
-        self._ways += 1
+    def add_channel(self) -> None:
+        """Register an input channel."""
+        self._channels += 1
 
-    def close(self) -> None:
-        """There is one way less."""
-        self._ways -= 1
-        if not self._ways:
-            self._fail(NobodyCame("The browser cannot come back here, and nothing can be pasted: nobody can log in."))
+    def remove_channel(self) -> None:
+        """Unregister an input channel; without any channel the wait fails."""
+        self._channels -= 1
+        if not self._channels:
+            message = "A login is not possible: the port is not available, and there is no terminal input."
+            self._fail(NoCallback(message))
 
-    def take(self, text: str) -> AuthError | None:
-        """Look at the query or the URL somebody came back with; returns what is wrong with it."""
+    def receive(self, text: str) -> AuthError | None:
+        """Read the code from the query or URL of a callback; return the error if it is invalid."""
         try:
             code = read_callback(text, self._state)
         except BadCallback as error:
-            return error  # anybody can knock at a port, and anything can be pasted: the wait goes on
+            return error  # continue to wait: any local program can send requests to the port
         except AuthError as error:
             self._fail(error)
             return error
@@ -78,16 +84,16 @@ class Waiting:
             self._code.set_result(code)
         return None
 
-    def hand_over(self, line: str | None) -> None:
-        """From another thread: *line* was typed, or (None) nothing more will be."""
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._typed, line)
+    def submit_line(self, line: str | None) -> None:
+        """Submit a line of input, or None at its end (thread-safe)."""
+        with suppress(RuntimeError):  # the event loop is already closed
+            self._loop.call_soon_threadsafe(self._receive_line, line)
 
-    def _typed(self, line: str | None) -> None:
+    def _receive_line(self, line: str | None) -> None:
         if line is None:
-            self.close()
-        elif line.strip() and (error := self.take(line)) and not self._code.done():
-            say(f"That is not it: {error.message}. Paste the whole address.")
+            self.remove_channel()
+        elif line.strip() and (error := self.receive(line)) and not self._code.done():
+            print_lines(f"This address is not valid: {error.message}. Paste the whole address.")
 
     def _fail(self, error: Exception) -> None:
         if not self._code.done():
@@ -95,42 +101,42 @@ class Waiting:
 
 
 @contextmanager
-def reading(waiting: Waiting) -> Iterator[None]:
-    """Take what is pasted into the terminal, or comes through a pipe."""
+def terminal_input(waiter: CodeWaiter) -> Iterator[None]:
+    """Submit the lines of standard input, a terminal or a pipe, to *waiter*."""
     try:
         descriptor = sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):
-        descriptor = -1  # there is no standard input
-    waiting.open()
-    with _uncut(descriptor):
-        Thread(target=_read_lines, args=(descriptor, waiting.hand_over), daemon=True).start()
+        descriptor = -1  # the process has no standard input
+    waiter.add_channel()
+    with _unlimited_lines(descriptor):
+        Thread(target=_read_lines, args=(descriptor, waiter.submit_line), daemon=True).start()
         yield
 
 
-def _read_lines(descriptor: int, hand_over: Callable[[str | None], None]) -> None:
-    """A thread that was stuck in `sys.stdin` itself, and not below it, would break the interpreter's exit."""
+def _read_lines(descriptor: int, submit_line: Callable[[str | None], None]) -> None:
+    """Read lines from *descriptor*: a thread that blocks in `sys.stdin` would hang the exit of the interpreter."""
     rest = b""
     with suppress(OSError):
-        while (piece := os.read(descriptor, 65536)).strip(b"\x04"):  # Ctrl-D arrives as such where lines are uncut
+        while (piece := os.read(descriptor, 65536)).strip(b"\x04"):  # Ctrl-D is a character in this mode
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                hand_over(line.decode("utf-8", "replace"))
-    hand_over(rest.decode("utf-8", "replace"))
-    hand_over(None)
+                submit_line(line.decode("utf-8", "replace"))
+    submit_line(rest.decode("utf-8", "replace"))
+    submit_line(None)
 
 
 @contextmanager
-def _uncut(descriptor: int) -> Iterator[None]:
-    """Terminals that collect lines cut them, at 1024 characters on macOS; with a code in it the address is longer."""
+def _unlimited_lines(descriptor: int) -> Iterator[None]:
+    """Switch off canonical mode, which cuts lines (after 1024 characters on macOS): the URL with the code is longer."""
     if descriptor < 0 or os.name != "posix" or not os.isatty(descriptor):
         yield
         return
-    import termios  # noqa: PLC0415  # there is none on Windows
+    import termios  # noqa: PLC0415  # does not exist on Windows
 
-    before, uncut = termios.tcgetattr(descriptor), termios.tcgetattr(descriptor)
-    uncut[3] &= ~termios.ICANON
-    uncut[6][termios.VMIN], uncut[6][termios.VTIME] = 1, 0
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, uncut)
+    before, changed = termios.tcgetattr(descriptor), termios.tcgetattr(descriptor)
+    changed[3] &= ~termios.ICANON
+    changed[6][termios.VMIN], changed[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, changed)
     try:
         yield
     finally:
@@ -138,32 +144,34 @@ def _uncut(descriptor: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def listening(redirect_uri: str, waiting: Waiting) -> AsyncIterator[None]:
-    """Serve the address browsers come back to, if it is on this machine, and tell the person what to expect there."""
+async def callback_server(redirect_uri: str, waiter: CodeWaiter) -> AsyncIterator[None]:
+    """Serve *redirect_uri* if it is on this machine, and print instructions for the user."""
     url = urlsplit(redirect_uri)
     host, port = url.hostname or "", url.port or 443
     if not is_loopback(host):
-        say(f"When the browser has come back to {host}, paste the address it ended up at here, and press Enter.")
+        print_lines(f"After the login the browser opens a page of {host}: paste its address here and press Enter.")
         yield
         return
     try:
-        encryption = _certificate.context(host)
+        ssl_context = _certificate.create_ssl_context(host)
         listeners = _listeners(host, port)
     except OSError as exc:
         reason = (exc.strerror or str(exc)).partition(" (")[0]
-        say(f"The browser cannot come back to port {port} of this machine: {reason}.")
-        say("It will end up at an error, or at another program: paste the address of that here, and press Enter.")
+        print_lines(f"Port {port} of this machine is not available for the callback: {reason}.")
+        print_lines("After the login the browser shows an error: paste the address of its page here and press Enter.")
         yield
         return
-    say(f"The browser will come back to port {port} of this machine, and warn of the certificate there: it is made for")
-    say("this login, so go on. If that fails, paste the address the browser ended up at here, and press Enter.")
-    waiting.open()
-    async with _served(_Return(unquote(url.path) or "/", waiting), encryption, listeners):
+    print_lines(
+        f"After the login the browser opens port {port} of this machine and warns about the certificate, which is",
+        "self-signed: continue. If that fails, paste the address of the page here and press Enter.",
+    )
+    waiter.add_channel()
+    async with _serve(_CallbackApp(unquote(url.path) or "/", waiter), ssl_context, listeners):
         yield
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:
-    """Sockets on loopback; browsers may take either address of localhost."""
+    """Open sockets on loopback, both for IPv4 and IPv6: browsers may use either address of localhost."""
     addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host]
     listeners: list[socket.socket] = []
     try:
@@ -172,7 +180,7 @@ def _listeners(host: str, port: int) -> list[socket.socket]:
             try:
                 listeners.append(socket.create_server((address, port), family=family))
             except OSError as exc:
-                if not listeners or exc.errno == errno.EADDRINUSE:  # the other error is that there is no IPv6
+                if not listeners or exc.errno == errno.EADDRINUSE:  # other errors: the machine has no IPv6
                     raise
     except BaseException:
         for listener in listeners:
@@ -182,11 +190,11 @@ def _listeners(host: str, port: int) -> list[socket.socket]:
 
 
 @attrs.frozen
-class _Return:
-    """The page browsers come back to: an ASGI application."""
+class _CallbackApp:
+    """The page of the callback, an ASGI application."""
 
     path: str
-    waiting: Waiting = attrs.field(repr=False)
+    waiter: CodeWaiter = attrs.field(repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await self._answer(scope).send(scope, send)
@@ -196,25 +204,23 @@ class _Return:
             return html_response(404, "Not found")
         if scope["method"] != "GET":
             return html_response(405, "Method not allowed").with_header("allow", "GET")
-        if error := self.waiting.take(scope["query_string"].decode("latin-1")):
-            return html_response(400, "You are not logged in", f"{error.message}.", "The terminal is where you began.")
-        return html_response(
-            200, "Worksection has let you in", "You can close this window. The terminal tells the rest."
-        )
+        if error := self.waiter.receive(scope["query_string"].decode("latin-1")):
+            return html_response(400, "You are not logged in", f"{error.message}.", "Go back to the terminal.")
+        return html_response(200, "Worksection accepted the login", "You can close this window and go back to the terminal.")
 
 
 class _Server(uvicorn.Server):
-    """One that leaves Ctrl-C to the program it is part of."""
+    """A server that does not handle signals, so that Ctrl-C interrupts the program."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Do not install signal handlers."""
         yield
 
 
 @asynccontextmanager
-async def _served(app: _Return, encryption: ssl.SSLContext, listeners: list[socket.socket]) -> AsyncIterator[None]:
-    """No access log: its lines would show codes."""
+async def _serve(app: _CallbackApp, ssl_context: ssl.SSLContext, listeners: list[socket.socket]) -> AsyncIterator[None]:
+    """Serve *app* until the block ends. There is no access log, because its lines would contain codes."""
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -224,10 +230,10 @@ async def _served(app: _Return, encryption: ssl.SSLContext, listeners: list[sock
         log_level="critical",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     config.load()
-    config.ssl = encryption
+    config.ssl = ssl_context
     server = _Server(config)
     serving = asyncio.create_task(server.serve(listeners))
     try:

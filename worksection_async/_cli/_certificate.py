@@ -1,4 +1,4 @@
-"""A certificate for this machine, good for as long as a login takes: Worksection sends browsers back to HTTPS only."""
+"""A self-signed certificate for the callback of a login, because Worksection redirects to HTTPS URLs only."""
 
 import datetime as dt
 import ipaddress
@@ -11,24 +11,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = dt.timedelta(days=1)
-"""The clock of this machine and that of the browser's may differ by as much, too."""
+"""Validity before and after the login; it allows for clock skew between this machine and that of the browser."""
 
 
-def context(host: str) -> ssl.SSLContext:
-    """What a server on *host* (a name or an address) encrypts with.
+def create_ssl_context(host: str) -> ssl.SSLContext:
+    """Return a server context with a new certificate for *host* (a name or an IP address).
 
-    The key is on the disk, in a file that only its owner can read, while OpenSSL reads it, and nowhere after that.
+    OpenSSL reads keys only from files: the key is in a private temporary file for that moment.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory(prefix="worksection-login-") as folder:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".pem", delete=False) as file:  # mode 0600
-            file.write(_pem(host))
+            file.write(create_pem(host))
         context.load_cert_chain(file.name)
     return context
 
 
-def _pem(host: str) -> bytes:
-    """The key and the certificate."""
+def create_pem(host: str) -> bytes:
+    """Return a new private key and its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     unencrypted = serialization.NoEncryption()
     encoding = serialization.Encoding.PEM

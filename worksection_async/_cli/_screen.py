@@ -1,4 +1,4 @@
-"""What the demo shows, and what it counts: steps, calls, tables, checks."""
+"""The terminal output of the demo: steps, calls, tables and checks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,117 +14,118 @@ from rich.text import Text
 
 from .._transfer.destination import Progress
 from ..errors import WorksectionError
-from . import _words as words
-from ._guide import Tell
+from ._demo_session import SetResult
+from ._text import format_result, printable
 
-WIDTH = 80
+MAX_WIDTH = 80
+"""Width of the output in characters."""
+
 INDENT = 3
 
-BAR = 24
-"""Width of the bar of a transfer."""
+PROGRESS_BAR_WIDTH = 24
 
-LONGEST = 300
-"""Characters shown of what was seen instead."""
+MAX_ACTUAL_LENGTH = 300
+"""Characters that are shown of the actual value of a failed check."""
 
 
 class Screen:
-    """A terminal, or a pipe, in which case nothing moves and nothing is coloured."""
+    """Prints to a terminal or a pipe, and counts the checks. A pipe gets no colours and no live output."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self.console = Console(file=file, highlight=False, markup=False, emoji=False)
-        self.console.width = min(self.console.width, WIDTH)
+        self.console.width = min(self.console.width, MAX_WIDTH)
         self.passed = 0
         self.failed = 0
         self._steps = 0
         is_unicode = self.console.encoding.startswith("utf")
         self._marks = {True: "✓", False: "✗"} if is_unicode else {True: "ok", False: "FAILED"}
 
-    def say(self, text: str, style: str = "") -> None:
-        """A paragraph."""
+    def write(self, text: str, style: str = "") -> None:
+        """Print a paragraph."""
         self.console.print(Text(text, style))
 
     def step(self, name: str) -> None:
-        """The heading of what follows."""
+        """Print the heading of the next step."""
         self._steps += 1
         self.console.print()
         self.console.print(Text.assemble((f"{self._steps}", "cyan"), "  ", (name, "bold")))
 
     @contextmanager
-    def call(self, call: str) -> Iterator[Tell]:
-        """A call, with a spinner until it is answered, and then with its result."""
-        with self._until_answered(call, Spinner("dots", _line(call, "", self._room - 2), style="cyan")) as tell:
-            yield tell
+    def call(self, call: str) -> Iterator[SetResult]:
+        """Show a call: with a spinner while it is made, then with its result."""
+        with self._until_finished(call, Spinner("dots", _line(call, "", self._width - 2), style="cyan")) as set_result:
+            yield set_result
 
     @contextmanager
-    def transfer(self, call: str) -> Iterator[tuple[Tell, Progress]]:
-        """A call that moves bytes, with a bar until they are there, and then with its result."""
-        bar = ProgressBar(total=None, width=BAR)
+    def transfer(self, call: str) -> Iterator[tuple[SetResult, Progress]]:
+        """Show a call that transfers a file: with a progress bar while it is made, then with its result."""
+        bar = ProgressBar(total=None, width=PROGRESS_BAR_WIDTH)
         row = Table.grid(padding=(0, 2, 0, 0))
-        row.add_row(_line(call, "", self._room - BAR - 2), bar)
-        with self._until_answered(call, row) as tell:
-            yield tell, bar.update
+        row.add_row(_line(call, "", self._width - PROGRESS_BAR_WIDTH - 2), bar)
+        with self._until_finished(call, row) as set_result:
+            yield set_result, bar.update
 
     @contextmanager
-    def _until_answered(self, call: str, picture: RenderableType) -> Iterator[Tell]:
+    def _until_finished(self, call: str, display: RenderableType) -> Iterator[SetResult]:
         result = ""
 
-        def tell(value: object) -> None:
+        def set_result(value: object) -> None:
             nonlocal result
-            result = words.result(value)
+            result = format_result(value)
 
         try:
-            with self.moving(picture):
-                yield tell
+            with self.live(display):
+                yield set_result
         except WorksectionError as error:
             result = type(error).__name__
             raise
         finally:
-            self.show(_line(call, result, self._room))
+            self.show(_line(call, result, self._width))
 
     @property
-    def _room(self) -> int:
+    def _width(self) -> int:
         return self.console.width - INDENT
 
     @contextmanager
-    def moving(self, picture: RenderableType) -> Iterator[None]:
-        """Show *picture*, drawn anew all the time, until the block ends; nothing where nothing can move."""
+    def live(self, display: RenderableType) -> Iterator[None]:
+        """Show *display* on a terminal, and refresh it until the block ends; a pipe gets no output."""
         if not self.console.is_terminal:
             yield
             return
-        with Live(_indented(picture), console=self.console, transient=True, refresh_per_second=12):
+        with Live(_indented(display), console=self.console, transient=True, refresh_per_second=12):
             yield
 
-    def show(self, *pictures: RenderableType) -> None:
-        """Something below the heading of the step."""
-        self.console.print(_indented(Group(*pictures)))
+    def show(self, *displays: RenderableType) -> None:
+        """Print below the heading of the step."""
+        self.console.print(_indented(Group(*displays)))
 
-    def check(self, claim: str, holds: bool, seen: object = "") -> None:
-        """Say whether *claim* holds, and what was *seen* if it does not."""
-        self.passed += holds
-        self.failed += not holds
-        mark = Text(self._marks[holds], "green" if holds else "bold red")
-        self.show(_hanging(mark, Text(words.printable(claim))))
-        if not holds and seen != "":
-            self.show(_hanging(Text(" "), Text(words.printable(f"seen: {seen}")[:LONGEST], "red")))
+    def check(self, claim: str, is_true: bool, actual: object = "") -> None:
+        """Print and count a check; if *claim* is false, print the *actual* value, too."""
+        self.passed += is_true
+        self.failed += not is_true
+        mark = Text(self._marks[is_true], "green" if is_true else "bold red")
+        self.show(_hanging(mark, Text(printable(claim))))
+        if not is_true and actual != "":
+            self.show(_hanging(Text(" "), Text(printable(f"actual: {actual}")[:MAX_ACTUAL_LENGTH], "red")))
 
     def quote(self, text: str) -> None:
-        """Somebody else's words."""
-        self.show(Padding(Text(words.printable(text), "italic"), (0, 0, 0, 2)))
+        """Print a message of the service or of an error."""
+        self.show(Padding(Text(printable(text), "italic"), (0, 0, 0, 2)))
 
 
-def _indented(picture: RenderableType) -> Padding:
-    return Padding(picture, (0, 0, 0, INDENT), expand=False)
+def _indented(display: RenderableType) -> Padding:
+    return Padding(display, (0, 0, 0, INDENT), expand=False)
 
 
-def _line(call: str, result: str, room: int) -> Text:
-    """*call* and *result* at the two ends of a line; what does not fit is cut from the call."""
+def _line(call: str, result: str, width: int) -> Text:
+    """Return a line with *call* at its left and *result* at its right; a long call is cut."""
     line = Text(call, "dim", no_wrap=True)
-    line.truncate(room - len(result) - 2, overflow="ellipsis", pad=bool(result))
+    line.truncate(width - len(result) - 2, overflow="ellipsis", pad=bool(result))
     return Text.assemble(line, "  ", (result, "cyan")) if result else line
 
 
 def table(*columns: Column | str) -> Table:
-    """An empty table whose cells never wrap."""
+    """Return an empty table without line breaks in its cells."""
     table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in table.columns:
         column.no_wrap = True
@@ -132,17 +133,17 @@ def table(*columns: Column | str) -> Table:
 
 
 def narrow(name: str, width: int) -> Column:
-    """A column that is at most so wide."""
+    """Return a column with at most *width* characters."""
     return Column(name, max_width=width)
 
 
 def number(name: str = "") -> Column:
-    """A column aligned at its right."""
+    """Return a right-aligned column."""
     return Column(name, justify="right")
 
 
 def _hanging(mark: Text, text: Text) -> Table:
-    """*text* beside *mark*, and its further lines below it."""
+    """Return *text* next to *mark*, with a hanging indent."""
     row = Table.grid(padding=(0, 1, 0, 0))
     row.add_row(mark, text)
     return row

@@ -1,4 +1,4 @@
-"""One action, called and printed."""
+"""The command ``call``: call one action and print its reply."""
 
 import json
 import sys
@@ -14,32 +14,32 @@ from .._protocol.actions import ACTIONS, DOWNLOAD
 from .._session.session import Session
 from ..errors import InvalidCall, WorksectionError
 from . import _account
-from . import _words as words
-from ._saving import saved
+from ._download import download_file
+from ._text import printable
 
 
 def run(options: Namespace) -> int:
-    """Call an action on the account the environment names and print the envelope; returns the exit code."""
+    """Call an action of the account in the environment, and print the reply as JSON; return the exit code."""
     action = options.action
     try:
-        envelope = anyio.run(_called, _account.session(), action, parsed(action, options.params))
+        envelope = anyio.run(_call, _account.session(), action, parse_params(action, options.params))
     except WorksectionError as error:
-        return _failure(error, 2 if isinstance(error, InvalidCall) else 1)
-    except _account.Unnamed as error:
-        return _failure(error, 2)
-    except OSError as error:  # a file cannot be written
-        return _failure(error, 1)
-    sys.stdout.write(as_json(envelope, sys.stdout.encoding) + "\n")
+        return _fail(error, 2 if isinstance(error, InvalidCall) else 1)
+    except _account.AccountNotConfigured as error:
+        return _fail(error, 2)
+    except OSError as error:  # the file of a download cannot be written
+        return _fail(error, 1)
+    sys.stdout.write(format_json(envelope, sys.stdout.encoding) + "\n")
     return 0
 
 
-async def _called(session: Session, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+async def _call(session: Session, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
     async with session:
-        return await (saved(session, params) if action == DOWNLOAD.name else session.call(action, params))
+        return await (download_file(session, params) if action == DOWNLOAD.name else session.call(action, params))
 
 
-def parsed(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:
-    """Parameters by name: a text, or a list of texts where the name is repeated or no comma would separate them.
+def parse_params(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:
+    """Parse ``name=value`` arguments. The value is a list if the name is repeated or the parameter takes a list.
 
     Raises:
         InvalidCall: An argument is not ``name=value``.
@@ -48,19 +48,19 @@ def parsed(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not name or not equals:
-            raise InvalidCall(action, f"name=value expected, not {argument!r}")
+            raise InvalidCall(action, f"arguments must be name=value, got {argument!r}")
         values[name].append(value)
     return {name: texts if len(texts) > 1 or _is_list(action, name) else texts[0] for name, texts in values.items()}
 
 
 def _is_list(action: str, name: str) -> bool:
-    """Whether a comma does not separate the items: files, and items of a checklist."""
+    """Return True for files and checklists: their items may contain commas, so that each is an argument of its own."""
     param = ACTIONS[action].params.get(name) if action in ACTIONS else None
     return param is not None and (param.is_files or param.format is formats.to_todo)
 
 
-def as_json(envelope: Mapping[str, Any], encoding: str) -> str:
-    """*envelope* for people, in the characters *encoding* has."""
+def format_json(envelope: Mapping[str, Any], encoding: str) -> str:
+    """Return *envelope* as indented JSON; characters that *encoding* does not have are escaped."""
     text = json.dumps(envelope, indent=2, ensure_ascii=False)
     try:
         text.encode(encoding)
@@ -69,6 +69,6 @@ def as_json(envelope: Mapping[str, Any], encoding: str) -> str:
     return text
 
 
-def _failure(error: Exception, code: int) -> int:
-    sys.stderr.write(f"{words.printable(str(error))}\n")
+def _fail(error: Exception, code: int) -> int:
+    sys.stderr.write(f"{printable(str(error))}\n")
     return code

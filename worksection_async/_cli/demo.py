@@ -1,4 +1,4 @@
-"""The demo: a walk through a day's work, every step of it checked."""
+"""The command ``demo``: typical calls against a simulated or real account, with a check of every result."""
 
 import io
 import sys
@@ -18,104 +18,107 @@ from .._session.session import Session
 from ..errors import WorksectionError
 from ..testing import Simulator
 from . import _account
-from . import _steps as steps
-from ._guide import Guide
-from ._pacing import Door, pacing
+from . import _demo_steps as steps
+from ._demo_queue import ArrivalLog, show_queue
+from ._demo_session import DemoSession
 from ._screen import Screen
-from .simulate import unheard
+from .simulate import listen_error
 
-UNPACED = 0.03
-"""Seconds between turns for a simulator that does not check."""
+UNLIMITED_INTERVAL_SECONDS = 0.03
+"""Interval of the slots if the simulator has no rate limit."""
 
 
 def run(options: Namespace) -> int:
-    """Walk through a simulated account, or look around in a real one; returns the exit code."""
+    """Run the demo with a simulated account, or with a real one (read-only); return the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    return live() if options.live else simulated(options.port, options.rate)
+    return run_live() if options.live else run_simulated(options.port, options.rate)
 
 
-def simulated(port: int = 0, rate: float = REQUESTS_PER_SECOND) -> int:
-    """Walk through a simulated account, served on *port*; returns the exit code."""
+def run_simulated(port: int = 0, rate: float = REQUESTS_PER_SECOND) -> int:
+    """Run the demo with a simulator on *port* (*rate*: requests per second, 0: unlimited); return the exit code."""
     screen, simulator = Screen(), Simulator(rate=rate or None)
     with ExitStack() as stack:
         try:
             url = stack.enter_context(simulator.serve(port=port))
         except OSError as exc:
-            sys.stderr.write(f"{unheard(exc, '127.0.0.1', port)}\n")
+            sys.stderr.write(f"{listen_error(exc, '127.0.0.1', port)}\n")
             return 1
         anyio.run(on_simulator, simulator, url, screen, 1 / rate if rate else 0.0)
-    return verdict(screen)
+    return print_summary(screen)
 
 
-def live() -> int:
-    """Look around in the account the environment names, and change nothing; returns the exit code."""
+def run_live() -> int:
+    """Run the read-only demo with the account in the environment; return the exit code."""
     try:
         session = _account.session()
-    except _account.Unnamed as exc:
+    except _account.AccountNotConfigured as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     screen = Screen()
     anyio.run(on_account, session, screen)
-    return verdict(screen)
+    return print_summary(screen)
 
 
 async def on_simulator(simulator: Simulator, url: str, screen: Screen, interval: float) -> None:
-    """Walk through all of *simulator*, which is served at *url*."""
-    limiter = TokenBucket(rate=1 / (interval or UNPACED))
+    """Run the demo with *simulator*, which is served at *url*; *interval* is in seconds, 0 means no rate limit."""
+    limiter = TokenBucket(rate=1 / (interval or UNLIMITED_INTERVAL_SECONDS))
     async with Session(url, ApiKey(simulator.api_key), limiter=limiter) as session:
-        screen.say(f"worksection-async {__version__} with a simulated account at {url}")
-        screen.say("over HTTP and at the pace the service allows: about half a minute", "dim")
-        door = Door(lambda: [request.arrived_at for request in simulator.requests], interval)
-        await _measured(screen, session, partial(walk, Guide(session, screen.call, screen.transfer), screen, door))
+        screen.write(f"worksection-async {__version__} with a simulated account at {url}")
+        screen.write("over HTTP, at the rate limit of the service: this takes about half a minute", "dim")
+        arrivals = ArrivalLog(simulator.requests, interval)
+        demo_session = DemoSession(session, screen.call, screen.transfer)
+        await _measure(screen, session, partial(run_all_steps, demo_session, screen, arrivals))
 
 
 async def on_account(session: Session, screen: Screen, interval: float = 1 / REQUESTS_PER_SECOND) -> None:
-    """Look around in a real account through a guide that lets no write through."""
+    """Run the read-only demo with a real account; *interval* is in seconds."""
     async with session:
-        screen.say(f"worksection-async {__version__} with a real account: it reads, and changes nothing")
-        guide = Guide(session, screen.call, screen.transfer, read_only=True)
-        await _measured(screen, session, partial(look_around, guide, screen, interval))
+        screen.write(f"worksection-async {__version__} with a real account: read-only, nothing is changed")
+        demo_session = DemoSession(session, screen.call, screen.transfer, read_only=True)
+        await _measure(screen, session, partial(run_reading_steps, demo_session, screen, interval))
 
 
-async def walk(ws: Guide, screen: Screen, door: Door) -> None:
-    """The day."""
-    [project, *_] = await steps.survey(ws, screen)
-    created = await steps.creation(ws, screen, project)
-    await steps.tags(ws, screen, created.task)
-    await steps.costs(ws, screen, created)
-    await steps.closing(ws, screen, project, created)
-    await steps.events(ws, screen, project, created)
-    await pacing(ws, screen, door.interval or UNPACED, door)
-    await steps.refusal(ws, screen)
+async def run_all_steps(ws: DemoSession, screen: Screen, arrivals: ArrivalLog) -> None:
+    """Run the steps for a simulated account."""
+    [project, *_] = await steps.list_tasks(ws, screen)
+    created = await steps.create_task(ws, screen, project)
+    await steps.tag_task(ws, screen, created.task)
+    await steps.add_costs(ws, screen, created)
+    await steps.close_tasks(ws, screen, project, created)
+    await steps.list_events_of_task(ws, screen, project, created)
+    await show_queue(ws, screen, arrivals.interval or UNLIMITED_INTERVAL_SECONDS, arrivals)
+    await steps.show_error(ws, screen)
 
 
-async def look_around(ws: Guide, screen: Screen, interval: float) -> None:
-    """What of the day can be done by reading."""
-    await steps.survey(ws, screen)
-    await steps.month(ws, screen)
-    await steps.recent_events(ws, screen)
-    await pacing(ws, screen, interval)
-    await steps.refusal(ws, screen)
+async def run_reading_steps(ws: DemoSession, screen: Screen, interval: float) -> None:
+    """Run the steps that only read, for a real account."""
+    await steps.list_tasks(ws, screen)
+    await steps.show_costs_of_month(ws, screen)
+    await steps.list_recent_events(ws, screen)
+    await show_queue(ws, screen, interval)
+    await steps.show_error(ws, screen)
 
 
-async def _measured(screen: Screen, session: Session, way: Callable[[], Awaitable[None]]) -> None:
-    """Go *way* as far as it goes, and say how much it took."""
+async def _measure(screen: Screen, session: Session, run_steps: Callable[[], Awaitable[None]]) -> None:
+    """Run the steps until one fails, and print the number of requests and their duration."""
     started = time.monotonic()
     try:
-        await way()
+        await run_steps()
     except WorksectionError as error:
-        screen.check("every call is answered", holds=False, seen=error)
-    taken = time.monotonic() - started
-    standing = session.limiter.statistics()
-    screen.say("")
-    screen.say(f"{standing.granted} requests in {taken:.0f} s, {standing.refused} refused as too soon", "dim")
+        screen.check("every call succeeds", is_true=False, actual=error)
+    seconds = time.monotonic() - started
+    statistics = session.limiter.statistics()
+    screen.write("")
+    screen.write(
+        f"{statistics.granted} requests in {seconds:.0f} s, {statistics.refused} refused by the rate limit", "dim"
+    )
 
 
-def verdict(screen: Screen) -> int:
-    """Say whether all went well; returns the exit code."""
+def print_summary(screen: Screen) -> int:
+    """Print the number of failed checks; return the exit code."""
     if screen.failed:
-        screen.say(f"{screen.failed} of {screen.passed + screen.failed} checks failed.", "bold red")
+        screen.write(f"{screen.failed} of {screen.passed + screen.failed} checks failed.", "bold red")
         return 1
-    screen.say(f"All {screen.passed} checks passed.", "bold green")
+    screen.write(f"All {screen.passed} checks passed.", "bold green")
     return 0

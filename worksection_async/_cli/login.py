@@ -1,4 +1,4 @@
-"""A person logs in with his browser, and the token is kept in a file."""
+"""The command ``login``: log in with a browser and save the token in a file."""
 
 import getpass
 import os
@@ -16,87 +16,89 @@ from .._auth.token_stores import FileTokenStore
 from ..errors import WorksectionError
 from ..models import Identity
 from . import _callback
-from . import _words as words
-from ._callback import NobodyCame
+from ._callback import NoCallback
+from ._text import printable
 
 ID, SECRET = "WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"
 
 
-class Misused(Exception):
-    """What was given cannot be what is meant."""
+class InvalidOption(Exception):
+    """An option or environment variable is missing or invalid."""
 
 
 def run(options: Namespace) -> int:
-    """Log somebody in, save his token, and say who he is; returns the exit code."""
+    """Log in, save the token, and print the user; return the exit code."""
     try:
         app, path = _app(options), _path(options.store)
-    except Misused as error:
-        return _failure(error, 2)
+    except InvalidOption as error:
+        return _fail(error, 2)
     try:
-        identity = anyio.run(_logged_in, app, path, options.timeout, not options.no_browser)
-    except (WorksectionError, NobodyCame) as error:
-        return _failure(error, 1)
+        identity = anyio.run(_log_in, app, path, options.timeout, not options.no_browser)
+    except (WorksectionError, NoCallback) as error:
+        return _fail(error, 1)
     name = f"{identity.first_name} {identity.last_name}".strip()
-    _callback.say("", f"You are {name} <{identity.email}>, at {identity.account_url}.", f"The token is in {path}.")
+    _callback.print_lines(
+        "", f"Logged in as {name} <{identity.email}> at {identity.account_url}.", f"The token is saved in {path}."
+    )
     return 0
 
 
-def _failure(error: Exception, code: int) -> int:
-    sys.stderr.write(f"{words.printable(str(error))}\n")
+def _fail(error: Exception, code: int) -> int:
+    sys.stderr.write(f"{printable(str(error))}\n")
     return code
 
 
 def _app(options: Namespace) -> OAuthApp:
     client_id = (options.client_id or os.environ.get(ID, "")).strip()
     if not client_id:
-        raise Misused(f"Set {ID} to the number of the application, as it is registered with Worksection.")
-    secret = (options.client_secret or os.environ.get(SECRET, "") or _typed_secret()).strip()
+        raise InvalidOption(f"Set {ID} to the client id of the OAuth2 application, as registered with Worksection.")
+    secret = (options.client_secret or os.environ.get(SECRET, "") or _prompt_for_secret()).strip()
     if not secret:
-        raise Misused(f"Set {SECRET} to the secret of the application.")
+        raise InvalidOption(f"Set {SECRET} to the client secret of the OAuth2 application.")
     scopes: Any = SCOPES if options.scopes is None else options.scopes.replace(",", " ").split()
     try:
         return OAuthApp(client_id, secret, options.redirect_uri, scopes=scopes, base_url=options.base_url)
     except ValueError as error:
-        raise Misused(f"{error}.") from None
+        raise InvalidOption(f"{error}.") from None
 
 
-def _typed_secret() -> str:
+def _prompt_for_secret() -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         return ""
-    return getpass.getpass("Secret of the application (it is not shown): ")
+    return getpass.getpass("Client secret (input is hidden): ")
 
 
 def _path(store: str | None) -> Path:
-    path = Path(store).expanduser() if store else _configuration() / "worksection-async" / "token.json"
+    path = Path(store).expanduser() if store else _config_folder() / "worksection-async" / "token.json"
     if path.is_dir():
-        raise Misused(f"--store: {path} is a folder, and a file is expected.")
+        raise InvalidOption(f"--store must be a file, but {path} is a folder.")
     return path.absolute()
 
 
-def _configuration() -> Path:
-    """The user's own folder for such things."""
-    named = Path(os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", ""))
-    return named if named.is_absolute() else Path.home() / ".config"
+def _config_folder() -> Path:
+    """Return the user's configuration folder."""
+    folder = Path(os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", ""))
+    return folder if folder.is_absolute() else Path.home() / ".config"
 
 
-async def _logged_in(app: OAuthApp, path: Path, timeout: float, opens_browser: bool) -> Identity:
-    """Who has logged in; his token is at *path* by then.
+async def _log_in(app: OAuthApp, path: Path, timeout: float, opens_browser: bool) -> Identity:
+    """Log in, save the token at *path*, and return the user.
 
     Raises:
-        NobodyCame: Nobody has, within *timeout* seconds.
-        WorksectionError: The service refuses, or cannot be reached; or the token cannot be saved.
+        NoCallback: No code was received within *timeout* seconds.
+        WorksectionError: The service refuses or is not reachable, or the token cannot be saved.
     """
     store = FileTokenStore(path)
-    async with store.lock():  # can it be written at all? Better known before somebody logs in
+    async with store.lock():  # fails now, before the login, if the folder is not writable
         pass
     url, state = app.authorization_url()
-    _callback.say("Log in to Worksection at this address:", "", f"  {url}", "")
-    waiting = _callback.Waiting(state)
-    with _callback.reading(waiting):  # before anybody is asked to paste something
-        async with _callback.listening(app.redirect_uri, waiting):
+    _callback.print_lines("Log in to Worksection at this address:", "", f"  {url}", "")
+    waiter = _callback.CodeWaiter(state)
+    with _callback.terminal_input(waiter):  # starts before the instructions, which ask for input, are printed
+        async with _callback.callback_server(app.redirect_uri, waiter):
             if opens_browser:
                 Thread(target=_open_browser, args=(url,), daemon=True).start()
-            code = await waiting.outcome(timeout)
+            code = await waiter.wait(timeout)
     token = await app.exchange(code)
     identity = await app.identity(token)
     async with store.lock():
@@ -105,10 +107,10 @@ async def _logged_in(app: OAuthApp, path: Path, timeout: float, opens_browser: b
 
 
 def _open_browser(url: str) -> None:
-    """A browser in a terminal keeps its caller until it ends, so this has a thread of its own."""
+    """Open *url* in a browser; runs in a thread, because a text browser blocks until it is closed."""
     try:
         is_open = webbrowser.open(url)
     except webbrowser.Error:
         is_open = False
     if not is_open:
-        _callback.say("No browser could be opened here: open the address above yourself, on any machine.")
+        _callback.print_lines("No browser was found: open the address above in a browser, on any machine.")

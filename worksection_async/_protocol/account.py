@@ -1,4 +1,4 @@
-"""Where an account lives."""
+"""The origin of an account: scheme, host and port."""
 
 import ipaddress
 import re
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 from ..errors import InvalidCall
 from .service import ACCOUNT_URL
 
-PORTS = {"http": 80, "https": 443}
-"""The port of each scheme, which no origin needs to name: there is one budget per origin."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Ports that are omitted from an origin, so that one account has one origin and therefore one rate limit budget."""
 
 
 def origin_of(account: str) -> str:
-    """The origin requests of *account* go to: ``"acme"`` → ``"https://acme.worksection.com"``.
+    """Return the origin for the requests of *account*: ``"acme"`` → ``"https://acme.worksection.com"``.
 
-    *account* is a name, or a URL without a path; plain HTTP is for loopback only. Raises `InvalidCall`.
+    *account* is a name, or a URL without a path; plain HTTP is allowed for loopback only. Raises `InvalidCall`.
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", account):
         return ACCOUNT_URL.format(account=account.lower())
@@ -22,15 +22,15 @@ def origin_of(account: str) -> str:
         url = urlsplit(account)
         host, port = url.hostname or "", url.port
     except ValueError:
-        raise _refused("it is no valid URL") from None
-    if url.scheme not in PORTS or not re.fullmatch(r"[\w.:-]+", host):
-        raise _refused('a name such as "acme" or a URL such as "https://acme.worksection.com" is expected')
+        raise _invalid("must be a valid URL") from None
+    if url.scheme not in DEFAULT_PORTS or not re.fullmatch(r"[\w.:-]+", host):
+        raise _invalid('must be a name such as "acme" or a URL such as "https://acme.worksection.com"')
     if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
-        raise _refused("a URL without path, query and user is expected")
+        raise _invalid("must be a URL without path, query and user")
     if url.scheme == "http" and not is_loopback(host):
-        raise _refused("https is required: a key must not travel in the clear")
+        raise _invalid("https is required, because the key must not be sent unencrypted")
     origin = f"{url.scheme}://[{host}]" if ":" in host else f"{url.scheme}://{host}"
-    return origin if port in (None, PORTS[url.scheme]) else f"{origin}:{port}"
+    return origin if port in (None, DEFAULT_PORTS[url.scheme]) else f"{origin}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -40,5 +40,5 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _refused(why: str) -> InvalidCall:
-    return InvalidCall("Session", f"account: {why}")
+def _invalid(problem: str) -> InvalidCall:
+    return InvalidCall("Session", f"account: {problem}")

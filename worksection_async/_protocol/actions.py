@@ -462,7 +462,7 @@ SEARCH_TASKS = Action(
         "id_task": Param(formats.to_id),
         "email_user_from": Param(formats.to_email),
         "email_user_to": Param(formats.to_assignee),
-        "filter": Param(compound_formats.Conditions("search_tasks")),
+        "filter": Param(compound_formats.FilterFormat("search_tasks")),
         "status": Param(compound_formats.choice(TaskStatus)),
         "extra": Param(compound_formats.choices(SearchExtra)),
     },
@@ -473,7 +473,7 @@ GET_TASK_CUSTOM_FIELDS = Action(
 GET_COSTS = Action(
     "get_costs",
     kind="read",
-    returns=shapes.whole(Costs),
+    returns=shapes.envelope_of(Costs),
     repeatable=True,
     params={
         "id_project": Param(formats.to_id),
@@ -481,13 +481,13 @@ GET_COSTS = Action(
         "datestart": Param(formats.to_date),
         "dateend": Param(formats.to_date),
         "is_timer": Param(formats.to_flag),
-        "filter": Param(compound_formats.Conditions("get_costs")),
+        "filter": Param(compound_formats.FilterFormat("get_costs")),
     },
 )
 GET_COSTS_TOTAL = Action(
     "get_costs_total",
     kind="read",
-    returns=shapes.whole(CostsTotal),
+    returns=shapes.envelope_of(CostsTotal),
     repeatable=True,
     params={
         "id_project": Param(formats.to_id),
@@ -495,7 +495,7 @@ GET_COSTS_TOTAL = Action(
         "datestart": Param(formats.to_date),
         "dateend": Param(formats.to_date),
         "is_timer": Param(formats.to_flag),
-        "filter": Param(compound_formats.Conditions("get_costs_total")),
+        "filter": Param(compound_formats.FilterFormat("get_costs_total")),
         "extra": Param(compound_formats.choices(CostsExtra)),
     },
 )
@@ -535,7 +535,9 @@ GET_TIMERS = Action("get_timers", kind="read", returns=shapes.many(Timer), repea
 STOP_TIMER = Action(
     "stop_timer", kind="write", returns=shapes.nothing, params={"timer": Param(formats.to_id, required=True)}
 )
-GET_MY_TIMER = Action("get_my_timer", kind="read", returns=shapes.maybe(MyTimer), repeatable=True, credential="token")
+GET_MY_TIMER = Action(
+    "get_my_timer", kind="read", returns=shapes.optional(MyTimer), repeatable=True, credential="token"
+)
 START_MY_TIMER = Action(
     "start_my_timer",
     kind="write",

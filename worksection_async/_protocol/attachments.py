@@ -1,32 +1,29 @@
-"""Files on their way out: the forms an attachment can have, and what is sent of it."""
+"""Files to upload: the accepted types of an attachment, and the parts of the multipart body that are made of them."""
 
 import mimetypes
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import attrs
-from anyio.to_thread import run_sync
-
-from ..errors import InvalidCall
 
 Content = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Attachment = Content | tuple[str, Content] | tuple[str, Content, str]
-"""A path, bytes, an open binary file, an async iterable of bytes; or any of them with a name, or with a name and a
-media type.
+"""A path, bytes, an open binary file or an async iterable of bytes; each of them can be given as ``(name, content)`` or
+``(name, content, media_type)``.
 
-Nothing but bytes is ever held in memory. What can be read only once (async iterables, pipes) is kept in a temporary
-file before the call waits for its turn, so that a call that is refused for its rate can be made again like any other.
+Files are streamed, not loaded into memory. A source that can be read only once (an async iterable, a pipe) is copied to
+a temporary file before the call waits for its slot, so that the request can be retried.
 """
-
-PIECE = 1 << 18
-"""Bytes read at a time from a pipe."""
 
 
 @attrs.frozen
-class Rest:
-    """What is left of an open file, from where it stood: httpx rewinds what it sends, and would begin at 0."""
+class FileTail:
+    """An open file from its position at the time of the call to its end.
+
+    httpx seeks to 0 before it sends a file: here, 0 is that position.
+    """
 
     _file: BinaryIO
     _start: int
@@ -42,98 +39,83 @@ class Rest:
 
 
 @attrs.frozen
-class Once:
-    """What can be read from front to end, once: it has to be kept before it is sent."""
+class SinglePassSource:
+    """A source that can be read only once: `_transfer.spool` copies it to a temporary file before the first attempt."""
 
-    _source: BinaryIO | AsyncIterable[bytes]
-
-    async def chunks(self, action: str) -> AsyncGenerator[bytes, None]:
-        """All of it. Raises `InvalidCall` of *action* for what is not bytes, and whatever an iterable raises."""
-        source = self._source if isinstance(self._source, AsyncIterable) else _pieces(self._source, action)
-        pieces = aiter(source)
-        try:
-            async for piece in pieces:
-                if not isinstance(piece, bytes | bytearray | memoryview):
-                    raise InvalidCall(action, f"bytes expected in a file, not {type(piece).__name__}")
-                yield bytes(piece)
-        finally:
-            if isinstance(pieces, AsyncGenerator):
-                await pieces.aclose()
+    source: BinaryIO | AsyncIterable[bytes]
 
 
 @attrs.frozen
-class Part:
-    """One file in the body of a request."""
+class FilePart:
+    """One file of a multipart body."""
 
     field: str
     name: str
-    source: Path | bytes | Rest | Once = attrs.field(repr=False)
+    source: Path | bytes | FileTail | SinglePassSource = attrs.field(repr=False)
     media_type: str
 
-    def open(self) -> bytes | BinaryIO | Rest:
-        """What to read the content from, all of it on every attempt."""
-        if isinstance(self.source, Once):
-            raise TypeError("it has to be kept before it is sent")
+    def open(self) -> bytes | BinaryIO | FileTail:
+        """Return the content, or a file to read it from. Each attempt calls this again and sends everything."""
+        if isinstance(self.source, SinglePassSource):
+            raise TypeError("copy a single-pass source before it is sent")
         return self.source.open("rb") if isinstance(self.source, Path) else self.source
 
 
-def parts(field: str, attachments: object) -> Iterator[Part]:
-    """The parts for *attachments*; ``{index}`` in *field* counts them. Raises `ValueError` or `OSError`."""
+def file_parts(field: str, attachments: object) -> Iterator[FilePart]:
+    """Yield one part per item of *attachments*.
+
+    Args:
+        field: Name of the form field; ``{index}`` is replaced by the index of the file.
+        attachments: A sequence of `Attachment`.
+
+    Raises:
+        ValueError: An item is not an `Attachment`.
+        OSError: A file cannot be opened.
+    """
     is_one = isinstance(attachments, str | bytes | os.PathLike | Mapping) or hasattr(attachments, "read")
     if is_one or not isinstance(attachments, Iterable):
-        raise ValueError("a sequence of files expected")
+        raise ValueError(f"must be a sequence of files, got {type(attachments).__name__}")
     for index, attachment in enumerate(attachments):
-        yield _part(field.format(index=index), attachment)
+        yield _file_part(field.format(index=index), attachment)
 
 
-def _part(field: str, attachment: object) -> Part:
+def _file_part(field: str, attachment: object) -> FilePart:
     match attachment:
         case tuple((str(name), content)):
             media_type = ""
         case tuple((str(name), content, str(media_type))) if media_type.isprintable():
             pass
         case tuple():
-            raise ValueError("a name and a file, or a name, a file and a media type expected")
+            raise ValueError("a tuple must be (name, file) or (name, file, media_type)")
         case content:
             name = media_type = ""
     source = _source(content)
     name = name or _name(content)
-    name.encode()  # half of a surrogate pair cannot be sent: a ValueError
-    return Part(field, name, source, media_type or mimetypes.guess_type(name)[0] or "application/octet-stream")
+    name.encode()  # raises ValueError for a lone surrogate, which cannot be sent as UTF-8
+    return FilePart(field, name, source, media_type or mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
-def _source(content: object) -> Path | bytes | Rest | Once:
+def _source(content: object) -> Path | bytes | FileTail | SinglePassSource:
     if isinstance(content, str | os.PathLike):
-        return _readable(Path(content))
+        return _readable_path(Path(content))
     if isinstance(content, bytes):
         return content
     if isinstance(content, AsyncIterable):
-        return Once(content)
+        return SinglePassSource(content)
     if not _is_binary_file(content):
         expected = "a path, bytes, an open binary file or an async iterable of bytes"
-        raise ValueError(f"{expected} expected, not {type(content).__name__}")
+        raise ValueError(f"a file must be {expected}, got {type(content).__name__}")
     file = cast(BinaryIO, content)
-    return Rest(file, file.tell()) if file.seekable() else Once(file)
+    return FileTail(file, file.tell()) if file.seekable() else SinglePassSource(file)
 
 
-def _readable(path: Path) -> Path:
-    """*path*, of a file that can be read: others are found before anything is sent."""
+def _readable_path(path: Path) -> Path:
+    """Return *path*; raise `OSError` or `ValueError` now if it cannot be read, before anything is sent."""
+    # Opening a named pipe blocks until another process writes to it.
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise ValueError(f"{path} is no file on a disk; open it, and give the open file")
+        raise ValueError(f"{path} is not a regular file; open it yourself and pass the file object")
     with path.open("rb"):
         return path
-
-
-async def _pieces(file: BinaryIO, action: str) -> AsyncGenerator[bytes, None]:
-    """What a pipe brings, read in a worker thread, as it may take its time."""
-    try:
-        while (piece := await run_sync(file.read, PIECE, abandon_on_cancel=True)) != b"":
-            yield piece  # None, where nothing is there yet and the pipe does not wait: no bytes, and refused as such
-    except (OSError, ValueError) as exc:
-        failure = InvalidCall(action, f"a file cannot be read: {exc}")
-    else:
-        return
-    raise failure
 
 
 def _is_binary_file(content: object) -> bool:

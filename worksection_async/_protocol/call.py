@@ -1,4 +1,4 @@
-"""What a caller asks for, checked before anything is sent: an action, its parameters, and the way its reply is read."""
+"""Calls: an action with its parameters, checked and encoded before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 from ..errors import InvalidCall
 from ..models import ProjectOptions
 from . import compound_formats, formats, shapes
-from .attachments import Part, parts
+from .attachments import FilePart, file_parts
 from .encoding import as_query
 from .service import MAX_TEXT_CHARACTERS
 
@@ -19,26 +19,26 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-EMPTY = ("", formats.Repeated(()), formats.Structured({}))
-"""Values that say no more than none would."""
+ABSENT_VALUES = ("", formats.Repeated(()), formats.Structured({}))
+"""Values treated as absent."""
 
 
 @attrs.frozen
 class Param:
-    """A parameter: how its value is written, and whether the action needs it."""
+    """A parameter of an action: the format of its value, and whether it is required."""
 
     format: formats.Format
     required: bool = False
 
     @property
     def is_files(self) -> bool:
-        """Whether it holds files, which travel beside the parameters or instead of them."""
+        """Whether the value is files, which are sent as parts of a multipart body."""
         return self.format in (compound_formats.to_attach, compound_formats.to_files)
 
 
 @attrs.frozen(kw_only=True)
 class Action(Generic[T_co]):
-    """An action of the service."""
+    """An action of the service; the instances are generated in `_protocol.actions`."""
 
     name: str = attrs.field(kw_only=False)
     kind: Literal["read", "write"]
@@ -53,99 +53,99 @@ class Action(Generic[T_co]):
 
 @attrs.frozen
 class Call(Generic[T_co]):
-    """An action with its parameters as the service reads them."""
+    """An action with its encoded parameters and files."""
 
     action: Action[T_co]
     params: Mapping[str, formats.WireValue] = attrs.field(repr=False)
-    parts: tuple[Part, ...] = attrs.field(default=(), repr=False)
+    parts: tuple[FilePart, ...] = attrs.field(default=(), repr=False)
 
     @functools.cached_property
     def query(self) -> str:
-        """The action and the parameters, as a URL has them."""
+        """The action and the parameters as the query of a URL."""
         return as_query(self.action.name, self.params)
 
     @property
     def fits_query(self) -> bool:
-        """Whether all parameters can be read from a query, its length aside."""
+        """Whether the service reads all parameters from a query; the length is not checked."""
         return all(value.in_query for value in self.params.values() if isinstance(value, formats.Structured))
 
     @property
     def is_upload(self) -> bool:
-        """Whether files are all it has to say."""
+        """Whether the body consists of files only."""
         return any(param.format is compound_formats.to_files for param in self.action.params.values())
 
 
-RESERVED = {"action", "hash", "access_token"}
-"""Names in a query that say who asks for what; a parameter of that name would say it again."""
+RESERVED_NAMES = {"action", "hash", "access_token"}
+"""Names of the query that the client sets itself, so that no parameter can override the action or the credential."""
 
 
 def prepare(action: Action[T], params: Mapping[str, object]) -> Call[T]:
-    """Check *params* (None means not given) and write them; raises `InvalidCall`."""
+    """Check and encode *params*; None means not given. Raises `InvalidCall`."""
     given = {name: value for name, value in params.items() if value is not None}
     for name in given.keys() - action.params.keys():
         known = ", ".join(action.params) or "none"
-        raise InvalidCall(action.name, f"there is no parameter {name!r}; known are {known}")
-    written = dict(_written(action, given))
-    parts = tuple(_parts(action, given))
-    for complaint in _complaints(action, written | {part.field: part.name for part in parts}):
-        raise InvalidCall(action.name, complaint)
-    return Call(action, written, parts)
+        raise InvalidCall(action.name, f"unknown parameter {name!r}; known parameters: {known}")
+    encoded = dict(_encode(action, given))
+    parts = tuple(_encode_files(action, given))
+    for problem in _problems(action, encoded | {part.field: part.name for part in parts}):
+        raise InvalidCall(action.name, problem)
+    return Call(action, encoded, parts)
 
 
-def _written(action: Action[object], given: Mapping[str, object]) -> Iterator[tuple[str, formats.WireValue]]:
+def _encode(action: Action[object], given: Mapping[str, object]) -> Iterator[tuple[str, formats.WireValue]]:
     for name, value in given.items():
         param = action.params[name]
         if param.is_files:
             continue
         try:
-            text = param.format(value)
+            value_on_wire = param.format(value)
         except ValueError as exc:
             raise InvalidCall(action.name, f"{name}: {exc}") from None
-        if isinstance(text, formats.Spread):
-            yield from text.values.items()
+        if isinstance(value_on_wire, formats.Spread):
+            yield from value_on_wire.values.items()
         else:
-            yield name, text
+            yield name, value_on_wire
 
 
-def _parts(action: Action[object], given: Mapping[str, object]) -> Iterator[Part]:
+def _encode_files(action: Action[object], given: Mapping[str, object]) -> Iterator[FilePart]:
     for name, value in given.items():
         if action.params[name].is_files:
             field = "files[]" if action.params[name].format is compound_formats.to_files else f"{name}[{{index}}]"
             try:
-                yield from parts(field, value)
+                yield from file_parts(field, value)
             except (OSError, ValueError) as exc:
                 raise InvalidCall(action.name, f"{name}: {exc}") from None
 
 
-def _complaints(action: Action[object], written: Mapping[str, formats.WireValue]) -> Iterator[str]:
-    present = {name.partition("[")[0] for name, value in written.items() if value not in EMPTY}
+def _problems(action: Action[object], encoded: Mapping[str, formats.WireValue]) -> Iterator[str]:
+    present = {name.partition("[")[0] for name, value in encoded.items() if value not in ABSENT_VALUES}
     for name, param in action.params.items():
         if param.required and name not in present:
             yield f"{name} is required"
     for group in action.one_of:
         if present.isdisjoint(group):
             yield f"at least one of {', '.join(group)} is required"
-    described = sum(_characters(written[name]) for name in ("text", "todo") if name in written)
-    if described > MAX_TEXT_CHARACTERS:
-        yield f"text and todo together have {described} characters; the service would cut them at {MAX_TEXT_CHARACTERS}"
+    characters = sum(_characters(encoded[name]) for name in ("text", "todo") if name in encoded)
+    if characters > MAX_TEXT_CHARACTERS:
+        yield f"text and todo together have {characters} characters; the service truncates at {MAX_TEXT_CHARACTERS}"
     for group in action.exclusive:
-        chosen = [name for name in group if name in present and written[name] not in (0, "0")]
+        chosen = [name for name in group if name in present and encoded[name] not in (0, "0")]
         if len(chosen) > 1:
             yield f"only one of {', '.join(chosen)} can be given"
 
 
 def _characters(value: formats.WireValue) -> int:
-    """Characters of a description; items of a checklist stand on lines of their own."""
+    """Return the number of characters that the service stores; it adds a line break and a bullet per checklist item."""
     lines = [f"\r\n• {item}" for item in value.values] if isinstance(value, formats.Repeated) else [str(value)]
     return sum(map(len, lines))
 
 
-def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
-    """An action this release does not know: nearly nothing is checked, and it may change something."""
+def unknown_action(name: str, params: Mapping[str, object]) -> Action[None]:
+    """Return an action that this release does not know. It is treated as a write, and its values are not checked."""
     if not name:
-        raise InvalidCall(name, "an action has a name")
-    for taken in sorted(RESERVED & params.keys()):
-        raise InvalidCall(name, f"{taken} is no parameter")
+        raise InvalidCall(name, "the name of the action is empty")
+    for reserved in sorted(RESERVED_NAMES & params.keys()):
+        raise InvalidCall(name, f"{reserved} must not be a parameter: the client sets it")
     for text in (name, *params):
         try:
             formats.to_name(text)
@@ -156,15 +156,15 @@ def unknown(name: str, params: Mapping[str, object]) -> Action[None]:
     )
 
 
-def as_is(action: Action[object]) -> Action[dict[str, Any]]:
-    """*action* with its reply left as it is, and parameters that may be text for the service to read as it is."""
+def raw_action(action: Action[object]) -> Action[dict[str, Any]]:
+    """Return *action* with the raw envelope as its result; text is accepted for every parameter and sent unchanged."""
     params = {
-        name: param if param.is_files else Param(compound_formats.Lenient(param.format), param.required)
+        name: param if param.is_files else Param(compound_formats.TextOrFormat(param.format), param.required)
         for name, param in action.params.items()
     }
     if "options" in params:
         params |= {
-            f"options.{rule.name}": Param(compound_formats.Lenient(formats.to_flag))
+            f"options.{rule.name}": Param(compound_formats.TextOrFormat(formats.to_flag))
             for rule in attrs.fields(ProjectOptions)
         }
     return cast("Action[dict[str, Any]]", attrs.evolve(action, params=params, returns=shapes.raw))

@@ -1,4 +1,4 @@
-"""Parameters that are made of others: choices, filters, options, schedules, uploads; and those nothing is known of."""
+"""Formats of composed parameters (choices, filters, options, schedules, files) and of parameters of unknown actions."""
 
 import datetime as dt
 import json
@@ -30,37 +30,37 @@ from .formats import (
 
 
 def to_options(value: object) -> Spread:
-    """Rules of a project: ``options.*``."""
+    """Encode the rules of a project as ``options.*``."""
     if not isinstance(value, ProjectOptions):
-        raise ValueError(f"ProjectOptions expected, not {type(value).__name__}")
+        raise ValueError(f"must be ProjectOptions, got {type(value).__name__}")
     rules = attrs.asdict(value, filter=lambda field, rule: field.name != "extra" and rule is not None)
     return Spread({f"options.{name}": to_flag(rule) for name, rule in rules.items()})
 
 
 def to_uploads(value: object) -> Structured:
-    """Files stored before; those that failed are refused."""
+    """Encode results of ``upload_files``; a result with an error is refused."""
     given = sequence(value)
     files = [file for file in given if isinstance(file, UploadedFile) and file.id]
     if len(files) != len(given):
-        raise ValueError("what upload_files returned expected, without those that have an error")
+        raise ValueError("must be results of upload_files, without those that have an error")
     values = [attrs.asdict(file, filter=lambda field, _: field.name != "extra") for file in files]
     return Structured(values, in_query=False)
 
 
 @attrs.frozen
 class Choice:
-    """One of the values of a Literal, or a comma list of them; a string may be either."""
+    """One value of a Literal, or (``several``) a sequence or comma-separated list of them."""
 
     enum: object
     several: bool
 
     def __call__(self, value: object) -> str:
         items = re.split(r",\s*", value) if self.several and isinstance(value, str) else value
-        return ",".join(map(self._one, sequence(items) if self.several else [items]))
+        return ",".join(map(self._encode_one, sequence(items) if self.several else [items]))
 
-    def _one(self, value: object) -> str:
+    def _encode_one(self, value: object) -> str:
         if value not in get_args(self.enum):
-            raise ValueError(f"one of {', '.join(get_args(self.enum))} expected, not {value!r}")
+            raise ValueError(f"must be one of {', '.join(get_args(self.enum))}, got {value!r}")
         return str(value)
 
 
@@ -73,8 +73,8 @@ def choices(enum: object) -> Choice:
 
 
 @attrs.frozen
-class Conditions:
-    """The ``filter`` of *action*: text as it is, or an expression of fields and operators that the action knows."""
+class FilterFormat:
+    """The ``filter`` of *action*: text is sent unchanged; the fields and operators of a `Filter` are checked."""
 
     action: str
 
@@ -82,37 +82,37 @@ class Conditions:
         if isinstance(value, str):
             return to_str(value)
         if not isinstance(value, Filter):
-            raise ValueError(f"an expression of F or text expected, not {type(value).__name__}")
+            raise ValueError(f"must be an expression of F or text, got {type(value).__name__}")
         known = FILTER_OPERATORS[self.action]
         for comparison in value.comparisons():
             field, operator = comparison.field, comparison.operator
             if field not in known:
-                raise ValueError(f"{self.action} has no field {field!r}; known are {', '.join(known)}")
+                raise ValueError(f"unknown field {field!r}; known fields: {', '.join(known)}")
             if operator not in known[field]:
-                raise ValueError(f"{self.action} knows {field} with {' '.join(known[field])}, not {operator}")
+                raise ValueError(f"operator {operator} is not available for {field}, only {' '.join(known[field])}")
         return str(value)
 
 
 def schedule(enum: object) -> Format:
-    """User → day → what to make of it."""
-    one = choice(enum)
+    """Return the format of a schedule: ``{user: {date: one of enum}}``."""
+    encode_day = choice(enum)
 
     def to_days(value: object) -> dict[str, str]:
         if not isinstance(value, Mapping):
-            raise ValueError(f"a mapping of days expected, not {type(value).__name__}")
-        return {to_date(day): one(change) for day, change in value.items()}
+            raise ValueError(f"must be a mapping of days, got {type(value).__name__}")
+        return {to_date(day): encode_day(kind) for day, kind in value.items()}
 
     def to_schedule(value: object) -> Structured:
         if not isinstance(value, Mapping):
-            raise ValueError(f"a mapping of users expected, not {type(value).__name__}")
+            raise ValueError(f"must be a mapping of users, got {type(value).__name__}")
         return Structured({to_str(user): to_days(days) for user, days in value.items()})
 
     return to_schedule
 
 
 @attrs.frozen
-class Lenient:
-    """Text goes as it is, for values newer than this release; anything else as *format* has it, if it can."""
+class TextOrFormat:
+    """Sends text unchanged, because a value can be newer than this release; other values are encoded by *format*."""
 
     format: Format
 
@@ -126,12 +126,12 @@ def to_json(value: object) -> Structured:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, RecursionError) as exc:
-        raise ValueError(f"it cannot be written as JSON: {exc}") from None
+        raise ValueError(f"cannot be encoded as JSON: {exc}") from None
     return Structured(cast(Json, value))
 
 
 def by_type(value: object) -> WireValue:
-    """A value of a parameter that nothing is known of."""
+    """Encode a parameter of an unknown action by the Python type of its value."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
@@ -148,10 +148,10 @@ def by_type(value: object) -> WireValue:
 
 
 def to_attach(value: object) -> Structured:
-    """Files beside the other parameters, in the body; `worksection_async._files` knows the forms they can have."""
-    raise NotImplementedError("files are no parameters")
+    """Mark a parameter as files that are sent beside the other parameters; `attachments` encodes them."""
+    raise NotImplementedError("files are encoded by attachments.file_parts")
 
 
 def to_files(value: object) -> Structured:
-    """Files that are the whole body."""
-    raise NotImplementedError("files are no parameters")
+    """Mark a parameter as files that are the whole body; `attachments` encodes them."""
+    raise NotImplementedError("files are encoded by attachments.file_parts")

@@ -1,6 +1,7 @@
-"""What came back: the envelope is opened, and either an error is in it or the answer is structured.
+"""Reads the envelope of a reply: returns the structured result, or raises the error that the service reports.
 
-The body decides, not the HTTP status: errors come with 200. Codes are overloaded, so the message decides first.
+The body decides, not the HTTP status, because the service reports errors with status 200. The error class depends first
+on the message, because one status code has several meanings.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .. import errors
-from ..errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, masked
+from ..errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, mask_secrets
 from .call import Action
 from .service import KNOWN_ERRORS, OAUTH_EXPIRED_TEXT, KnownError
 from .structure import Malformed, Structure
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Reply:
-    """An HTTP answer, read to its end."""
+    """A complete HTTP reply."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
@@ -37,40 +38,45 @@ class Reply:
 
 
 def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
-    """What *action* returns; raises `ApiError` for what the service refuses, `UnexpectedReply` for what it garbles."""
+    """Return the result of *action*.
+
+    Raises:
+        ApiError: The service refused the request.
+        UnexpectedReply: The reply does not have the documented format.
+    """
     envelope = open_envelope(action, reply)
     try:
         return action.returns.read(envelope, structure)
     except Malformed as exc:
-        failure = UnexpectedReply(action.name, exc.path, masked(exc.reason), http_status=reply.status)
+        failure = UnexpectedReply(action.name, exc.path, mask_secrets(exc.reason), http_status=reply.status)
     raise failure
 
 
 def open_envelope(action: Action[Any], reply: Reply) -> Mapping[str, Any]:
-    """The top level of a reply that says it is ok."""
+    """Return the top level of a reply with status ok; raise the error that another reply reports."""
     body = _decoded(action.name, reply)
     if 300 <= reply.status < 400:
-        raise _wordless(action.name, reply, "$", "a redirect")
+        raise _error_without_message(action.name, reply, "$", "a redirect")
     if not isinstance(body, dict):
-        raise _wordless(action.name, reply, "$", "an object expected")
+        raise _error_without_message(action.name, reply, "$", "must be an object")
     if body.get("status") == "ok":
         return body
     if message := _message(body):
         raise refusal(action.name, message, body, reply)
-    raise _wordless(action.name, reply, "$.status", "neither ok nor an error")
+    raise _error_without_message(action.name, reply, "$.status", "neither ok nor an error")
 
 
 def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
-    """A reply without an envelope, as OAuth2 has them: what has *key* is an answer, anything else a refusal."""
+    """Return a reply without an envelope, as OAuth2 sends them. A reply without *key* is an error and is raised."""
     body = _decoded(action, reply)
     if isinstance(body, dict) and body.get(key) and reply.status < 300:
         return body
     if not isinstance(body, dict) or not (message := _message(body)):
-        raise _wordless(action, reply, "$", f"neither {key} nor an error")
+        raise _error_without_message(action, reply, "$", f"neither {key} nor an error")
     error = refusal(action, message, body, reply)
     if not isinstance(error, RateLimited):
-        # The description says more to a person, the code of the error to a program.
-        error = AuthError(action, error.message, details=masked(str(body.get("error") or "")), http_status=reply.status)
+        details = mask_secrets(str(body.get("error") or ""))
+        error = AuthError(action, error.message, details=details, http_status=reply.status)
     raise error
 
 
@@ -78,76 +84,76 @@ def _decoded(action: str, reply: Reply) -> object:
     try:
         return _from_json(reply.body.decode())
     except (ValueError, RecursionError) as exc:
-        reason = "no JSON" if reply.body.strip() else "an empty body"
+        reason = "not JSON" if reply.body.strip() else "an empty body"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
-    raise _wordless(action, reply, "$", reason + detail)
+    raise _error_without_message(action, reply, "$", reason + detail)
 
 
-def _untouched(members: dict[str, Any]) -> dict[str, Any]:
-    """Nothing but a step in Python: without one, the C scanner keeps the interpreter for as long as the text lasts."""
+def _keep(members: dict[str, Any]) -> dict[str, Any]:
     return members
 
 
-_from_json = json.JSONDecoder(object_hook=_untouched).decode
+# The hook returns to Python once per object: without it, the C scanner holds the GIL until the whole text is decoded.
+_from_json = json.JSONDecoder(object_hook=_keep).decode
 
 
-def _wordless(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:
-    """The exception for a reply without a word of the service: only the HTTP status may tell what it is about."""
+def _error_without_message(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:
+    """Return the error for a reply without a message; it depends on the HTTP status only."""
     if reply.status == 429:
         return refusal(action, "Too many requests", {}, reply)
     if reply.status in (401, 403):
         return AuthError(action, f"HTTP {reply.status} without a message", http_status=reply.status)
     if 300 <= reply.status < 400:
-        reason = "a redirect, which is not followed: is the account's address right?"
+        reason = "a redirect, which is not followed: check the address of the account"
     error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
     error.retry_after = _retry_after(reply) if reply.status == 503 else None
     return error
 
 
 def _message(body: Mapping[str, Any]) -> str:
-    """The service's words, under any of the names it gives them."""
+    """Return the message of an error, which the service sends under one of several names; empty without one."""
     names = ("message", "errorDescription", "error_description", "error")
     unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
-    words = [str(body[name]) for name in names if body.get(name)]
-    # Of several, the one that says what to do; it has been seen under two names.
-    return next((word for word in words if OAUTH_EXPIRED_TEXT in word.lower()), words[0] if words else unknown)
+    texts = [str(body[name]) for name in names if body.get(name)]
+    # The text for an expired token has been seen under two names; it decides if the token is refreshed.
+    return next((text for text in texts if OAUTH_EXPIRED_TEXT in text.lower()), texts[0] if texts else unknown)
 
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
-    """The exception for an error the service reports."""
-    error = _classified(action, message, body, reply)
+    """Return the error for *message*, including the wait that the service asks for."""
+    error = _classify(action, message, body, reply)
     if isinstance(error, RateLimited) or reply.status == 503:
         error.retry_after = _retry_after(reply)
     return error
 
 
-def _classified(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
-    code, words = body.get("status_code"), masked(message)
+def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
+    code, text = body.get("status_code"), mask_secrets(message)
     code = int(code) if isinstance(code, int | str) and re.fullmatch(r"\d{1,9}", str(code)) else None
-    known = _known(message, code)
-    facts: dict[str, Any] = {
+    known = _find_known_error(message, code)
+    attributes: dict[str, Any] = {
         "code": code,
-        "details": masked(str(body.get("message_details") or "")),
+        "details": mask_secrets(str(body.get("message_details") or "")),
         "http_status": reply.status,
         "hint": known.hint if known else None,
     }
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
-        return RateLimited(action, words, **facts)
+        return RateLimited(action, text, **attributes)
     if reply.status in (401, 403) or OAUTH_EXPIRED_TEXT in message.lower():
-        return AuthError(action, words, **facts)
+        return AuthError(action, text, **attributes)
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
-    return kind(action, words, **facts)
+    return kind(action, text, **attributes)
 
 
-def _known(message: str, code: int | None) -> KnownError | None:
+def _find_known_error(message: str, code: int | None) -> KnownError | None:
     by_message = (known for known in KNOWN_ERRORS if message.lower().startswith(known.message.lower()))
     by_code = (known for known in KNOWN_ERRORS if known.default and known.code == code)
-    # Where only the code matched, the hint would be about another message.
+    # If only the code matches, the hint belongs to another message.
     return next(by_message, None) or next((known._replace(hint=None) for known in by_code), None)
 
 
 def _retry_after(reply: Reply) -> float | None:
-    """Seconds the service asks to wait, given as such or as a date (by the service's clock, if it tells its time)."""
+    """Return ``Retry-After`` in seconds. A date in it is compared with the header ``Date``, or with the local clock."""
     value = reply.headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
         return float(value)
@@ -163,6 +169,7 @@ def _unix_time(http_date: str) -> float | None:
 
 
 def _excerpt(reply: Reply) -> str:
-    """The beginning of the body for a person to recognise it by, without anything that could be a credential."""
-    words = reply.body[:65_536].split(maxsplit=20)[:20]  # whole ones: half a signature would not be known for one
-    return masked(b" ".join(words).decode("utf-8", "replace"))[:80]
+    """Return the first characters of the body, without anything that could be a credential."""
+    # Mask whole words before cutting: half a signature would be too short to be recognised as one.
+    words = reply.body[:65_536].split(maxsplit=20)[:20]
+    return mask_secrets(b" ".join(words).decode("utf-8", "replace"))[:80]

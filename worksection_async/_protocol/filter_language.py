@@ -1,10 +1,11 @@
-"""The language of ``filter``, as values: fields are compared, comparisons are joined, and all is written as text.
+"""Expressions for the parameter ``filter``: comparisons of fields, joined by ``and`` and ``or``, with a text form.
 
-What is known of the language: numbers stand bare, texts and dates between apostrophes, lists in parentheses; ``and``
-and ``or`` are lower-case, and which binds tighter is not documented, so that a change from one to the other always
-gets parentheses. No escape is known, neither for an apostrophe nor for a backslash: a text with one of them is refused.
+Syntax of the service: numbers are bare, texts and dates are between apostrophes, lists are in parentheses, ``and`` and
+``or`` are lower-case. Their precedence is not documented, so each change from one to the other gets parentheses. No
+escape is known for an apostrophe or a backslash, so a text that contains one is refused.
 
-The type of a `Filter` says which actions understand it. It is contravariant: what is asked of fewer actions takes more.
+The type argument of `Filter` names the actions that accept it. It is contravariant: a `Filter` for more actions can be
+used where one for fewer actions is required.
 """
 
 from __future__ import annotations
@@ -20,61 +21,61 @@ from .formats import to_date, to_id, to_str
 
 A_contra = TypeVar("A_contra", bound=str, contravariant=True)
 
-JOIN = "conditions are joined by & (and) and | (or), each comparison in parentheses"
+JOIN_HINT = "join conditions with & (and) and | (or), with each comparison in parentheses"
 
 
 class Filter(Generic[A_contra]):
-    """A condition on records, or several of them; made with `F`, read by the service.
+    """A condition on records, or several joined conditions; built with `F`.
 
-    ``&`` and ``|`` join two of them. ``str()`` is the text the service reads. The type argument names the actions that
+    ``&`` and ``|`` join two filters. ``str()`` returns the text that is sent. The type argument names the actions that
     know all its fields.
 
     Raises:
-        TypeError: Something else is made of it: ``not``, ``~``, ``and``, ``or``, a chain of comparisons. The service
-            has no "not".
+        TypeError: Another operation is used: ``not``, ``~``, ``and``, ``or``, a chained comparison. The service has no
+            "not".
     """
 
     __slots__ = ()
 
     def comparisons(self) -> Iterator[Comparison[Any]]:
-        """What it is made of, from left to right."""
+        """Yield all comparisons, from left to right."""
         raise NotImplementedError
 
     def __and__(self, other: Filter[A_contra]) -> Filter[A_contra]:
-        return joined("and", self, other)
+        return join("and", self, other)
 
     def __or__(self, other: Filter[A_contra]) -> Filter[A_contra]:
-        return joined("or", self, other)
+        return join("or", self, other)
 
-    # Reached only when the left side is no filter. To type checkers they say that the right side may be the one that
-    # fewer actions understand.
+    # At run time, these are reached only if the left side is not a filter. For type checkers, they allow that fewer
+    # actions accept the right side than the left side.
 
     def __rand__(self, other: Filter[A_contra]) -> Filter[A_contra]:
-        return joined("and", other, self)
+        return join("and", other, self)
 
     def __ror__(self, other: Filter[A_contra]) -> Filter[A_contra]:
-        return joined("or", other, self)
+        return join("or", other, self)
 
     def __bool__(self) -> Never:
-        raise TypeError(f"a filter is neither true nor false: {JOIN}")
+        raise TypeError(f"a filter has no truth value: {JOIN_HINT}")
 
     def __repr__(self) -> str:
         return f"<Filter {self}>"
 
-    if not TYPE_CHECKING:  # type checkers find these mistakes by themselves
+    if not TYPE_CHECKING:  # type checkers report these mistakes themselves
 
         def __invert__(self) -> Never:
-            raise TypeError('the service has no "not"; dates know !=')
+            raise TypeError('the service has no "not"; date fields support !=')
 
         def _unordered(self, _: object) -> Never:
-            raise TypeError(f"a filter cannot be compared: {JOIN}")
+            raise TypeError(f"filters cannot be compared with each other: {JOIN_HINT}")
 
         __lt__ = __le__ = __gt__ = __ge__ = _unordered
 
 
 @attrs.frozen(repr=False)
 class Comparison(Filter[A_contra]):
-    """A field, an operator, and what the field is compared with, as it is written."""
+    """One comparison; ``operand`` is text in the syntax of the service."""
 
     field: str
     operator: str
@@ -90,7 +91,7 @@ class Comparison(Filter[A_contra]):
 
 @attrs.frozen(repr=False)
 class Joined(Filter[A_contra]):
-    """Several filters, of which all (``and``) or any (``or``) must hold."""
+    """Several filters that are joined by ``and`` or ``or``."""
 
     word: str
     parts: tuple[Filter[Any], ...]
@@ -104,12 +105,12 @@ class Joined(Filter[A_contra]):
         return f" {self.word} ".join(texts)
 
 
-def joined(word: str, *filters: Filter[A_contra]) -> Filter[A_contra]:
-    """*filters* as one; those joined by the same word already stand side by side."""
+def join(word: str, *filters: Filter[A_contra]) -> Filter[A_contra]:
+    """Join *filters* by *word*; filters that are joined by the same word already are flattened."""
     parts: list[Filter[Any]] = []
     for part in filters:
         if not isinstance(part, Filter):
-            raise TypeError(f"{JOIN}: not {type(part).__name__}")
+            raise TypeError(f"{JOIN_HINT}; got {type(part).__name__}")
         parts += part.parts if isinstance(part, Joined) and part.word == word else [part]
     return Joined(word, tuple(parts))
 
@@ -119,118 +120,117 @@ def joined(word: str, *filters: Filter[A_contra]) -> Filter[A_contra]:
 
 @attrs.frozen(eq=False)
 class Field(Generic[A_contra]):
-    """Something to ask about; what kind of field it is says how."""
+    """A field of a record; the subclass defines the operators."""
 
     name: str
 
-    KNOWS: ClassVar[str]
-    """The comparisons it has, for people."""
+    OPERATORS: ClassVar[str]
+    """The supported operators, for error messages."""
 
-    def _is(self, operator: str, operand: str) -> Filter[A_contra]:
+    def _compare(self, operator: str, operand: str) -> Filter[A_contra]:
         return Comparison(self.name, operator, operand)
 
     def __bool__(self) -> Never:
-        raise TypeError(f"{self.name} alone is no condition: compare it with something")
+        raise TypeError(f"{self.name} alone is not a condition: compare it with a value")
 
-    if not TYPE_CHECKING:  # type checkers find these mistakes by themselves
+    if not TYPE_CHECKING:  # type checkers report these mistakes themselves
 
-        def _unknown(self, _: object) -> Never:
-            raise TypeError(f"{self.name} can be asked by {self.KNOWS} only")
+        def _unsupported(self, _: object) -> Never:
+            raise TypeError(f"{self.name} supports only {self.OPERATORS}")
 
         def _unjoined(self, _: object) -> Never:
-            raise TypeError(f"{self.name} alone is no condition: {JOIN}")
+            raise TypeError(f"{self.name} alone is not a condition: {JOIN_HINT}")
 
-        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
+        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unsupported
         __and__ = __or__ = __rand__ = __ror__ = _unjoined
 
 
 class NumberField(Field[A_contra]):
-    """The number of a record: ``== 26``, ``.is_in([26, 27])``.
+    """The id of a record: ``== 26``, ``.is_in([26, 27])``.
 
     Raises:
-        ValueError: Compared with something else than positive whole numbers, or with none at all.
-        TypeError: Compared in another way; the service knows ``=`` and ``in``.
+        ValueError: A value is not a positive integer, or the list is empty.
+        TypeError: Another operator is used; the service supports ``=`` and ``in``.
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
-    KNOWS = "== and is_in()"
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+    OPERATORS: ClassVar[str] = "== and is_in()"
 
     def __eq__(self, number: int) -> Filter[A_contra]:  # type: ignore[override]
-        return self._is("=", _number(number))
+        return self._compare("=", _number(number))
 
     def is_in(self, numbers: Iterable[int]) -> Filter[A_contra]:
-        """It is one of *numbers*, of which there must be at least one."""
+        """Compare with a list of at least one number."""
         if isinstance(numbers, str | bytes) or not isinstance(numbers, Iterable):
-            raise ValueError(f"several numbers expected, not {type(numbers).__name__}")
+            raise ValueError(f"must be a sequence of numbers, got {type(numbers).__name__}")
         written = [_number(number) for number in numbers]
         if not written:
-            raise ValueError("a list of numbers cannot be empty: nothing would be found")
-        return self._is("in", f"({', '.join(written)})")
+            raise ValueError("the list of numbers must not be empty")
+        return self._compare("in", f"({', '.join(written)})")
 
 
 class TextField(Field[A_contra]):
-    r"""A text: ``== "Report"`` for the whole, ``.has("port")`` for a part.
+    r"""A text: ``== "Report"`` for the whole text, ``.has("port")`` for a part.
 
-    Whether case matters, and whether ``%`` and ``_`` mean more than themselves, is not documented.
+    It is not documented if case matters, and if ``%`` and ``_`` are wildcards.
 
     Raises:
         ValueError: The text has an apostrophe (``'``) or a backslash, for which no escape is known, or a control
-            character such as a newline. An apostrophe written as ``’`` is no such. Search for the parts on both sides:
-            ``F.name.has("Rock") & F.name.has("roll")`` finds more than ``Rock'n'roll``, and that as well.
-        TypeError: Compared in another way; the service knows ``=`` and ``has``.
+            character such as a newline; ``’`` is allowed. Search for the parts on both sides instead:
+            ``F.name.has("Rock") & F.name.has("roll")`` finds ``Rock'n'roll`` and more.
+        TypeError: Another operator is used; the service supports ``=`` and ``has``.
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
-    KNOWS = "== and has()"
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+    OPERATORS: ClassVar[str] = "== and has()"
 
     def __eq__(self, text: str) -> Filter[A_contra]:  # type: ignore[override]
-        return self._is("=", _text(text))
+        return self._compare("=", _text(text))
 
     def has(self, text: str) -> Filter[A_contra]:
-        """It contains *text*, which cannot be blank."""
+        """Compare with a part of the text, which must not be blank."""
         written = _text(text)
         if not text.strip():
-            raise ValueError("a part of a text cannot be blank")
-        return self._is("has", written)
+            raise ValueError("a part of a text must not be blank")
+        return self._compare("has", written)
 
 
 class DateField(Field[A_contra]):
     """A day: ``==``, ``!=``, ``<``, ``<=``, ``>`` and ``>=`` with a `datetime.date`.
 
-    Whether a record without that day fits ``!=`` is not documented.
+    It is not documented if a record without a date matches ``!=``.
 
     Raises:
-        ValueError: Compared with something else. A `datetime.datetime` is refused as well: its time of day would not
-            count.
+        ValueError: The value is not a date. A `datetime.datetime` is refused too, because its time would be ignored.
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
-    KNOWS = "== != < <= > >="
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+    OPERATORS: ClassVar[str] = "== != < <= > >="
 
     def __eq__(self, day: dt.date) -> Filter[A_contra]:  # type: ignore[override]
-        return self._is("=", _day(day))
+        return self._compare("=", _day(day))
 
     def __ne__(self, day: dt.date) -> Filter[A_contra]:  # type: ignore[override]
-        return self._is("!=", _day(day))
+        return self._compare("!=", _day(day))
 
     def __lt__(self, day: dt.date) -> Filter[A_contra]:
-        return self._is("<", _day(day))
+        return self._compare("<", _day(day))
 
     def __le__(self, day: dt.date) -> Filter[A_contra]:
-        return self._is("<=", _day(day))
+        return self._compare("<=", _day(day))
 
     def __gt__(self, day: dt.date) -> Filter[A_contra]:
-        return self._is(">", _day(day))
+        return self._compare(">", _day(day))
 
     def __ge__(self, day: dt.date) -> Filter[A_contra]:
-        return self._is(">=", _day(day))
+        return self._compare(">=", _day(day))
 
 
 class FieldNames:
-    """Where the fields are: a name that is none is answered with those that are."""
+    """The fields as attributes. An unknown name raises `AttributeError` and lists the known fields."""
 
     __slots__ = ()
 
@@ -238,26 +238,26 @@ class FieldNames:
 
         def __getattr__(self, name: str) -> Never:
             known = ", ".join(each for each, it in vars(type(self)).items() if isinstance(it, Field))
-            raise AttributeError(f"filters have no field {name!r}; known are {known}", name=name, obj=self)
+            raise AttributeError(f"unknown filter field {name!r}; known fields: {known}", name=name, obj=self)
 
 
 def _number(value: object) -> str:
     if not isinstance(value, int):
-        raise ValueError(f"a number expected, not {value!r}")
+        raise ValueError(f"must be a number, got {value!r}")
     return str(to_id(value))
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"text expected, not {type(value).__name__}")
+        raise ValueError(f"must be text, got {type(value).__name__}")
     if match := re.search(r"['\\\x00-\x1f\x7f-\x9f]", value):
         raise ValueError(
-            f"{match[0]!r} cannot be part of a filter, as no escape for it is known; search for the parts around it"
+            f"{match[0]!r} is not possible in a filter, as no escape for it is known; search for the parts around it"
         )
     return f"'{to_str(value)}'"
 
 
 def _day(value: object) -> str:
     if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
-        raise ValueError(f"a date expected, not {type(value).__name__}")
+        raise ValueError(f"must be a date, got {type(value).__name__}")
     return f"'{to_date(value)}'"

@@ -1,13 +1,13 @@
-"""How values travel, both directions of every format in one place. Nothing here knows a socket, a clock or a model.
+"""Conversions between Python values and the formats of the service: pure functions, one pair per format.
 
-Out (``to_…``): a Python value → what the service reads; `ValueError` says what is wrong with it.
+``to_…`` encodes a Python value for a request; raises `ValueError` for an invalid one.
 
 * ``date`` → ``"31.12.2026"``; ``timedelta`` → hours (``"1.5"``) or hours and minutes (``"1:30"``); money → ``"75.17"``
-* ``bool`` → 1 or 0; sequences → comma list; checklist → several values of one name
+* ``bool`` → 1 or 0; sequence → comma-separated list; checklist → repeated parameter
 
-In (``from_…``): what the service wrote → a Python value; `ValueError` or `TypeError` where it makes no sense.
+``from_…`` decodes a value of a reply; raises `ValueError` or `TypeError` for an invalid one.
 
-* ids → ``int``; ``"2026-12-31"`` → ``date``; ``"2026-12-31 10:30"`` → ``datetime``; ``"10:30"`` → ``time``
+* id → ``int``; ``"2026-12-31"`` → ``date``; ``"2026-12-31 10:30"`` → ``datetime``; ``"10:30"`` → ``time``
 * ``352`` hours, ``"103:39"``, ``"00:11:13"``, seconds → ``timedelta``; ``"75.17"`` → ``Decimal``; 0/1 → ``bool``
 """
 
@@ -22,30 +22,31 @@ import attrs
 
 from .service import MAX_TEXT_CHARACTERS
 
-DIGITS = 12
-"""Digits before the point that no number of hours and no sum of money goes beyond."""
+MAX_INTEGER_DIGITS = 12
+"""Digits before the decimal point that are accepted for hours and money; keeps ``Decimal("1E+999999")`` out."""
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
 @attrs.frozen
 class Repeated:
-    """Several values of one name: ``todo[]=a&todo[]=b`` in a query, an array in JSON."""
+    """A repeated parameter: ``todo[]=a&todo[]=b`` in a query, an array in JSON."""
 
     values: tuple[str, ...]
 
 
 @attrs.frozen
 class Structured:
-    """A value that is JSON by nature: text in a query, where the service reads it there, and nested in a body."""
+    """A JSON value: JSON text in a query, nested in a JSON body."""
 
     value: Json
     in_query: bool = True
+    """Whether the service reads the value from a query."""
 
 
 @attrs.frozen
 class Spread:
-    """One argument that is several parameters: ``options.allow_close``, …"""
+    """One argument that is sent as several parameters: ``options.allow_close``, …"""
 
     values: Mapping[str, int]
 
@@ -54,14 +55,14 @@ WireValue = str | int | Repeated | Structured
 Format = Callable[[object], WireValue | Spread]
 
 
-# Out
+# Requests
 
 
 def to_str(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"text expected, not {type(value).__name__}")
+        raise ValueError(f"must be text, got {type(value).__name__}")
     text = str(value)
-    text.encode()  # half of a surrogate pair cannot be sent: a ValueError
+    text.encode()  # raises ValueError for a lone surrogate, which cannot be sent as UTF-8
     return text
 
 
@@ -71,7 +72,7 @@ to_name = to_str
 def to_text(value: object) -> str:
     text = to_str(value)
     if len(text) > MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{len(text)} characters; the service would cut it silently at {MAX_TEXT_CHARACTERS}")
+        raise ValueError(f"{len(text)} characters; the service truncates at {MAX_TEXT_CHARACTERS}")
     return text
 
 
@@ -79,25 +80,25 @@ def to_id(value: object) -> int:
     if isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"a positive number expected, not {value!r}")
+        raise ValueError(f"must be a positive integer, got {value!r}")
     return value
 
 
 def to_priority(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10:
-        raise ValueError(f"a number from 0 to 10 expected, not {value!r}")
+        raise ValueError(f"must be a number from 0 to 10, got {value!r}")
     return value
 
 
 def to_flag(value: object) -> int:
     if not isinstance(value, int) or value not in (0, 1):
-        raise ValueError(f"True or False expected, not {value!r}")
+        raise ValueError(f"must be True or False, got {value!r}")
     return int(bool(value))
 
 
 def to_email(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^,;\s]+", value):
-        raise ValueError(f"one e-mail address expected, not {value!r}")
+        raise ValueError(f"must be one e-mail address, got {value!r}")
     return to_str(value)
 
 
@@ -105,15 +106,15 @@ to_assignee = to_email
 
 
 def to_names(value: object) -> str:
-    """A comma list; a string is taken as one that is ready."""
+    """Encode a comma-separated list; a string is sent unchanged."""
     if isinstance(value, str):
         return to_str(value)
     items = [to_name(item) for item in sequence(value)]
     for item in items:
         if "," in item:
-            raise ValueError(f"{item!r} has a comma, at which the service would split it")
+            raise ValueError(f"{item!r} contains a comma, which separates names")
         if not item.strip():
-            raise ValueError("a blank name is none")
+            raise ValueError("a name must not be blank")
     return ",".join(items)
 
 
@@ -127,7 +128,7 @@ def to_ids(value: object) -> str:
 
 def to_todo(value: object) -> Repeated:
     if isinstance(value, str):
-        raise ValueError("a sequence of items expected, not one string")
+        raise ValueError("must be a sequence of items, got one string")
     return Repeated(tuple(to_text(item) for item in sequence(value)))
 
 
@@ -135,7 +136,7 @@ def to_date(value: object) -> str:
     if isinstance(value, str):
         value = dt.datetime.strptime(value, "%d.%m.%Y")
     if not isinstance(value, dt.date):
-        raise ValueError(f"a date expected, not {type(value).__name__}")
+        raise ValueError(f"must be a date, got {type(value).__name__}")
     return f"{value.day:02}.{value.month:02}.{value.year:04}"
 
 
@@ -144,48 +145,48 @@ def to_money(value: object) -> str:
 
 
 def to_hours(value: object) -> str:
-    """A number of hours."""
+    """Encode a duration as a decimal number of hours."""
     return _plain(_not_negative(_hours(value)))
 
 
 def to_clock(value: object) -> str:
-    """Hours and minutes, rounded to the minute: the service keeps no seconds."""
+    """Encode a duration as hours and minutes, rounded to the minute: the service stores no seconds."""
     hours = _not_negative(_hours(value))
     minutes = int((hours * 60).to_integral_value())
     if hours and not minutes:
-        raise ValueError("less than half a minute, of which the service would keep nothing")
+        raise ValueError("must be 0 or more than half a minute: the service stores whole minutes")
     return f"{minutes // 60}:{minutes % 60:02}"
 
 
 def to_period(value: object) -> str:
-    """``3d``; a `timedelta` is rounded up to the finest unit that can express it."""
+    """Encode a period as ``3d``; a `timedelta` is rounded up to the smallest unit in which it is allowed."""
     limits = {"m": 360, "h": 72, "d": 30}
     if isinstance(value, dt.timedelta):
         if value < dt.timedelta(0):
-            raise ValueError("a period cannot be negative")
+            raise ValueError("must not be negative")
         units = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": dt.timedelta(days=1)}
         sizes = ((max(1, -(-value // size)), unit) for unit, size in units.items())
         value = next((f"{n}{unit}" for n, unit in sizes if n <= limits[unit]), "31d")
     match = re.fullmatch(r"([1-9]\d{0,3})([mhd])", value) if isinstance(value, str) else None
     if match is None or int(match[1]) > limits[match[2]]:
-        raise ValueError("1m..360m, 1h..72h, 1d..30d or a timedelta up to 30 days expected")
+        raise ValueError("must be 1m..360m, 1h..72h, 1d..30d or a timedelta up to 30 days")
     return match[0]
 
 
 def sequence(value: object) -> Sequence[object]:
-    """What *value* holds, if it is made of several values and not of bytes or keys."""
+    """Return the items of *value*; raise `ValueError` for bytes, a mapping or a single value."""
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return tuple(value)
-    raise ValueError(f"a sequence expected, not {type(value).__name__}")
+    raise ValueError(f"must be a sequence, got {type(value).__name__}")
 
 
 def _number(value: object) -> Decimal:
     if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
         with contextlib.suppress(InvalidOperation):
             number = Decimal(str(value))
-            if number.is_finite() and number.adjusted() < DIGITS:
+            if number.is_finite() and number.adjusted() < MAX_INTEGER_DIGITS:
                 return number
-    raise ValueError(f"a number expected, not {value!r}")
+    raise ValueError(f"must be a number, got {value!r}")
 
 
 def _hours(value: object) -> Decimal:
@@ -198,19 +199,19 @@ def _hours(value: object) -> Decimal:
 
 def _not_negative(number: Decimal) -> Decimal:
     if number < 0:
-        raise ValueError("a duration cannot be negative")
+        raise ValueError("must not be negative")
     return number
 
 
 def _plain(number: Decimal) -> str:
-    """Without exponent and trailing zeros, to four decimals: a third of a second in hours."""
+    """Return *number* without exponent and trailing zeros. Four decimals of an hour are 0.36 s."""
     text = f"{number:.4f}".rstrip("0").rstrip(".")
     if number and text in ("0", "-0"):
-        raise ValueError("too little: four decimals would show nothing of it")
+        raise ValueError("must be 0 or at least 0.0001")
     return "0" if text == "-0" else text
 
 
-# In
+# Replies
 
 
 def from_id(value: Any, _: object = None) -> int:
@@ -220,7 +221,7 @@ def from_id(value: Any, _: object = None) -> int:
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    raise TypeError(f"a number expected, not {value!r:.40}")
+    raise TypeError(f"must be a number, got {value!r:.40}")
 
 
 def from_str(value: Any, _: object = None) -> str:
@@ -228,7 +229,7 @@ def from_str(value: Any, _: object = None) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise TypeError(f"text expected, not {value!r:.40}")
+    raise TypeError(f"must be text, got {value!r:.40}")
 
 
 def from_flag(value: Any, _: object = None) -> bool:
@@ -236,7 +237,7 @@ def from_flag(value: Any, _: object = None) -> bool:
         return True
     if value is False or value == 0 or value in ("0", "false"):
         return False
-    raise ValueError(f"0 or 1 expected, not {value!r:.40}")
+    raise ValueError(f"must be 0 or 1, got {value!r:.40}")
 
 
 def from_date(value: Any, _: object = None) -> dt.date:
@@ -250,33 +251,36 @@ def from_datetime(value: Any, _: object = None) -> dt.datetime:
     try:
         return dt.datetime.fromisoformat(value)
     except ValueError:
+        # Some replies have em dashes in dates: 2026—12—31.
         return dt.datetime.fromisoformat(value.replace("—", "-"))
 
 
 def from_time(value: Any, _: object = None) -> dt.time:
+    if type(value) is not str:
+        raise ValueError(f"must be a time, got {value!r:.40}")
     return dt.time.fromisoformat(value if value[1:2] != ":" else f"0{value}")
 
 
 def from_money(value: Any, _: object = None) -> Decimal:
     if isinstance(value, bool):
-        raise TypeError("a number expected, not a flag")
+        raise TypeError("must be a number, got a bool")
     try:
         number = Decimal(value) if type(value) is int else Decimal(str(value).replace(",", "."))
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
-        raise ValueError(f"a number expected, not {value!r:.40}")
+        raise ValueError(f"must be a number, got {value!r:.40}")
     return number
 
 
 def from_clock(value: Any, _: object = None) -> dt.timedelta:
-    """``"103:39"``, ``"0:11:13"`` or a number of hours."""
+    """Decode ``"103:39"``, ``"0:11:13"`` or a number of hours."""
     if type(value) is int:
         return dt.timedelta(0, value * 3600)
     if type(value) is str and ":" in value:
         parts = re.fullmatch(r"(-?)(\d{1,9}):(\d{1,2})(?::(\d{1,2}))?", value)
         if parts is None:
-            raise ValueError(f"hours and minutes expected, not {value!r:.40}")
+            raise ValueError(f"must be hours and minutes, got {value!r:.40}")
         span = dt.timedelta(hours=int(parts[2]), minutes=int(parts[3]), seconds=int(parts[4] or 0))
         return -span if parts[1] else span
     return dt.timedelta(hours=float(from_money(value)))
@@ -286,7 +290,7 @@ from_hours = from_clock
 
 
 def from_seconds(value: Any, _: object = None) -> dt.timedelta:
-    """``"00:11:13"`` or a number of seconds."""
+    """Decode ``"00:11:13"`` or a number of seconds."""
     if type(value) is str and ":" in value:
         return from_clock(value)
     return dt.timedelta(seconds=float(from_money(value)))

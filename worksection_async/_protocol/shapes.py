@@ -1,7 +1,7 @@
-"""The shapes a reply can have: where in the envelope the answer stands, and what it becomes.
+"""Result types of actions: each one reads the result from the envelope of a reply.
 
-The service is not strict about shapes: one object comes as a list of one, an empty map as ``[]``, an empty
-list as no key at all. Each reader here accepts every form that was seen.
+The service is not strict about types: it sends one object as a list of one, an empty object as ``[]``, and omits the
+key of an empty list. Each reader accepts every form that has been seen.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,20 +16,20 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Envelope = Mapping[str, Any]
-"""The top level of a reply that says it is ok."""
+"""The top level of a reply with status ok."""
 
 
 @attrs.frozen
 class Returns(Generic[T_co]):
-    """How a reply is read."""
+    """The result type of an action: a function that reads the envelope, and the model of the result."""
 
     read: Callable[[Envelope, Structure], T_co]
     model: Any = None
-    """What the answer is made of; to be ready to structure it takes a while the first time."""
+    """Model of the records, so that its hooks can be compiled before the first reply arrives."""
 
 
 def many(model: type[T]) -> Returns[list[T]]:
-    """All records of ``data``."""
+    """A list of all records in ``data``."""
 
     def read(envelope: Envelope, structure: Structure) -> list[T]:
         return structure.each("$.data", _items(envelope), model)
@@ -38,18 +38,18 @@ def many(model: type[T]) -> Returns[list[T]]:
 
 
 def one(model: type[T]) -> Returns[T]:
-    """The object in ``data``, which may be a list of one."""
+    """The object in ``data``, which can be a list of one."""
 
     def read(envelope: Envelope, structure: Structure) -> T:
-        if (found := maybe(model).read(envelope, structure)) is None:
-            raise Malformed("$.data", "a record expected, not nothing")
+        if (found := optional(model).read(envelope, structure)) is None:
+            raise Malformed("$.data", "must be a record, got nothing")
         return found
 
     return Returns(read, model)
 
 
-def maybe(model: type[T]) -> Returns[T | None]:
-    """The object in ``data``, if there is one."""
+def optional(model: type[T]) -> Returns[T | None]:
+    """The object in ``data``, or None."""
 
     def read(envelope: Envelope, structure: Structure) -> T | None:
         data = envelope.get("data")
@@ -61,7 +61,7 @@ def maybe(model: type[T]) -> Returns[T | None]:
 
 
 def by_id(model: type[T]) -> Returns[dict[int, T]]:
-    """A map of ``data`` with numbers for keys; a list of records with numbers of their own will do."""
+    """A dict of the records in ``data`` by id; ``data`` can also be a list of records that contain their id."""
 
     def read(envelope: Envelope, structure: Structure) -> dict[int, T]:
         data = envelope.get("data") or {}
@@ -73,8 +73,8 @@ def by_id(model: type[T]) -> Returns[dict[int, T]]:
     return Returns(read, model)
 
 
-def whole(model: type[T]) -> Returns[T]:
-    """The envelope itself, apart from ``status``."""
+def envelope_of(model: type[T]) -> Returns[T]:
+    """The envelope itself without ``status``."""
 
     def read(envelope: Envelope, structure: Structure) -> T:
         return structure.at("$", {key: value for key, value in envelope.items() if key != "status"}, model)
@@ -107,7 +107,7 @@ def _read_raw(envelope: Envelope, _: Structure) -> dict[str, Any]:
 
 
 def _items(envelope: Envelope) -> list[Any]:
-    """The elements of ``data`` in any form: absent, a list, one record, a map with running numbers for keys."""
+    """Return the records of ``data`` in any form: absent, a list, one record, an object with numeric keys."""
     data = envelope.get("data")
     if isinstance(data, list):
         return data
@@ -115,20 +115,20 @@ def _items(envelope: Envelope) -> list[Any]:
         return list(data.values()) if all(key.isdecimal() for key in data) else [data]
     if data is None or data == "":
         return []
-    raise Malformed("$.data", f"a list expected, not {data!r:.40}")
+    raise Malformed("$.data", f"must be a list, got {data!r:.40}")
 
 
 new_id: Returns[int] = Returns(_read_new_id)
-"""The number of what was created, beside ``status``."""
+"""The id of the created record, which is a key of the envelope or of ``data``."""
 
 message: Returns[str] = Returns(_read_message)
-"""The service's own summary."""
+"""The message of the envelope."""
 
 nothing: Returns[None] = Returns(_read_nothing)
-"""That it is ok."""
+"""Status only; returns None."""
 
 file: Returns[None] = Returns(_read_nothing)
-"""A file instead of an envelope; `worksection_async._download` reads it."""
+"""A file instead of an envelope; `_transfer` reads it."""
 
 raw: Returns[dict[str, Any]] = Returns(_read_raw)
-"""The envelope as it came."""
+"""The unchanged envelope."""

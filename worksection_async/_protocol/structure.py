@@ -1,7 +1,7 @@
-"""Decoded JSON → models, by cattrs: one hook per format, one per model, a path for what does not fit.
+"""Structures decoded JSON as models, with cattrs: one hook per format and per model; invalid values have a JSON path.
 
-A glance tells whether a record shows one of the service's older and looser habits (nulls, keys without a field, no
-id beside a page, …). Only then is it rewritten, once, so that the habits cost nothing where they do not occur.
+A cheap check detects records in one of the service's legacy formats (nulls, keys without a field, a page without an id,
+…). Only such a record is normalized before it is structured, so that the other records are structured fast.
 """
 
 import datetime as dt
@@ -22,14 +22,17 @@ from . import formats
 
 T = TypeVar("T")
 Hook = Callable[..., Any]
-"""Called with a value and its type; ours need no type."""
+"""Called with a value and its type; the hooks of this module ignore the type."""
 
-SHARED_FIELDS = 3
-SHARED_RECORDS = 4096
+MAX_CACHED_FIELDS = 3
+"""Models with at most this number of fields are cached: a few users and projects occur in thousands of records."""
+
+CACHE_SIZE = 4096
+"""Records per model that are cached; a full cache is cleared."""
 
 
 class Malformed(Exception):
-    """A value that no habit of the service explains; *path* says where it stands."""
+    """An invalid value in a reply; ``path`` is its JSON path."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -38,44 +41,44 @@ class Malformed(Exception):
 
 
 class Structure:
-    """Turns records into models; date-times are naive, or in *tz* where one is given."""
+    """Structures records as models. Date-times are naive, or have the time zone *tz* if it is given."""
 
     def __init__(self, tz: dt.tzinfo | None = None) -> None:
         self._tz = tz
         self._converter = _converter(tz, detailed=False)
 
     def make_ready(self, cls: Any) -> None:
-        """Do now what else the first record of *cls* would have to wait for."""
+        """Compile the hooks of *cls* now, because this takes milliseconds and would delay the first record."""
         self._converter.get_structure_hook(cls)
 
     def at(self, path: str, value: object, cls: type[T]) -> T:
-        """*value* as a model; raises `Malformed` with the place under *path*."""
+        """Structure *value* as *cls*. Raises `Malformed` with a JSON path that starts with *path*."""
         try:
             model: T = self._converter.get_structure_hook(cls)(value, cls)
         except Exception as exc:  # noqa: BLE001
-            # Values come from outside and hooks are many: whatever went wrong, it is the reply that is.
-            raise self._explained(path, value, cls, exc) from None
+            # The value comes from the service, so any exception of a hook means that the reply is invalid.
+            raise self._explain(path, value, cls, exc) from None
         return model
 
     def each(self, path: str, values: list[Any], cls: type[T]) -> list[T]:
-        """*values* as models, in the list they came in: a record that became one is let go."""
+        """Structure *values* in place, so that each record is freed as soon as its model exists."""
         structure: Hook = self._converter.get_structure_hook(cls)
         for index, value in enumerate(values):
             try:
                 values[index] = structure(value, cls)
             except Exception as exc:  # noqa: BLE001
-                raise self._explained(f"{path}[{index}]", value, cls, exc) from None
+                raise self._explain(f"{path}[{index}]", value, cls, exc) from None
         return values
 
-    def _explained(self, path: str, value: object, cls: type, failure: Exception) -> Malformed:
-        """What detailed validation finds wrong: it takes longer, so it comes second."""
+    def _explain(self, path: str, value: object, cls: type, failure: Exception) -> Malformed:
+        """Find the path and the reason with detailed validation, which is too slow for the first pass."""
         if isinstance(failure, RecursionError):
             return Malformed(path, "nested too deeply")
         try:
             _converter(self._tz, detailed=True).structure(value, cls)
         except Exception as exc:  # noqa: BLE001
             reason, _, place = transform_error(exc, path, _reason)[0].rpartition(" @ ")
-            return Malformed(re.sub(r"_(?=[.\[]|$)", "", place), reason)  # from_ is from on the wire
+            return Malformed(re.sub(r"_(?=[.\[]|$)", "", place), reason)  # the field from_ is named "from" in JSON
         return Malformed(path, "unreadable")
 
 
@@ -121,13 +124,13 @@ def _is_optional(type_: Any) -> bool:
 
 
 def _optional(converter: Converter, type_: Any) -> Hook:
-    """As if it were not: `_looser` takes out what stands for nothing. Only dates have a nothing of their own."""
+    """Return the hook of the type without None: `_normalize` removes empty values, except the date ``0000-00-00``."""
     given: Any = Union[tuple(arg for arg in get_args(type_) if arg is not type(None))]  # noqa: UP007
     hook: Hook = converter.get_structure_hook(given)
-    return _or_never(hook) if given in (dt.date, dt.datetime) else hook
+    return _or_none_if_zero_date(hook) if given in (dt.date, dt.datetime) else hook
 
 
-def _or_never(hook: Hook) -> Hook:
+def _or_none_if_zero_date(hook: Hook) -> Hook:
     def structure(value: Any, _: Any = None) -> Any:
         try:
             return hook(value)
@@ -157,7 +160,7 @@ def _tuple(converter: Converter, type_: Any) -> Hook:
         if isinstance(value, dict) and all(key.isdecimal() for key in value):
             value = list(value.values())
         if type(value) is not list:
-            raise TypeError(f"a list expected, not {value!r:.40}")
+            raise TypeError(f"must be a list, got {value!r:.40}")
         return tuple(list_hook(value, None))
 
     return structure
@@ -175,7 +178,7 @@ def _map(converter: Converter, type_: Any, *, detailed: bool) -> Hook:
             return build(value, type_)
         if value in ([], "", None):
             return {}
-        raise TypeError(f"an object expected, not {value!r:.40}")
+        raise TypeError(f"must be an object, got {value!r:.40}")
 
     return structure
 
@@ -188,35 +191,35 @@ def _is_model(type_: Any) -> bool:
 
 
 def _model(converter: Converter, cls: Any, *, detailed: bool) -> Hook:
-    """A hook that keeps unknown keys and allows for the service's looser habits."""
+    """Return a hook that keeps unknown keys in ``extra`` and accepts the legacy formats of the service."""
     fields = _fields(cls)
     overrides: dict[str, Any] = {"extra": override(omit=True), **{field.name: _override(field) for field in fields}}
     build = make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=detailed, **overrides)
     texts = frozenset(field.name for field in fields if _is_text(field.type))
     known = frozenset(field.name.rstrip("_") for field in fields)
-    also = {alias: field.name for field in fields for alias in field.metadata.get("aliases", ())}
+    aliases = {alias: field.name for field in fields for alias in field.metadata.get("aliases", ())}
 
-    by_page = issubclass(cls, ProjectRef | TaskRef)
+    has_page = issubclass(cls, ProjectRef | TaskRef)
 
     def structure(record: Any, _: Any = None) -> Any:
-        if type(record) is dict and known.issuperset(record) and not is_loose(record):
+        if type(record) is dict and known.issuperset(record) and not is_legacy(record):
             return build(record, cls)
-        return carefully(record)
+        return structure_legacy(record)
 
-    def is_loose(record: dict[str, Any]) -> bool:
+    def is_legacy(record: dict[str, Any]) -> bool:
         values = record.values()
-        if None in values or type(record.get("tags")) is list or (by_page and "id" not in record):
+        if None in values or type(record.get("tags")) is list or (has_page and "id" not in record):
             return True
         return "" in values and [*values].count("") > [*map(record.get, texts)].count("")
 
-    def carefully(record: Any) -> Any:
+    def structure_legacy(record: Any) -> Any:
         if type(record) is not dict and record != []:
-            raise TypeError(f"an object expected, not {record!r:.40}")
-        record = {also.get(key, key) if also.get(key) not in record else key: record[key] for key in record}
-        looser, left = _looser(record, known, texts, by_page=by_page)
-        return attrs.evolve(build(looser, cls), extra=left)
+            raise TypeError(f"must be an object, got {record!r:.40}")
+        record = {aliases.get(key, key) if aliases.get(key) not in record else key: record[key] for key in record}
+        normalized, extra = _normalize(record, known, texts, has_page=has_page)
+        return attrs.evolve(build(normalized, cls), extra=extra)
 
-    return _shared(structure, tuple(known)) if len(fields) <= SHARED_FIELDS else structure
+    return _cached(structure, tuple(known)) if len(fields) <= MAX_CACHED_FIELDS else structure
 
 
 def _fields(cls: Any) -> "list[attrs.Attribute[object]]":
@@ -224,34 +227,34 @@ def _fields(cls: Any) -> "list[attrs.Attribute[object]]":
     return [field for field in attrs.fields(cls) if field.name != "extra"]
 
 
-def _shared(structure: Hook, keys: tuple[str, ...]) -> Hook:
-    """*structure* with a memory: thousands of records refer to the same few users and projects."""
+def _cached(structure: Hook, keys: tuple[str, ...]) -> Hook:
+    """Return *structure* with a cache: thousands of records refer to the same few users and projects."""
     values = operator.itemgetter(*keys)
-    seen: dict[Any, Any] = {}
+    cache: dict[Any, Any] = {}
 
-    def remember(record: Any, _: Any = None) -> Any:
+    def structure_cached(record: Any, _: Any = None) -> Any:
         try:
             key = values(record)
-            model = seen.get(key)
-        except (KeyError, TypeError):  # not all keys are there, or values are composed: too rare to remember
+            model = cache.get(key)
+        except (KeyError, TypeError):  # a key is missing, or a value is not hashable: rare, so not cached
             return structure(record)
         if len(record) != len(keys):
             return structure(record)
         if model is None:
             model = structure(record)
-            if len(seen) >= SHARED_RECORDS:
-                seen.clear()
-            seen[key] = model
+            if len(cache) >= CACHE_SIZE:
+                cache.clear()
+            cache[key] = model
         return model
 
-    return remember
+    return structure_cached
 
 
 def _override(field: "attrs.Attribute[object]") -> Any:
     wire_name = field.name.rstrip("_")
     rename = wire_name if wire_name != field.name else None
-    if spellings := field.metadata.get("value_aliases"):
-        return override(rename=rename, struct_hook=lambda value, _: spellings.get(value, formats.from_str(value)))
+    if value_aliases := field.metadata.get("value_aliases"):
+        return override(rename=rename, struct_hook=lambda value, _: value_aliases.get(value, formats.from_str(value)))
     return override(rename=rename)
 
 
@@ -259,23 +262,23 @@ def _is_text(type_: Any) -> bool:
     return type_ is str or str in get_args(type_)
 
 
-def _looser(
-    record: dict[str, Any], known: frozenset[str], texts: frozenset[str], *, by_page: bool
+def _normalize(
+    record: dict[str, Any], known: frozenset[str], texts: frozenset[str], *, has_page: bool
 ) -> tuple[dict[str, Any], Any]:
-    """*record* as most replies would have it, and what fits no field.
+    """Return *record* in the current format, and its keys that have no field.
 
-    A null, or an empty string where no text belongs, means absent; the older API names tasks and projects by their
-    page alone, and tags by their titles alone.
+    A null, or an empty string in a field that is not text, is removed. The legacy API identifies tasks and projects by
+    their page only, and tags by their titles only.
     """
-    left = {key: value for key, value in record.items() if key not in known}
-    looser = {
+    extra = {key: value for key, value in record.items() if key not in known}
+    normalized = {
         key: value
         for key, value in record.items()
         if key in known and value is not None and (value != "" or key in texts)
     }
-    if isinstance(tags := looser.get("tags"), list) and tags and all(isinstance(tag, str) for tag in tags):
-        left["tags"] = looser.pop("tags")
-    page = re.fullmatch(r"/project/(?:\d+/)*?(\d+)/", str(looser.get("page")))
-    if page and by_page and "id" not in looser:
-        looser["id"] = page[1]
-    return looser, left or NO_EXTRA
+    if isinstance(tags := normalized.get("tags"), list) and tags and all(isinstance(tag, str) for tag in tags):
+        extra["tags"] = normalized.pop("tags")
+    page = re.fullmatch(r"/project/(?:\d+/)*?(\d+)/", str(normalized.get("page")))
+    if page and has_page and "id" not in normalized:
+        normalized["id"] = page[1]
+    return normalized, extra or NO_EXTRA

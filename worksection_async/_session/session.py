@@ -19,7 +19,7 @@ from .._endpoints import Endpoints
 from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
 from .._protocol.actions import ACTIONS, DOWNLOAD
-from .._protocol.call import as_is, unknown
+from .._protocol.call import raw_action, unknown_action
 from .._protocol.structure import Structure
 from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
@@ -182,7 +182,8 @@ class Session(Endpoints):
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
-        return await self._caller.call(as_is(ACTIONS.get(action) or unknown(action, params or {})), params or {})
+        found = ACTIONS.get(action) or unknown_action(action, params or {})
+        return await self._caller.call(raw_action(found), params or {})
 
     def iter_tasks(
         self,

@@ -89,7 +89,7 @@ def param_format(spec: Spec, param: ParamSpec) -> str:
     if match := re.fullmatch(r"list\[(\w+)\]", param.type):
         return f"compound_formats.choices({match[1]})"
     if match := re.fullmatch(r"filter\[(\w+)\]", param.type):
-        return f'compound_formats.Conditions("{match[1]}")'
+        return f'compound_formats.FilterFormat("{match[1]}")'
     if param.type in spec.enums:
         return f"compound_formats.choice({param.type})"
     compound = {"ProjectOptions": "options", "uploads": "uploads", "attach": "attach", "files": "files"}
@@ -107,10 +107,10 @@ def return_shape(returns: str) -> str:
     if returns in simple:
         return simple[returns]
     for pattern, shape in (
-        (r"envelope (\w+)", "whole"),
+        (r"envelope (\w+)", "envelope_of"),
         (r"list\[(\w+)\]", "many"),
         (r"dict\[int, (\w+)\]", "by_id"),
-        (r"(\w+) \| None", "maybe"),
+        (r"(\w+) \| None", "optional"),
         (r"(\w+)", "one"),
     ):
         if match := re.fullmatch(pattern, returns):

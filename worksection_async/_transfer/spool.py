@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from tempfile import TemporaryFile
-from typing import IO, TypeVar
+from typing import IO, BinaryIO, TypeVar
 
 import attrs
 from anyio.to_thread import run_sync
 
-from .._protocol.attachments import Once, Part, Rest
+from .._protocol.attachments import FilePart, FileTail, SinglePassSource
 from .._protocol.call import Call
+from ..errors import InvalidCall
 
 T = TypeVar("T")
 
 BLOCK_BYTES = 1 << 20
 """Bytes that are collected before a worker thread writes them: one thread switch per block instead of per chunk."""
+
+PIPE_READ_BYTES = 1 << 18
+"""Bytes that one worker thread call reads from a pipe."""
 
 
 class Writer:
@@ -61,13 +65,41 @@ async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
         yield attrs.evolve(call, parts=tuple(parts))
 
 
-async def _copied(action: str, part: Part, files: contextlib.ExitStack) -> Part:
-    if not isinstance(part.source, Once):
+async def _copied(action: str, part: FilePart, files: contextlib.ExitStack) -> FilePart:
+    if not isinstance(part.source, SinglePassSource):
         return part
     file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it
-    writer, chunks = Writer(file), part.source.chunks(action)
-    async with contextlib.aclosing(chunks):
+    writer = Writer(file)
+    async with contextlib.aclosing(read_chunks(part.source, action)) as chunks:
         async for chunk in chunks:
             await writer.write(chunk)
     await writer.flush()
-    return attrs.evolve(part, source=Rest(file, 0))
+    return attrs.evolve(part, source=FileTail(file, 0))
+
+
+async def read_chunks(single_pass: SinglePassSource, action: str) -> AsyncGenerator[bytes, None]:
+    """Yield the whole content. Raises `InvalidCall` of *action* if an item is not bytes; an exception of the async
+    iterable is passed through.
+    """
+    source = single_pass.source
+    items = aiter(source if isinstance(source, AsyncIterable) else _read_pipe(source, action))
+    try:
+        async for item in items:
+            if not isinstance(item, bytes | bytearray | memoryview):
+                raise InvalidCall(action, f"a file must contain bytes, got {type(item).__name__}")
+            yield bytes(item)
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+
+
+async def _read_pipe(file: BinaryIO, action: str) -> AsyncGenerator[bytes, None]:
+    """Read a pipe in a worker thread, because its writer can be slow."""
+    try:
+        while (chunk := await run_sync(file.read, PIPE_READ_BYTES, abandon_on_cancel=True)) != b"":
+            yield chunk  # None if a non-blocking pipe has no data yet: `read_chunks` refuses it
+    except (OSError, ValueError) as exc:
+        failure = InvalidCall(action, f"cannot read the file: {exc}")
+    else:
+        return
+    raise failure

@@ -16,7 +16,7 @@ import attrs
 import httpx
 
 from .._protocol.request import Request
-from ..errors import CallTimeout, InvalidCall, SessionClosed, TransportError, WorksectionError, masked
+from ..errors import CallTimeout, InvalidCall, SessionClosed, TransportError, WorksectionError, mask_secrets
 from .tasks import in_thread, is_closed
 from .version import __version__
 
@@ -265,4 +265,4 @@ def _translate(action: str, progress: _Progress, exc: httpx.HTTPError) -> Workse
     sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
     kind = CallTimeout if isinstance(exc, httpx.TimeoutException) else TransportError
     what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return kind(action, masked(what), sent=sent)
+    return kind(action, mask_secrets(what), sent=sent)

@@ -1,19 +1,19 @@
-"""A stateful stand-in for the service, to test your program (and this package) without an account."""
+"""A stateful simulator of the service, for tests of your program (and of this package) without an account."""
 
 # General layout:
 #
-# _simulator.py   Simulator: holds the parts below together, and the ways to reach them
-# _transport.py   in process, for httpx        _server.py     through a socket, by uvicorn
-# _app.py         a request's way in: _rate.py → _incoming.py → _received.py (the log) → faults.py
-# _service.py     _credentials.py → _params.py → _checks.py → _actions/ → _reply.py
-# _login.py       OAuth2: _oauth.py what is issued and rotated, _consent.py the page (drawn by _pages.py)
-# _webhooks.py    calls the addresses of webhooks when something happened
-# world.py        the account; records.py what it holds; _seeds.py what it starts with
-# _render.py      records as the service writes them; _formats.py, _filters.py its little languages
-# _facts.py       the spec, which the client is generated from and the simulator obeys
+# _simulator.py   Simulator: creates and connects the parts below
+# _transport.py   access in process, for httpx        _server.py     access through a socket, with uvicorn
+# _app.py         the ASGI application: _rate.py → _request.py → _request_log.py → faults.py
+# _service.py     the API: _credentials.py → _params.py → _checks.py → _actions/ → _reply.py
+# _login.py       OAuth2: _oauth.py issues and rotates tokens, _consent.py is the login page (HTML in _pages.py)
+# _webhooks.py    calls the URLs of webhooks after each event
+# world.py        the account; records.py its records; _seeds.py its initial content
+# _render.py      records as JSON; _formats.py, _filters.py the formats of values and of filters
+# _constants.py   limits, scopes and error codes from the spec, from which the client is generated, too
 
 from . import faults, records
-from ._received import ReceivedRequest
+from ._request_log import ReceivedRequest
 from ._simulator import Simulator
 from ._webhooks import Delivery
 from .faults import Fault

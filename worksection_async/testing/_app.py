@@ -1,4 +1,4 @@
-"""The front of the simulator: from an HTTP request to its response, through everything that can get in between."""
+"""The ASGI application of the simulator: rate limit, request log, scripted faults, then the service or the login."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,20 +9,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ._facts import ADMIN, LOGIN, LOGIN_ACTIONS, OAUTH, MAX_REQUEST_LINE_BYTES
-from ._incoming import Incoming, read
+from ._constants import ADMIN, LOGIN, LOGIN_ACTIONS, MAX_REQUEST_LINE_BYTES, OAUTH
 from ._login import Login
 from ._rate import RateCheck
-from ._received import ReceivedRequest, settle
-from ._reply import Reply, html_reply, takes_gzip, zipped
+from ._reply import SimulatedReply, accepts_gzip, gzipped, html_reply
+from ._request import IncomingRequest, read_request
+from ._request_log import ReceivedRequest, record_outcome
 from ._service import Service
 from ._webhooks import Webhooks
 from .faults import Disconnect, Faults
 
 DISCONNECT = "worksection.disconnect"
-"""The ASGI message which says: send nothing, and let the client see ``kind``. Known to `_transport` and `_server`."""
+"""Type of the ASGI message that drops the connection; ``kind`` is the failure. See `_transport` and `_server`."""
 
-_TOO_LONG = html_reply(414, "414 Request-URI Too Large")
+_URI_TOO_LONG = html_reply(414, "414 Request-URI Too Large")
 _SERVICE_HEADERS = {"Server": "nginx", "Access-Control-Allow-Origin": "*", "Set-Cookie": "rsid=simulated; path=/"}
 _LOGGED_HEADERS = (
     "authorization",
@@ -34,12 +34,12 @@ _LOGGED_HEADERS = (
     "content-length",
 )
 
-Desk = Callable[[Incoming], Awaitable[Reply]]
+RequestHandler = Callable[[IncomingRequest], Awaitable[SimulatedReply]]
 
 
 @attrs.frozen
-class Front:
-    """What every request passes, in the order of `_respond`."""
+class RequestPipeline:
+    """The stages of every request, in the order of `_respond`."""
 
     service: Service
     login: Login
@@ -49,63 +49,66 @@ class Front:
     log: list[ReceivedRequest]
     monotonic: Callable[[], float]
 
-    async def act(self, request: Request) -> Response:
+    async def handle_api(self, request: Request) -> Response:
+        """Answer a request to the API."""
         arrival = self.monotonic()
-        return await self._respond(request, self._serve, arrival, self.rate.admits(arrival))
+        return await self._respond(request, self._serve_api, arrival, self.rate.admits(arrival))
 
-    async def log_in(self, request: Request) -> Response:
-        """The account's limit is not for this: it is the business of another host."""
-        return await self._respond(request, self._log_in, self.monotonic(), accepted=True)
+    async def handle_login(self, request: Request) -> Response:
+        """Answer a request to an OAuth2 path; the rate limit does not apply, because OAuth2 has a host of its own."""
+        return await self._respond(request, self._serve_login, self.monotonic(), accepted=True)
 
-    async def _serve(self, incoming: Incoming) -> Reply:
-        """The URL of a new webhook is called first; nothing else is awaited, so that no request can come in between."""
-        is_webhook = incoming.shown_params.get("action") == "add_webhook"
+    async def _serve_api(self, incoming: IncomingRequest) -> SimulatedReply:
+        """Carry out an action. Only the check of a new webhook's URL is awaited: all else is atomic."""
+        is_webhook = incoming.loggable_params.get("action") == "add_webhook"
         webhook = self.service.new_webhook(incoming) if is_webhook else None
-        return self.service.reply(incoming, url_answers=webhook is None or await self.webhooks.answers(webhook))
+        return self.service.reply(incoming, url_answers=webhook is None or await self.webhooks.check_url(webhook))
 
-    async def _log_in(self, incoming: Incoming) -> Reply:
+    async def _serve_login(self, incoming: IncomingRequest) -> SimulatedReply:
         return self.login.reply(incoming)
 
-    async def _respond(self, request: Request, desk: Desk, arrival: float, accepted: bool) -> Response:
-        incoming = await read(request)
+    async def _respond(self, request: Request, handler: RequestHandler, arrival: float, accepted: bool) -> Response:
+        incoming = await read_request(request)
         received = _received(request, incoming, arrival, accepted)
         self.log.append(received)
-        if incoming.request_line > MAX_REQUEST_LINE_BYTES:
-            return self._response(received, _TOO_LONG)
+        if incoming.request_line_bytes > MAX_REQUEST_LINE_BYTES:
+            return self._response(received, _URI_TOO_LONG)
         if not accepted:
             return self._response(received, self.rate.refusal)
-        return await self._meet_faults(received, incoming, desk)
+        return await self._with_faults(received, incoming, handler)
 
-    async def _meet_faults(self, received: ReceivedRequest, incoming: Incoming, desk: Desk) -> Response:
-        async def execute() -> Reply:
+    async def _with_faults(
+        self, received: ReceivedRequest, incoming: IncomingRequest, handler: RequestHandler
+    ) -> Response:
+        async def execute() -> SimulatedReply:
             nonlocal received
-            reply = await desk(incoming)
-            received = settle(self.log, received, executed=reply.error is None, error=reply.error)
+            reply = await handler(incoming)
+            received = record_outcome(self.log, received, executed=reply.error is None, error=reply.error)
             return reply
 
         fault = self.faults.take(received.action)
-        answer = await (fault.meet(execute) if fault else execute())
-        if isinstance(answer, Disconnect):
-            return _Silence(answer)
-        return self._response(received, answer)
+        outcome = await (fault.apply(execute) if fault else execute())
+        if isinstance(outcome, Disconnect):
+            return _NoResponse(outcome)
+        return self._response(received, outcome)
 
-    def _response(self, received: ReceivedRequest, reply: Reply) -> Response:
-        settle(self.log, received, status=reply.status)
-        if takes_gzip(received.headers.get("accept-encoding", "")):
-            reply = zipped(reply)
+    def _response(self, received: ReceivedRequest, reply: SimulatedReply) -> Response:
+        record_outcome(self.log, received, status=reply.status)
+        if accepts_gzip(received.headers.get("accept-encoding", "")):
+            reply = gzipped(reply)
         return Response(reply.body, reply.status, {**_SERVICE_HEADERS, **reply.headers})
 
 
-def create_app(front: Front) -> Starlette:
+def create_app(pipeline: RequestPipeline) -> Starlette:
     paths = [path + slash for path in (ADMIN, OAUTH) for slash in ("", "/")]
-    routes = [Route(path, front.act, methods=["GET", "POST"]) for path in paths]
+    routes = [Route(path, pipeline.handle_api, methods=["GET", "POST"]) for path in paths]
     for path in (LOGIN.authorize, LOGIN.token, LOGIN.refresh):
-        routes.append(Route(path, front.log_in, methods=["GET", "POST"]))
-    return Starlette(routes=[*routes, Route(LOGIN.resource, front.log_in, methods=["POST"])])
+        routes.append(Route(path, pipeline.handle_login, methods=["GET", "POST"]))
+    return Starlette(routes=[*routes, Route(LOGIN.resource, pipeline.handle_login, methods=["POST"])])
 
 
-class _Silence(Response):
-    """No response."""
+class _NoResponse(Response):
+    """Drops the connection instead of an answer."""
 
     def __init__(self, disconnect: Disconnect) -> None:
         super().__init__()
@@ -115,8 +118,8 @@ class _Silence(Response):
         await send({"type": DISCONNECT, "kind": self.disconnect.kind})
 
 
-def _received(request: Request, incoming: Incoming, arrival: float, accepted: bool) -> ReceivedRequest:
-    params = incoming.shown_params
+def _received(request: Request, incoming: IncomingRequest, arrival: float, accepted: bool) -> ReceivedRequest:
+    params = incoming.loggable_params
     return ReceivedRequest(
         method=incoming.method,
         path=incoming.path,

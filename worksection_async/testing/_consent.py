@@ -1,7 +1,7 @@
-"""The page on which a member logs in and allows an application what it asks for, or does not.
+"""The page on which a member logs in and allows or denies the access that an application requests.
 
-No password is asked for: who logs in is chosen from a list. What is wrong with the application or its address is told
-to the person, what is wrong with the rest to the application.
+There are no passwords: the member is chosen from a list. A wrong ``client_id`` or ``redirect_uri`` is shown to the
+user, because a redirect to an unregistered address would be unsafe. Other errors are sent to the application.
 """
 
 import re
@@ -11,42 +11,42 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
-from ._facts import LOGIN
-from ._incoming import Incoming
+from ._constants import LOGIN
 from ._oauth import OAuth
-from ._pages import choice, complaint, hidden, listed, page
-from ._reply import Reply
+from ._pages import bullet_list, error_page, hidden_fields, page, select
+from ._reply import SimulatedReply
+from ._request import IncomingRequest
 from .records import User
 from .world import World
 
-_CARRIED = ("client_id", "response_type", "redirect_uri", "state", "scope")
-_IN_A_URL = ":/%#?=@[]!$&'()*+,;"
+_FORM_FIELDS = ("client_id", "response_type", "redirect_uri", "state", "scope")
+_SAFE_IN_URL = ":/%#?=@[]!$&'()*+,;"
 
 
 @attrs.frozen
 class Consent:
-    """Answers what browsers send to the authorization path: GET asks, POST decides."""
+    """The authorization path: GET shows the page, POST submits the decision."""
 
     oauth: OAuth
     world: World
 
-    def reply(self, incoming: Incoming) -> Reply:
+    def reply(self, incoming: IncomingRequest) -> SimulatedReply:
         form = incoming.form
-        if refusal := self._refusal(form):
-            return refusal
+        if invalid := self._invalid_client_page(form):
+            return invalid
         if error := self._error(form):
-            return _back(form, error=error)
+            return _redirect(form, error=error)
         if incoming.method == "POST":
-            return self._decided(form)
-        return page("Log in to Worksection", self._question(form))
+            return self._decide(form)
+        return page("Log in to Worksection", self._form(form))
 
-    def _refusal(self, form: Mapping[str, str]) -> Reply | None:
-        """A redirect would take the user, and perhaps a code, to a stranger."""
+    def _invalid_client_page(self, form: Mapping[str, str]) -> SimulatedReply | None:
+        """Return an error page instead of a redirect, because the address could belong to an attacker."""
         if (client_id := form.get("client_id", "")) != self.oauth.client_id:
-            return complaint("Unknown application", f"No application is registered as {client_id!r}.")
+            return error_page("Unknown application", f"No application is registered as {client_id!r}.")
         if (uri := form.get("redirect_uri", "")) != self.oauth.redirect_uri:
-            registered = f"{self.oauth.redirect_uri!r} is registered"
-            return complaint("Wrong redirect_uri", f"It is {uri!r}, and {registered}; they have to be equal.")
+            registered = self.oauth.redirect_uri
+            return error_page("Wrong redirect_uri", f"{registered!r} is registered, but the request has {uri!r}.")
         return None
 
     def _error(self, form: Mapping[str, str]) -> str | None:
@@ -55,21 +55,21 @@ class Consent:
         scopes = set(_scopes(form))
         return None if scopes and scopes <= self.oauth.scopes else "invalid_scope"
 
-    def _decided(self, form: Mapping[str, str]) -> Reply:
+    def _decide(self, form: Mapping[str, str]) -> SimulatedReply:
         if form.get("decision") == "deny":
-            return _back(form, error="access_denied")
+            return _redirect(form, error="access_denied")
         user = self._members().get(form.get("user", ""))
         if form.get("decision") != "allow" or user is None:
-            return complaint("Nothing decided", "Choose a member, and allow or deny.")
-        return _back(form, code=self.oauth.issue_code(user, _scopes(form)))
+            return error_page("No decision", "Choose a member, then allow or deny.")
+        return _redirect(form, code=self.oauth.issue_code(user, _scopes(form)))
 
-    def _question(self, form: Mapping[str, str]) -> str:
+    def _form(self, form: Mapping[str, str]) -> str:
         members = {number: f"{user.name} ({user.email})" for number, user in self._members().items()}
-        return f"""<p><strong>{escape(self.oauth.client_id)}</strong> asks for access to this simulated account:</p>
-{listed(_scopes(form))}
+        return f"""<p><strong>{escape(self.oauth.client_id)}</strong> requests access to this simulated account:</p>
+{bullet_list(_scopes(form))}
 <form method="post" action="{LOGIN.authorize}">
-{hidden({name: form[name] for name in _CARRIED if name in form})}
-{choice("user", "Log in as", members, str(self.world.owner.id))}
+{hidden_fields({name: form[name] for name in _FORM_FIELDS if name in form})}
+{select("user", "Log in as", members, str(self.world.owner.id))}
 <p>
 <button type="submit" name="decision" value="allow">Allow</button>
 <button type="submit" name="decision" value="deny">Deny</button>
@@ -84,10 +84,10 @@ def _scopes(form: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(re.findall(r"[^\s,]+", form.get("scope", ""))))
 
 
-def _back(form: Mapping[str, str], **params: str) -> Reply:
-    """Send the browser to the application."""
+def _redirect(form: Mapping[str, str], **params: str) -> SimulatedReply:
+    """Redirect the browser to the application, with *params* and the state in the query."""
     uri = form["redirect_uri"]
     if "state" in form:
         params["state"] = form["state"]
     location = f"{uri}{'&' if '?' in uri else '?'}{urlencode(params)}"
-    return Reply(b"", 302, {"Location": quote(location, safe=_IN_A_URL)}, params.get("error"))
+    return SimulatedReply(b"", 302, {"Location": quote(location, safe=_SAFE_IN_URL)}, params.get("error"))

@@ -1,8 +1,8 @@
-"""The small language of ``filter``: ``(name has 'Report' or id in (1, 2)) and dateend>'25.05.2021'``.
+"""A parser for the language of ``filter``: ``(name has 'Report' or id in (1, 2)) and dateend>'25.05.2021'``.
 
-Which operators numbers, texts and dates know is the spec's; ``and`` binds tighter than ``or``, and both are lower-case
-only. Nothing in a text is special but the apostrophe that ends it. Everything else is refused, as the service refuses
-it: ``Field is required``/``filter``.
+The spec lists the operators for numbers, texts and dates. ``and`` has a higher precedence than ``or``; both must be
+lower-case. Texts have no escape sequences: an apostrophe always ends the text. Any other input raises the refusal of
+the service, ``Field is required`` with the details ``filter``.
 """
 
 import datetime as dt
@@ -13,17 +13,17 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
-from ._facts import FILTER_KINDS
+from ._constants import FILTER_KINDS
 from ._formats import parse_date
-from ._reply import missing
+from ._reply import missing_field
 
 T = TypeVar("T")
-Test = Callable[[T], bool]
+Predicate = Callable[[T], bool]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*')|(?P<number>[0-9]{1,18})|(?P<word>[A-Za-z_]+)|(?P<sign>!=|<=|>=|[=<>(),]))"
 )
-_DEEPEST = 50
+_MAX_DEPTH = 50
 
 _MEANINGS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -40,21 +40,21 @@ _OPERATORS["text"]["="] = lambda value, text: value.casefold() == text.casefold(
 
 
 @attrs.frozen
-class Field(Generic[T]):
-    """Something a filter can ask about."""
+class FilterableField(Generic[T]):
+    """A field of a record that a filter can compare, and how to read its value."""
 
     kind: Literal["number", "text", "date"]
     of: Callable[[T], int | str | dt.date | None]
 
 
-def compile_filter(text: str, fields: Mapping[str, Field[T]]) -> Test[T]:
-    """Return the test that *text* describes; no text, no test."""
+def compile_filter(text: str, fields: Mapping[str, FilterableField[T]]) -> Predicate[T]:
+    """Return a predicate for the filter *text*; an empty text accepts every record."""
     if not text:
         return lambda _: True
-    reader = _Reader(_tokens(text), fields)
-    test = reader.either()
-    if reader.rest:
-        raise missing("filter")
+    parser = _FilterParser(_tokens(text), fields)
+    test = parser.parse_or()
+    if parser.tokens:
+        raise missing_field("filter")
     return test
 
 
@@ -64,90 +64,90 @@ def _tokens(text: str) -> list[str]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise missing("filter")
+            raise missing_field("filter")
         tokens.append(match[0].strip())
         position = match.end()
     return tokens
 
 
 @attrs.define
-class _Reader(Generic[T]):
-    """Recursive descent: either → both → one → condition."""
+class _FilterParser(Generic[T]):
+    """A recursive-descent parser: `parse_or` → `parse_and` → `parse_group` → `parse_condition`."""
 
-    rest: list[str]
-    fields: Mapping[str, Field[T]]
+    tokens: list[str]
+    fields: Mapping[str, FilterableField[T]]
     depth: int = 0
 
     def next(self, *expected: str) -> str:
-        if not self.rest or (expected and self.rest[0] not in expected):
-            raise missing("filter")
-        return self.rest.pop(0)
+        if not self.tokens or (expected and self.tokens[0] not in expected):
+            raise missing_field("filter")
+        return self.tokens.pop(0)
 
     def skip(self, token: str) -> bool:
-        if self.rest[:1] != [token]:
+        if self.tokens[:1] != [token]:
             return False
-        self.rest.pop(0)
+        self.tokens.pop(0)
         return True
 
-    def either(self) -> Test[T]:
-        tests = [self.both()]
+    def parse_or(self) -> Predicate[T]:
+        tests = [self.parse_and()]
         while self.skip("or"):
-            tests.append(self.both())
+            tests.append(self.parse_and())
         return lambda record: any(test(record) for test in tests)
 
-    def both(self) -> Test[T]:
-        tests = [self.one()]
+    def parse_and(self) -> Predicate[T]:
+        tests = [self.parse_group()]
         while self.skip("and"):
-            tests.append(self.one())
+            tests.append(self.parse_group())
         return lambda record: all(test(record) for test in tests)
 
-    def one(self) -> Test[T]:
+    def parse_group(self) -> Predicate[T]:
         if not self.skip("("):
-            return self.condition()
+            return self.parse_condition()
         self.depth += 1
-        if self.depth > _DEEPEST:
-            raise missing("filter")
-        test = self.either()
+        if self.depth > _MAX_DEPTH:
+            raise missing_field("filter")
+        test = self.parse_or()
         self.next(")")
         self.depth -= 1
         return test
 
-    def condition(self) -> Test[T]:
+    def parse_condition(self) -> Predicate[T]:
         field = self.fields.get(self.next())
         if field is None:
-            raise missing("filter")
-        known = _OPERATORS[field.kind]
-        sign = self.next(*known)
-        operand = self.numbers() if sign == "in" else self.operand(field.kind)
+            raise missing_field("filter")
+        operators = _OPERATORS[field.kind]
+        sign = self.next(*operators)
+        operand = self.parse_numbers() if sign == "in" else self.parse_operand(field.kind)
 
         def test(record: T) -> bool:
             value = field.of(record)
-            return value is not None and known[sign](value, operand)
+            return value is not None and operators[sign](value, operand)
 
         return test
 
-    def numbers(self) -> list[int]:
+    def parse_numbers(self) -> list[int]:
         self.next("(")
-        numbers = [self.number()]
+        numbers = [self.parse_number()]
         while self.next(",", ")") == ",":
-            numbers.append(self.number())
+            numbers.append(self.parse_number())
         return numbers
 
-    def number(self) -> int:
+    def parse_number(self) -> int:
         token = self.next()
         if not token.isdecimal():
-            raise missing("filter")
+            raise missing_field("filter")
         return int(token)
 
-    def operand(self, kind: str) -> int | str | dt.date:
+    def parse_operand(self, kind: str) -> int | str | dt.date:
         if kind == "number":
-            return self.number()
+            return self.parse_number()
         token = self.next()
         if not token.startswith("'"):
-            raise missing("filter")
+            raise missing_field("filter")
         if kind == "text":
             return token[1:-1]
         try:
             return parse_date(token[1:-1])
         except ValueError:
-            raise missing("filter") from None
+            raise missing_field("filter") from None

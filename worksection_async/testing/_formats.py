@@ -1,15 +1,16 @@
-"""How values are written, both directions; shared with nothing in the client, so that both can be wrong alone.
+"""Formats of values in requests and replies. No code is shared with the client, so that a bug there cannot hide here.
 
-In: dates ``31.12.2026`` (the schedule also ISO), hours ``1.5``, ``1,5`` or ``1:30``, money ``75.17``, periods ``3d``.
-Out: ``2026-12-31``, ``2026-12-31 10:30``, ``103:39``, ``00:11:13``, ``75.17``.
-Every ``parse_…`` raises `ValueError`.
+Requests: dates ``31.12.2026`` (schedules: also ISO), hours ``1.5``, ``1,5`` or ``1:30``, money ``75.17``, and
+periods ``3d``.
+Replies: ``2026-12-31``, ``2026-12-31 10:30``, ``103:39``, ``00:11:13``, ``75.17``.
+The ``parse_…`` functions raise `ValueError` for an invalid text.
 """
 
 import datetime as dt
 import re
 from decimal import Decimal
 
-_PERIODS = {"m": ("minutes", 360), "h": ("hours", 72), "d": ("days", 30)}
+_MAX_PERIODS = {"m": ("minutes", 360), "h": ("hours", 72), "d": ("days", 30)}
 
 
 def parse_date(text: str) -> dt.date:
@@ -31,7 +32,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def parse_hours(text: str) -> dt.timedelta:
-    """Read ``0.15``, ``0,15`` or ``0:09``; nine minutes all three."""
+    """Parse hours; ``0.15``, ``0,15`` and ``0:09`` all mean nine minutes."""
     if match := re.fullmatch(r"(\d{1,9}):(\d{2})", text, re.ASCII):
         return dt.timedelta(hours=int(match[1]), minutes=int(match[2]))
     return dt.timedelta(minutes=round(parse_decimal(text) * 60))
@@ -41,8 +42,8 @@ def parse_period(text: str) -> dt.timedelta:
     match = re.fullmatch(r"(\d{1,3})([mhd])", text, re.ASCII)
     if match is None:
         raise ValueError(text)
-    unit, most = _PERIODS[match[2]]
-    if not 1 <= int(match[1]) <= most:
+    unit, maximum = _MAX_PERIODS[match[2]]
+    if not 1 <= int(match[1]) <= maximum:
         raise ValueError(text)
     return dt.timedelta(**{unit: int(match[1])})
 
@@ -52,7 +53,7 @@ def moment_text(moment: dt.datetime) -> str:
 
 
 def clock_text(time: dt.timedelta) -> str:
-    """Write hours unpadded and unbounded: ``6:50``, ``103:39``."""
+    """Return hours and minutes without padding of the hours: ``6:50``, ``103:39``."""
     hours, minutes = divmod(int(time.total_seconds()) // 60, 60)
     return f"{hours}:{minutes:02}"
 
@@ -67,5 +68,5 @@ def money_text(money: Decimal) -> str:
 
 
 def plain_number(number: Decimal) -> int | float:
-    """Estimates and rates are JSON numbers, whole ones without a point."""
+    """Return a JSON number for an estimate or rate; a whole number has no decimal point."""
     return int(number) if number == int(number) else float(number)

@@ -1,30 +1,30 @@
-"""The service's OAuth2 paths, behind which `OAuth` remembers: one desk each, and nothing awaited in between."""
+"""The OAuth2 paths of the service. Each request is handled without ``await``, so that it is atomic."""
 
 import attrs
 
 from ._consent import Consent
-from ._facts import LOGIN
-from ._incoming import Incoming
-from ._oauth import OAuth, OAuthRefused, Pair
-from ._reply import Record, Refused, Reply, error_reply, json_reply
+from ._constants import LOGIN
+from ._oauth import OAuth, OAuthRefusal, TokenPair
+from ._reply import Record, ServiceRefusal, SimulatedReply, error_reply, json_reply
+from ._request import IncomingRequest
 
 
 @attrs.frozen
 class Login:
-    """Where users log in and applications fetch their tokens."""
+    """Answers requests to the OAuth2 paths: login page, code exchange, refresh, identity."""
 
     oauth: OAuth
     consent: Consent
 
-    def reply(self, incoming: Incoming) -> Reply:
+    def reply(self, incoming: IncomingRequest) -> SimulatedReply:
         if incoming.path == LOGIN.authorize:
             return self.consent.reply(incoming)
-        desk = {LOGIN.token: self._token, LOGIN.refresh: self._refresh, LOGIN.resource: self._resource}[incoming.path]
+        handlers = {LOGIN.token: self._token, LOGIN.refresh: self._refresh, LOGIN.resource: self._resource}
         form = incoming.form
         try:
             self.oauth.check_client(form.get("client_id", ""), form.get("client_secret", ""))
-            return json_reply(desk(form, incoming.origin))
-        except Refused as refused:
+            return json_reply(handlers[incoming.path](form, incoming.origin))
+        except ServiceRefusal as refused:
             return error_reply(refused)
 
     def _token(self, form: dict[str, str], origin: str) -> Record:
@@ -32,7 +32,7 @@ class Login:
         pair = self.oauth.exchange(form.get("code", ""), form.get("redirect_uri", ""))
         return _as_record(pair) | {"account_url": origin}
 
-    def _refresh(self, form: dict[str, str], origin: str) -> Record:  # noqa: ARG002  # the captured reply lacks it
+    def _refresh(self, form: dict[str, str], origin: str) -> Record:  # noqa: ARG002  # no account_url
         _check_grant_type(form, "refresh_token")
         return _as_record(self.oauth.refresh(form.get("refresh_token", "")))
 
@@ -48,13 +48,13 @@ class Login:
 
 
 def _check_grant_type(form: dict[str, str], wanted: str) -> None:
-    """In the words of the library the service's other errors come from; from the service itself it was never seen."""
+    """Raise for another grant type. The message is a guess, from the OAuth2 library that the service seems to use."""
     if form.get("grant_type") != wanted:
         message = "The authorization grant type is not supported by the authorization server."
-        raise OAuthRefused("unsupported_grant_type", message)
+        raise OAuthRefusal("unsupported_grant_type", message)
 
 
-def _as_record(pair: Pair) -> Record:
+def _as_record(pair: TokenPair) -> Record:
     return {
         "token_type": "Bearer",
         "expires_in": int(pair.expires_in),

@@ -1,9 +1,9 @@
-"""Pages for people, in HTML alone: no script, nothing fetched from elsewhere, every text escaped."""
+"""HTML pages for browsers: no scripts, no external resources, every text escaped."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from ._reply import Reply
+from ._reply import SimulatedReply
 
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -19,8 +19,8 @@ code, p { overflow-wrap: anywhere; }
 """
 
 
-def page(title: str, content: str, status: int = 200, error: str | None = None) -> Reply:
-    """Return a page; *content* is HTML, *title* is text."""
+def page(title: str, content: str, status: int = 200, error: str | None = None) -> SimulatedReply:
+    """Return a page; *content* is HTML, *title* is text. *error* is the message for the request log."""
     html = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -37,29 +37,29 @@ def page(title: str, content: str, status: int = 200, error: str | None = None) 
 </body>
 </html>
 """
-    return Reply(html.encode(), status, _HEADERS, error)
+    return SimulatedReply(html.encode(), status, _HEADERS, error)
 
 
-def complaint(title: str, text: str) -> Reply:
-    """Return a page that says what is wrong with the request."""
+def error_page(title: str, text: str) -> SimulatedReply:
+    """Return a page with status 400 that explains the error of the request."""
     return page(title, f"<p>{escape(text)}</p>", 400, title)
 
 
-def listed(texts: Iterable[str]) -> str:
+def bullet_list(texts: Iterable[str]) -> str:
     items = "\n".join(f"<li><code>{escape(text)}</code></li>" for text in texts)
     return f"<ul>\n{items}\n</ul>"
 
 
-def hidden(values: Mapping[str, str]) -> str:
+def hidden_fields(values: Mapping[str, str]) -> str:
     return "\n".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in values.items()
     )
 
 
-def choice(name: str, label: str, options: Mapping[str, str], chosen: str) -> str:
-    """Return a list to choose from, with its label; *options* are texts by value."""
+def select(name: str, label: str, options: Mapping[str, str], selected: str) -> str:
+    """Return a labelled drop-down list; *options* maps each value to its text."""
     items = "\n".join(
-        f'<option value="{escape(value)}"{" selected" * (value == chosen)}>{escape(text)}</option>'
+        f'<option value="{escape(value)}"{" selected" * (value == selected)}>{escape(text)}</option>'
         for value, text in options.items()
     )
     labelled = f'<p><label for="{name}">{escape(label)}</label></p>'

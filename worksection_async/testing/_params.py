@@ -1,4 +1,4 @@
-"""The parameters of a request: as they travel, and as an action reads them."""
+"""Decodes the parameters of a request, and converts them for the actions."""
 
 import datetime as dt
 import json
@@ -11,13 +11,13 @@ from urllib.parse import unquote_plus
 import attrs
 
 from ._formats import parse_date, parse_decimal, parse_hours
-from ._reply import Refused, missing
+from ._reply import ServiceRefusal, missing_field
 
 T = TypeVar("T")
 
 
 def read_query(query: bytes) -> dict[str, Any]:
-    """Decode a query as PHP does (``todo[]=a&todo[]=b`` is a list, the last of equals wins), but keep dots in names."""
+    """Decode a query as PHP does: ``todo[]=a&todo[]=b`` is a list, the last duplicate wins. Dots in names are kept."""
     params: dict[str, Any] = {}
     for pair in query.decode(errors="replace").split("&"):
         name, _, value = (unquote_plus(part) for part in pair.partition("="))
@@ -29,15 +29,15 @@ def read_query(query: bytes) -> dict[str, Any]:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Decode a JSON body; anything else, forms included, is refused in the service's words."""
+    """Decode a JSON body; raise `ServiceRefusal` for any other body, including forms."""
     if not body:
         return {}
     try:
         params = json.loads(body)
     except ValueError:
-        raise Refused("invalid JSON") from None
+        raise ServiceRefusal("invalid JSON") from None
     if not isinstance(params, dict):
-        raise Refused("invalid JSON")
+        raise ServiceRefusal("invalid JSON")
     flat = {name.removesuffix("[]"): value for name, value in params.items()}
     options = flat.pop("options", None)
     return flat | {f"options.{name}": value for name, value in (options or {}).items()}
@@ -45,7 +45,7 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 @attrs.frozen
 class Params:
-    """Parameters by name. An empty value counts as absent; one that makes no sense is refused by name."""
+    """Parameters by name. An empty value is treated as absent; an invalid one raises `ServiceRefusal` with the name."""
 
     values: Mapping[str, Any]
 
@@ -60,18 +60,18 @@ class Params:
         return bool(value) if isinstance(value, list | dict) else bool(self.text(name))
 
     def names(self, name: str) -> list[str]:
-        """Read a comma list, or a JSON array."""
+        """Return the items of a comma-separated list or of a JSON array."""
         value = self.values.get(name)
         parts = map(str, value) if isinstance(value, list) else self.text(name).split(",")
         return [stripped for part in parts if (stripped := part.strip())]
 
     def texts(self, name: str) -> list[str]:
-        """Read what may be repeated, commas and all."""
+        """Return the values of a repeated parameter; a comma does not separate values."""
         value = self.values.get(name)
         return [str(one) for one in value] if isinstance(value, list) else [self.text(name)] * self.given(name)
 
     def number(self, name: str) -> int:
-        """Read an id; 0, which nothing has, when it is none."""
+        """Return an id, or 0 (which no record has) for an invalid one."""
         return _number(self.text(name))
 
     def numbers(self, name: str) -> list[int]:
@@ -95,7 +95,7 @@ class Params:
         try:
             return parse(self.text(name))
         except (ValueError, OverflowError):
-            raise missing(name) from None
+            raise missing_field(name) from None
 
 
 def _number(text: str) -> int:

@@ -1,4 +1,4 @@
-"""A stored file as it is sent: all of it, or the range that was asked for (RFC 9110, chapter 14), as nginx has it."""
+"""Replies with the content of a file, or a range of it (RFC 9110, section 14), as nginx sends them."""
 
 import hashlib
 import re
@@ -7,33 +7,33 @@ from urllib.parse import quote
 
 import attrs
 
-from ._reply import Reply, html_reply
+from ._reply import SimulatedReply, html_reply
 from .records import StoredFile
 
 
 @attrs.frozen
-class RangeWanted:
-    """What a request says of the part it wants."""
+class RangeRequest:
+    """The range headers of a request."""
 
     range: str = ""
     """The header ``Range``."""
     if_range: str = ""
-    """The header ``If-Range``: the version of which a part is there already."""
+    """The header ``If-Range``: the version of the file that the client has a part of."""
 
 
-def file_reply(file: StoredFile, wanted: RangeWanted) -> Reply:
-    """All of *file*, or one range of it; several at once are not served, and what makes no sense is not obeyed."""
+def file_reply(file: StoredFile, request: RangeRequest) -> SimulatedReply:
+    """Return *file*, or one range of it. Multiple ranges and invalid headers are ignored."""
     content, headers = file.content, _headers(file)
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted.range)
-    is_current = wanted.if_range in ("", headers["ETag"], headers["Last-Modified"])
-    if asked is None or not any(asked.groups()) or not is_current:
-        return Reply(content, headers=headers)
-    start, end = _bounds(asked[1], asked[2], len(content))
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", request.range)
+    is_current = request.if_range in ("", headers["ETag"], headers["Last-Modified"])
+    if match is None or not any(match.groups()) or not is_current:
+        return SimulatedReply(content, headers=headers)
+    start, end = _bounds(match[1], match[2], len(content))
     if start >= end:
         refusal = html_reply(416, "416 Requested Range Not Satisfiable")
         return attrs.evolve(refusal, headers={**refusal.headers, "Content-Range": f"bytes */{len(content)}"})
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
-    return Reply(content[start:end], 206, headers)
+    return SimulatedReply(content[start:end], 206, headers)
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""Records as the service writes them.
+"""Renders records as the JSON objects of the service.
 
-Ids are strings (tags excepted), what is not set is not there, and parts which cost the service something come only
-when ``extra`` asks for them. Replies captured from the real service set the order of keys.
+Ids are strings, except those of tags. Unset values are omitted. Expensive parts are included only if ``extra`` names
+them. The order of keys is that of replies captured from the service.
 """
 
 import datetime as dt
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from . import records
-from ._facts import SPEC
+from ._constants import SPEC
 from ._formats import clock_text, moment_text, money_text, plain_number, timer_text
 from ._reply import Record
 
@@ -23,7 +23,7 @@ _LAST_COMMENTS = 5
 
 
 def _present(**values: object) -> Record:
-    """Keep what is set; dates are written here, once for all."""
+    """Return the values that are set, with dates and decimals in the service's format."""
     row: Record = {}
     for name, value in values.items():
         if isinstance(value, dt.datetime):
@@ -135,14 +135,14 @@ def task_ref(task: records.Task) -> Record:
 
 
 def task(task: records.Task, extra: Extra = NOTHING, *, parent: bool = False) -> Record:
-    """A task without its subtasks; *parent* for answers that are about this one."""
+    """Return a task without its subtasks; *parent* includes its parents, as in replies about a single task."""
     row = task_ref(task) | {
         "user_from": user(task.author),
         "user_to": user(task.assignee),
         "project": project_ref(task.project),
     }
     if parent and task.parent:
-        row["parent"] = _lineage(task.parent)
+        row["parent"] = _parents(task.parent)
     row |= _text(task, extra) | _present(
         date_added=task.date_added,
         date_start=task.date_start,
@@ -174,7 +174,7 @@ def _extras(task: records.Task, extra: Extra) -> Record:
 
 
 def task_tree(task_: records.Task, extra: Extra, *, brief: bool, only_active: bool, parent: bool = False) -> Record:
-    """A task and, when asked for, its subtasks: in full, or *brief* as ``get_task`` has them."""
+    """Return a task with its subtasks if ``extra`` names them: complete, or *brief* as in ``get_task``."""
     row = task(task_, extra, parent=parent)
     return row | (_children(task_, extra, brief, only_active) if "subtasks" in extra else {})
 
@@ -189,8 +189,8 @@ def _children(parent: records.Task, extra: Extra, brief: bool, only_active: bool
     )
 
 
-def _lineage(task: records.Task) -> Record:
-    return task_ref(task) | ({"parent": _lineage(task.parent)} if task.parent else {})
+def _parents(task: records.Task) -> Record:
+    return task_ref(task) | ({"parent": _parents(task.parent)} if task.parent else {})
 
 
 def _relations(task: records.Task) -> Record:
@@ -223,7 +223,7 @@ def file(file: records.StoredFile, *, origin: bool = False) -> Record:
 
 
 def tag_names(tags: Iterable[records.Tag]) -> Record:
-    """Tags as projects and tasks carry them: number to name, kinds mixed."""
+    """Return the tags of a project or task: a map from id to title, without their groups."""
     return {str(tag.id): tag.title for tag in tags}
 
 
@@ -243,7 +243,7 @@ def custom_field(field: records.CustomField) -> Record:
 
 
 def total(costs: Iterable[records.Cost]) -> Record:
-    """The sum of *costs*."""
+    """Return the sums of time and money of *costs*."""
     costs = list(costs)
     return {
         "time": clock_text(sum((cost.time for cost in costs), dt.timedelta())),

@@ -1,4 +1,4 @@
-"""What leaves the simulator: replies as status, headers and bytes, and the two envelopes."""
+"""Replies of the simulator: status, headers and body; the envelopes for success and for errors."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import attrs
 
-from ._facts import code_of
+from ._constants import code_of
 
 Record = dict[str, object]
 """A JSON object."""
@@ -18,18 +18,18 @@ _JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json; 
 
 
 @attrs.frozen
-class Reply:
-    """An HTTP answer before it meets a server."""
+class SimulatedReply:
+    """An HTTP reply of the simulator, independent of the transport."""
 
     body: bytes
     status: int = 200
     headers: Mapping[str, str] = _JSON
     error: str | None = None
-    """The message, when this is the service's refusal."""
+    """The error message, for the request log; None for a success."""
 
 
-class Refused(Exception):
-    """The service says no. It does so with HTTP 200; what it says is in the body."""
+class ServiceRefusal(Exception):
+    """An error of the service. The HTTP status is usually 200; message and code are in the envelope."""
 
     def __init__(self, message: str, details: str | None = None, *, status: int = 200) -> None:
         super().__init__(message, details)
@@ -38,6 +38,7 @@ class Refused(Exception):
         self.status = status
 
     def envelope(self) -> Record:
+        """Return the JSON object of the reply."""
         code = code_of(self.message)
         envelope: Record = {"status": "error"}
         if code is not None:
@@ -48,54 +49,54 @@ class Refused(Exception):
         return envelope
 
 
-def missing(field: str) -> Refused:
-    """A required value is absent, or is one the service does not understand."""
-    return Refused("Field is required", field)
+def missing_field(field: str) -> ServiceRefusal:
+    """Return the refusal of a parameter that is missing or invalid."""
+    return ServiceRefusal("Field is required", field)
 
 
 _NO_DATA = object()
 
 
 def ok(data: object = _NO_DATA, **beside: object) -> Record:
-    """An envelope of success; *beside* are the few keys which stand next to ``data``."""
+    """Return the envelope of a success; *beside* are keys next to ``data``."""
     envelope: Record = {"status": "ok"}
     if data is not _NO_DATA:
         envelope["data"] = data
     return envelope | beside
 
 
-def listing(rows: list[Record]) -> Record:
-    """As `ok`, for those lists which lack ``data`` altogether when they are empty."""
+def ok_or_no_data(rows: list[Record]) -> Record:
+    """Return `ok`, for actions whose reply has no ``data`` if the list is empty."""
     return ok(rows) if rows else ok()
 
 
 def php_map(mapping: Mapping[str, object]) -> object:
-    """An object, or what PHP makes of an empty one."""
+    """Return a JSON object; like PHP, encode an empty one as an empty array."""
     return dict(mapping) or []
 
 
-def json_reply(envelope: Record) -> Reply:
-    return Reply(json.dumps(envelope, ensure_ascii=False).encode())
+def json_reply(envelope: Record) -> SimulatedReply:
+    return SimulatedReply(json.dumps(envelope, ensure_ascii=False).encode())
 
 
-def error_reply(refused: Refused) -> Reply:
+def error_reply(refused: ServiceRefusal) -> SimulatedReply:
     return attrs.evolve(json_reply(refused.envelope()), status=refused.status, error=refused.message)
 
 
-def html_reply(status: int, title: str) -> Reply:
-    """A page as nginx writes one."""
+def html_reply(status: int, title: str) -> SimulatedReply:
+    """Return an error page of nginx."""
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     page += "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-    return Reply(page.encode(), status, {"Content-Type": "text/html"})
+    return SimulatedReply(page.encode(), status, {"Content-Type": "text/html"})
 
 
-def zipped(reply: Reply) -> Reply:
-    """*reply* as it leaves for a client that takes gzip; what has headers of its own, or no body, leaves as it is."""
+def gzipped(reply: SimulatedReply) -> SimulatedReply:
+    """Return *reply* compressed. Only JSON replies with a body are compressed, not files or pages."""
     if reply.headers != _JSON or not reply.body:
         return reply
     return attrs.evolve(reply, body=gzip.compress(reply.body, 1), headers={**_JSON, "Content-Encoding": "gzip"})
 
 
-def takes_gzip(accepted: str) -> bool:
-    """Whether an ``Accept-Encoding`` names it, and does not refuse it (``gzip;q=0``)."""
-    return re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", accepted, re.IGNORECASE) is not None
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return True if the header ``Accept-Encoding`` contains gzip and does not exclude it (``gzip;q=0``)."""
+    return re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", accept_encoding, re.IGNORECASE) is not None

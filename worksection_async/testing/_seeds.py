@@ -1,4 +1,4 @@
-"""What a simulated account starts with."""
+"""The initial content of a simulated account."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -11,12 +11,12 @@ Now = Callable[[], dt.datetime]
 
 
 def empty(now: Now) -> World:
-    """The owner, whose the admin key is, and nothing else."""
+    """Return an account with one user: the owner, who has the admin key."""
     return World(now, "owner@example.com", name="Olga Owner", group="Company", avatar=_avatar(1))
 
 
 def demo(now: Now) -> World:
-    """The company of the vendor's own examples, numbers included, and project 26 of the documentation."""
+    """Return the account of the vendor's examples, with the same ids, and project 26 of the documentation."""
     world = World(now, "henry.gardner@ws.com", name="Henry Gardner", id=3993, group="Development", avatar=_avatar(3993))
     world.owner.title, world.owner.department, world.owner.rate = "developer", "Dev team", Decimal(25)
     world.owner.phone, world.owner.address = "+15852827023", "Apt. 902 853 Simona Common, Pollybury, SC 98466-2410"

@@ -1,4 +1,4 @@
-"""The way to the simulator through a real socket."""
+"""Serves the simulator on a real socket."""
 
 import socket
 from threading import Thread
@@ -12,20 +12,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._app import DISCONNECT
 
-_GRACE = 1
+_GRACE_SECONDS = 1
 
 
 def config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
-    """No access log: its lines would show hashes."""
-    dropping = _Dropping(app)
+    """Return the configuration of uvicorn. There is no access log, because its lines would contain hashes."""
+    disconnecting = _DisconnectingApp(app)
     quiet: Any = {"log_level": "warning", "access_log": False, "server_header": False}
-    return uvicorn.Config(dropping, host, port, lifespan="off", http="h11", timeout_graceful_shutdown=_GRACE, **quiet)
+    return uvicorn.Config(
+        disconnecting, host, port, lifespan="off", http="h11", timeout_graceful_shutdown=_GRACE_SECONDS, **quiet
+    )
 
 
 class Server:
-    """uvicorn in a thread of its own, so that it serves callers on asyncio, on trio and on no loop at all.
+    """uvicorn in its own thread, so that it can serve clients with asyncio, with trio and without an event loop.
 
-    ``with server as url`` and ``async with server as url``.
+    Use it as ``with server as url`` or ``async with server as url``.
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
@@ -34,7 +36,7 @@ class Server:
 
     def __enter__(self) -> str:
         listener = socket.create_server(self._address)
-        # asyncio sees to this only for sockets made with an explicit protocol; without it each answer takes 40 ms more.
+        # asyncio sets this only for sockets with an explicit protocol; without it each reply takes 40 ms more.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread = Thread(target=self._server.run, args=([listener],), name="worksection-simulator", daemon=True)
         self._thread.start()
@@ -55,22 +57,22 @@ class Server:
             await run_sync(self.__exit__)
 
 
-class _Dropping:
-    """Understands `DISCONNECT`: drops the connection, or keeps it silent until the client gives up."""
+class _DisconnectingApp:
+    """Handles `DISCONNECT`: closes the connection, or sends nothing until the client closes it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def watch(message: Message) -> None:
+        async def send_or_disconnect(message: Message) -> None:
             if message["type"] != DISCONNECT:
                 await send(message)
                 return
             if message["kind"] != "timeout":
-                # ASGI has no word for it; `send` is a method of uvicorn's cycle, and that holds the connection.
+                # ASGI cannot abort a connection; `send` is a method of uvicorn's cycle, which has the transport.
                 cycle: Any = send.__self__  # type: ignore[attr-defined]
                 cycle.transport.abort()
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        await self.app(scope, receive, watch)
+        await self.app(scope, receive, send_or_disconnect)

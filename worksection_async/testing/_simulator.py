@@ -1,4 +1,4 @@
-"""The simulator itself: a world, what serves it, and the ways to reach it."""
+"""The simulator: a world, the application that serves it, and clients for it."""
 
 import datetime as dt
 import time
@@ -6,25 +6,26 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
 import uvicorn
+from starlette.applications import Starlette
 
 from .._auth.credentials import ApiKey, Auth
 from .._auth.oauth_app import OAuthApp
 from .._auth.token import Token
 from .._limits.token_bucket import TokenBucket
 from .._session.session import Session
-from ._app import Front, create_app
+from ._app import RequestPipeline, create_app
 from ._consent import Consent
+from ._constants import LOGIN, SCOPES, SPEC
 from ._credentials import Tokens
-from ._facts import LOGIN, SCOPES, SPEC
 from ._login import Login
 from ._oauth import REDIRECT_URI, OAuth
 from ._rate import RateCheck
-from ._received import ReceivedRequest
+from ._request_log import ReceivedRequest
 from ._seeds import SEEDS
 from ._server import Server, config
 from ._service import Service
 from ._transport import SimulatorTransport
-from ._webhooks import Delivering, Webhooks
+from ._webhooks import DeliveringApp, Webhooks
 from .faults import Faults
 from .records import User
 from .world import World
@@ -34,7 +35,7 @@ _ORIGIN = "http://127.0.0.1"
 
 
 class Simulator:
-    """Stands in for a Worksection account: all 63 actions, on records it really keeps, and the login of OAuth2.
+    """A stateful simulator of one Worksection account, with all 63 actions and the OAuth2 login.
 
     ::
 
@@ -43,33 +44,37 @@ class Simulator:
             async with sim.session() as ws:
                 task = await ws.post_task(project.id, "Launch")
 
-    ``world`` is what the account holds, ``faults`` what goes wrong, ``requests`` what came in, ``tokens`` the access
-    tokens that are good, ``rate`` the check of the limit: off by default, so that tests take no time; ``rate=1.0`` is
-    the service's own.
+    Attributes:
 
-    ``oauth`` is the one application that is registered: its ``redirect_uri``, the ``scopes`` it may ask for, the
-    ``access_seconds`` of its next tokens, the number of ``refreshes``, and which pair of tokens is live
-    (``live_pair(user)``). Its requests do not count against the limit; ``faults`` and ``requests`` call them
-    ``oauth2_authorize``, ``oauth2_token``, ``oauth2_refresh`` and ``oauth2_resource``.
+    - ``world``: the records of the account.
+    - ``faults``: the scripted faults; ``sim.faults.add("get_tasks", faults.reset())``.
+    - ``requests``: the log of received requests.
+    - ``tokens``: the valid access tokens.
+    - ``rate``: the rate limit. It is off by default, so that tests are fast; the service has ``rate=1.0`` (per second).
+    - ``oauth``: the registered application: its ``redirect_uri``, the ``scopes`` that it may request, the lifetime
+      ``access_seconds`` of its next tokens, the number of ``refreshes``, and the last valid token pair of a user
+      (``live_pair(user)``). Its requests do not count against the rate limit; in ``faults`` and ``requests`` they are
+      ``oauth2_authorize``, ``oauth2_token``, ``oauth2_refresh`` and ``oauth2_resource``.
+    - ``webhooks``: calls the URLs of registered webhooks after each event, if they are on this machine or connected to
+      an ASGI application. A served simulator calls them automatically; otherwise call ``await sim.webhooks.deliver()``.
+      ``deliveries`` lists the calls and their results.
 
-    ``webhooks`` calls the addresses that ``add_webhook`` was given, on this machine or connected to an ASGI
-    application, with every event: when ``await sim.webhooks.deliver()`` says so, and by itself when it is served. Its
-    ``deliveries`` are what became of each call.
+    *clock* returns the Unix time in seconds (the account is in UTC), *monotonic* the seconds for arrivals and the rate.
 
-    Times come from *clock* (seconds since 1970; the account is in UTC), arrivals and the rate from *monotonic*.
+    **Not simulated:** roles and permissions, including ``hidden``; the effects of a project's ``options``; the
+    assignment of tag sets to projects; planned publications; quotas; the limit of 10 000 records, except for tasks;
+    repeated webhook calls after an error; passwords; a second application; localised names; actions of the older API.
 
-    **Not imitated:** roles, visibility (``hidden``) and who may see what; the rules of a project (``options``) beyond
-    being kept; which sets of tags are added to a project; planned publications; quotas; the 10 000 records for
-    anything but tasks; webhooks that are called again after an error; passwords; applications beside the one;
-    localised names; actions of the older API.
+    **Guesses,** where the behaviour of the service is not documented:
 
-    **Guessed,** because nobody has published it: the text for a scope not granted (``Access denied``); the body of a
-    401; the refusal of malformed dates and numbers and of unknown costs (``Field is required``); the order of events;
-    that with the key ``post_comment`` and ``add_costs`` insist on ``email_user_from``, as the documentation says; in
-    OAuth the refusals at the login page and of a ``grant_type``, that a code, a client and a token are refused in the
-    same words whatever is wrong with them, and that a user's pairs do not void one another; of webhooks that
-    the first call is an empty POST, that each event comes in an array of its own, and that errors count from the
-    beginning.
+    - the message for a missing scope (``Access denied``), and the body of a 401;
+    - the refusal of malformed dates and numbers and of unknown costs (``Field is required``);
+    - the order of events;
+    - with the key, ``post_comment`` and ``add_costs`` require ``email_user_from``, as the documentation says;
+    - OAuth2: the errors of the login page and for a wrong ``grant_type``; one message each for an
+      invalid code, client and token, independent of the cause; a new token pair of a user does not invalidate others;
+    - webhooks: the first call is an empty POST, each event is sent in an array of its own, and all errors count, not
+      only consecutive ones.
     """
 
     def __init__(
@@ -85,15 +90,16 @@ class Simulator:
     ) -> None:
         self.api_key = api_key
         self.world: World = SEEDS[seed](lambda: dt.datetime.fromtimestamp(clock(), dt.UTC).replace(tzinfo=None))
-        self.tokens = Tokens(clock, client_id)
-        self.oauth = OAuth(client_id=client_id, client_secret=client_secret, tokens=self.tokens)
-        self.faults = Faults()
-        self.rate = RateCheck(rate)
+        self.tokens: Tokens = Tokens(clock, client_id)
+        self.oauth: OAuth = OAuth(client_id=client_id, client_secret=client_secret, tokens=self.tokens)
+        self.faults: Faults = Faults()
+        self.rate: RateCheck = RateCheck(rate)
         self.requests: list[ReceivedRequest] = []
         service = Service(self.world, self.tokens, api_key, clock)
-        self.webhooks = Webhooks(self.world)
+        self.webhooks: Webhooks = Webhooks(self.world)
         login = Login(self.oauth, Consent(self.oauth, self.world))
-        self.app = create_app(Front(service, login, self.webhooks, self.rate, self.faults, self.requests, monotonic))
+        pipeline = RequestPipeline(service, login, self.webhooks, self.rate, self.faults, self.requests, monotonic)
+        self.app: Starlette = create_app(pipeline)
         self._limiter = TokenBucket(rate=rate or _UNCHECKED_RATE)
 
     async def __aenter__(self) -> Self:
@@ -105,7 +111,7 @@ class Simulator:
     def issue_token(
         self, user: User | None = None, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_ttl_seconds
     ) -> str:
-        """Return a new access token of *user* (the owner by default); *expires_in* counts seconds."""
+        """Return a new access token of *user* (default: the owner) that expires in *expires_in* seconds."""
         return self.tokens.issue(user or self.world.owner, scopes, expires_in)
 
     def issue_pair(
@@ -115,9 +121,9 @@ class Simulator:
         expires_in: float | None = None,
         account_url: str = _ORIGIN,
     ) -> Token:
-        """Return a new pair of *user* (the owner by default), as if he had just logged in.
+        """Return a new token pair of *user* (default: the owner), as after a login.
 
-        It lives for ``oauth.access_seconds`` unless *expires_in* says otherwise, by the simulator's clock.
+        The access token expires in *expires_in* seconds on the simulator's clock (default: ``oauth.access_seconds``).
         """
         pair = self.oauth.issue_pair(user or self.world.owner, scopes, expires_in)
         now = self.tokens.clock()
@@ -130,7 +136,7 @@ class Simulator:
         )
 
     def issue_code(self, user: User | None = None, scopes: Iterable[str] = SCOPES) -> str:
-        """Return the code *user* (the owner by default) brings back to the application when he allows it *scopes*."""
+        """Return an authorization code, as after *user* (default: the owner) has allowed *scopes*."""
         return self.oauth.issue_code(user or self.world.owner, scopes)
 
     def oauth_app(
@@ -140,36 +146,36 @@ class Simulator:
         base_url: str | None = None,
         **options: Any,
     ) -> OAuthApp:
-        """Return the registered application, whose registered *redirect_uri* is this one from now on.
+        """Return a client of the registered application, and register *redirect_uri* for it.
 
-        It reaches the simulator in process, or, with the *base_url* that `serve` says, over the socket; *options* are
-        those of `OAuthApp`.
+        The client calls the simulator in process, or over a socket with the *base_url* that `serve` returns. *options*
+        are passed to `OAuthApp`.
         """
         self.oauth.redirect_uri = redirect_uri
-        where = {"base_url": base_url} if base_url else {"base_url": _ORIGIN, "transport": self.transport()}
-        options = {"scopes": tuple(scopes), **where, **options}
+        target = {"base_url": base_url} if base_url else {"base_url": _ORIGIN, "transport": self.transport()}
+        options = {"scopes": tuple(scopes), **target, **options}
         return OAuthApp(self.oauth.client_id, self.oauth.client_secret, redirect_uri, **options)
 
     def transport(self) -> SimulatorTransport:
-        """Return a transport for `httpx.AsyncClient` that ends here and fails as scripted."""
+        """Return a transport for `httpx.AsyncClient` to the simulator in process, with its scripted failures."""
         return SimulatorTransport(self.app)
 
     def session(self, auth: Auth | None = None, **options: Any) -> Session:
-        """Return a `Session` on this account, with the admin key unless *auth* says otherwise; *options* are its own.
+        """Return a `Session` of this account. *auth* is the admin key by default; *options* are passed to `Session`.
 
-        All sessions of a simulator share a limiter, which is as fast as the check of the rate allows.
+        All sessions of a simulator share one limiter, with the rate of the simulator.
         """
         options.setdefault("limiter", self._limiter)
         options.setdefault("transport", self.transport())
         return Session(_ORIGIN, auth or ApiKey(self.api_key), **options)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
-        """Serve on a socket from a thread: ``with sim.serve() as url``, or ``async with``. Port 0 picks a free one."""
-        return Server(Delivering(self.app, self.webhooks), host, port)
+        """Serve on a socket in a thread: ``with sim.serve() as url``, or ``async with``. Port 0 selects a free port."""
+        return Server(DeliveringApp(self.app, self.webhooks), host, port)
 
     def run(self, host: str = "127.0.0.1", port: int = 8010) -> None:
         """Serve on a socket until interrupted."""
-        uvicorn.Server(config(Delivering(self.app, self.webhooks), host, port)).run()
+        uvicorn.Server(config(DeliveringApp(self.app, self.webhooks), host, port)).run()
 
     def __repr__(self) -> str:
         world = self.world

@@ -1,4 +1,4 @@
-"""The way to the simulator without a socket, on which connections can fail all the same."""
+"""Connects httpx to the simulator in process, with simulated connection failures."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ _ERRORS: dict[str, type[httpx.TransportError]] = {
 
 
 class SimulatorTransport(httpx.AsyncBaseTransport):
-    """`httpx.ASGITransport` with scripted failures and with the client's read timeout.
+    """`httpx.ASGITransport` plus scripted failures and the read timeout of the client.
 
-    Like that one it hands over a response when it is complete; streaming shows only over a socket.
+    Like `httpx.ASGITransport` it returns complete responses only; to test streaming, use `Simulator.serve`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,12 +31,12 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
             with anyio.fail_after(timeout.get("read")):
                 return await self._transport.handle_async_request(request)
         except TimeoutError:
-            raise httpx.ReadTimeout("the simulator's answer is too late", request=request) from None
+            raise httpx.ReadTimeout("the reply of the simulator is too late", request=request) from None
 
     async def _failing_app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def watch(message: Message) -> None:
+        async def send_or_raise(message: Message) -> None:
             if message["type"] == DISCONNECT:
-                raise _ERRORS[message["kind"]](f"scripted: {message['kind']}")
+                raise _ERRORS[message["kind"]](f"scripted fault: {message['kind']}")
             await send(message)
 
-        await self._app(scope, receive, watch)
+        await self._app(scope, receive, send_or_raise)

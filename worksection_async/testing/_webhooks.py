@@ -1,6 +1,6 @@
-"""Webhooks, called: each event goes to those who are registered for it, one after the other.
+"""Calls the webhooks that are registered for an event, one after the other.
 
-Addresses of this machine are called over HTTP, and those of connected applications in process. Others never are.
+URLs of this machine are called over HTTP, those of connected applications in process. Other URLs are never called.
 """
 
 import json
@@ -16,7 +16,7 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._protocol.account import is_loopback
-from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_MAX_ERRORS, WEBHOOK_TIMEOUT_SECONDS
+from .._protocol.service import WEBHOOK_MAX_ERRORS, WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from . import _render as render
 from ._params import Params
 from ._reply import Record
@@ -26,34 +26,34 @@ from .world import World
 
 @attrs.frozen(kw_only=True)
 class Delivery:
-    """One call of a webhook, and what came of it."""
+    """One call of a webhook and its result."""
 
     webhook: int
-    """Number of the webhook."""
+    """Id of the webhook."""
     url: str
     events: tuple[Record, ...]
-    """What the body said."""
+    """The events in the body of the request."""
     status: int | None
-    """Of the answer, if there was one."""
+    """HTTP status of the reply, or None without a reply."""
     error: str = ""
-    """Why the call counts as failed; empty when it does not."""
+    """The reason of a failure; empty after a success."""
 
     @property
     def ok(self) -> bool:
-        """Whether the answer was what the service demands."""
+        """True if the reply was the one that the service requires."""
         return not self.error
 
 
 @attrs.frozen
-class _Waiting:
+class _PendingCall:
     webhook: Webhook
     events: tuple[Record, ...]
 
 
 class Webhooks:
-    """The calls to be made and those that were made.
+    """Queues and makes the calls of webhooks.
 
-    ``seconds`` is what an address has to answer, ``deliveries`` what became of each call, the latest last.
+    ``seconds`` is the timeout of a call; ``deliveries`` lists the calls and their results, oldest first.
     """
 
     def __init__(self, world: World) -> None:
@@ -61,125 +61,128 @@ class Webhooks:
         self.deliveries: list[Delivery] = []
         self._world = world
         self._apps: dict[str, ASGIApp] = {}
-        self._over_http = _Line()
-        self._in_process = _Line()
+        self._over_http = _DeliveryQueue()
+        self._in_process = _DeliveryQueue()
         world.listeners.append(self._queue)
 
     def connect(self, url: str, app: ASGIApp) -> None:
-        """Let addresses that begin with *url* (``"https://hooks.test"``) be those of an ASGI application.
+        """Route URLs with the prefix *url* (for example ``"https://hooks.test"``) to an ASGI application.
 
-        It is called in the event loop of whoever makes the call: add webhooks and `deliver` where it lives, not
+        The application runs in the event loop of the caller. Therefore add webhooks and `deliver` in its loop, not
         through `Simulator.serve`.
         """
         self._apps[url] = app
 
     @property
     def pending(self) -> int:
-        """Number of calls not made yet."""
+        """Number of pending calls."""
         return len(self._over_http) + len(self._in_process)
 
     async def deliver(self) -> list[Delivery]:
-        """Make the calls that wait, and return when none is waiting or under way; what came of those made here."""
-        return [*await self._in_process.empty(self._call), *await self._over_http.empty(self._call)]
+        """Make all pending calls, wait for those of other tasks, and return the results of the calls made here."""
+        return [*await self._in_process.drain(self._call), *await self._over_http.drain(self._call)]
 
-    async def deliver_by_itself(self) -> None:
-        """As `deliver`, but only what needs no particular event loop, and without waiting for another who does so."""
-        await self._over_http.empty(self._call, wait=False)
+    async def deliver_over_http(self) -> None:
+        """Make the pending calls over HTTP, but do not wait if another task is making them."""
+        await self._over_http.drain(self._call, wait=False)
 
-    async def answers(self, webhook: Params) -> bool:
-        """Whether the address of a webhook to be added answers as it has to."""
+    async def check_url(self, webhook: Params) -> bool:
+        """Call the URL of a new webhook with an empty body; return True if it replies as the service requires."""
         url = webhook.text("url")
-        if self._app(url) is None and not _is_here(url):
+        if self._app(url) is None and not _is_local(url):
             return self._world.url_answers(url)
-        who = webhook.text("http_user"), webhook.text("http_pass")
-        _, error = await self._post(url, who, b"")
+        credentials = webhook.text("http_user"), webhook.text("http_pass")
+        _, error = await self._post(url, credentials, b"")
         return not error
 
     def _queue(self, event: Event) -> None:
         for webhook in self._world.webhooks.values():
-            is_told = f"{event.action}_{event.type}" in webhook.events
-            if is_told and webhook.status == "active" and event.project.id in (webhook.projects or [event.project.id]):
-                waiting = _Waiting(webhook, (_told(event),))
+            is_subscribed = f"{event.action}_{event.type}" in webhook.events
+            is_in_project = not webhook.projects or event.project.id in webhook.projects
+            if is_subscribed and is_in_project and webhook.status == "active":
+                pending = _PendingCall(webhook, (_event_payload(event),))
                 if self._app(webhook.url) is not None:
-                    self._in_process.append(waiting)
-                elif _is_here(webhook.url):
-                    self._over_http.append(waiting)
+                    self._in_process.append(pending)
+                elif _is_local(webhook.url):
+                    self._over_http.append(pending)
 
-    async def _call(self, waiting: _Waiting) -> Delivery | None:
-        webhook = waiting.webhook
+    async def _call(self, pending: _PendingCall) -> Delivery | None:
+        webhook = pending.webhook
         if webhook.status != "active" or webhook.id not in self._world.webhooks:
-            return None  # since the event: paused or deleted
-        body = json.dumps(waiting.events, ensure_ascii=False).encode()
+            return None  # it was paused or deleted after the event
+        body = json.dumps(pending.events, ensure_ascii=False).encode()
         status, error = await self._post(webhook.url, (webhook.http_user, webhook.http_pass), body)
         webhook.errors += bool(error)
         if webhook.errors >= WEBHOOK_MAX_ERRORS:
             webhook.status = "paused"
-        delivery = Delivery(webhook=webhook.id, url=webhook.url, events=waiting.events, status=status, error=error)
+        delivery = Delivery(webhook=webhook.id, url=webhook.url, events=pending.events, status=status, error=error)
         self.deliveries.append(delivery)
         return delivery
 
-    async def _post(self, url: str, who: tuple[str, str], body: bytes) -> tuple[int | None, str]:
-        """The status of the answer, and what is wrong with it."""
+    async def _post(self, url: str, credentials: tuple[str, str], body: bytes) -> tuple[int | None, str]:
+        """Return the status of the reply, and the reason of a failure (empty after a success)."""
         app = self._app(url)
-        # A certificate for this machine is nobody's but the tester's own; and no proxy stands between.
+        # A local server has a self-signed certificate. The explicit transport also ignores proxy settings.
         transport = httpx.AsyncHTTPTransport(verify=False) if app is None else httpx.ASGITransport(app)
         try:
             with anyio.fail_after(self.seconds):
                 async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113
-                    http.auth = httpx.BasicAuth(*who) if who[0] else httpx.Auth()
-                    answer = await http.post(url, content=body, headers={"Content-Type": "application/json"})
+                    http.auth = httpx.BasicAuth(*credentials) if credentials[0] else httpx.Auth()
+                    response = await http.post(url, content=body, headers={"Content-Type": "application/json"})
         except TimeoutError:
-            return None, f"no answer within {self.seconds:g} s"
-        except Exception as exc:  # noqa: BLE001  # an application in process fails as it likes
+            return None, f"no reply within {self.seconds:g} s"
+        except Exception as exc:  # noqa: BLE001  # an application in process may raise any error
             return None, f"{type(exc).__name__}: {exc}"
-        return answer.status_code, _complaint(answer)
+        return response.status_code, _reply_error(response)
 
     def _app(self, url: str) -> ASGIApp | None:
         return next((app for start, app in self._apps.items() if url.startswith(start)), None)
 
 
-class _Line:
-    """Calls in the order they are to be made, by one at a time, in whatever thread and loop he lives."""
+class _DeliveryQueue:
+    """Pending calls in order. One task at a time makes them; tasks may run in different threads and event loops."""
 
     def __init__(self) -> None:
-        self._waiting: deque[_Waiting] = deque()
+        self._pending: deque[_PendingCall] = deque()
         self._lock = threading.Lock()
-        self._busy: threading.Event | None = None
+        self._done: threading.Event | None = None
+        """Set when the task that is making the calls has finished; None if no task is making calls."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._pending)
 
-    def append(self, waiting: _Waiting) -> None:
-        self._waiting.append(waiting)
+    def append(self, pending: _PendingCall) -> None:
+        self._pending.append(pending)
 
-    async def empty(
-        self, call: Callable[[_Waiting], Awaitable[Delivery | None]], *, wait: bool = True
+    async def drain(
+        self, call: Callable[[_PendingCall], Awaitable[Delivery | None]], *, wait: bool = True
     ) -> list[Delivery]:
+        """Make the calls and return their results; if another task is making them, *wait* for it or return."""
         made: list[Delivery | None] = []
         while True:
             with self._lock:
-                busy, mine = self._busy, threading.Event()
-                if busy is None:
-                    if not self._waiting:
+                other, own = self._done, threading.Event()
+                if other is None:
+                    if not self._pending:
                         break
-                    self._busy = mine
-            if busy is None:
+                    self._done = own
+            if other is None:
                 try:
-                    while self._waiting:
-                        made.append(await call(self._waiting.popleft()))
+                    while self._pending:
+                        made.append(await call(self._pending.popleft()))
                 finally:
                     with self._lock:
-                        self._busy = None
-                    mine.set()
+                        self._done = None
+                    own.set()
             elif wait:
-                await anyio.to_thread.run_sync(busy.wait, abandon_on_cancel=True)
+                await anyio.to_thread.run_sync(other.wait, abandon_on_cancel=True)
             else:
                 break
         return [delivery for delivery in made if delivery is not None]
 
 
-class Delivering:
-    """An application, and after each of its answers what is to be delivered because of it."""
+class DeliveringApp:
+    """An ASGI application that delivers the pending webhook calls after each response."""
 
     def __init__(self, app: ASGIApp, webhooks: Webhooks) -> None:
         self._app = app
@@ -187,10 +190,10 @@ class Delivering:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-        await self._webhooks.deliver_by_itself()
+        await self._webhooks.deliver_over_http()
 
 
-def _is_here(url: str) -> bool:
+def _is_local(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
@@ -198,17 +201,18 @@ def _is_here(url: str) -> bool:
         return False
 
 
-def _told(event: Event) -> Record:
-    """As ``get_events`` has it, but for the page."""
+def _event_payload(event: Event) -> Record:
+    """Return the event as in ``get_events``, except for the page."""
     page = f"/task/{event.task.id}/" if event.task else event.page
     return render.event(event) | {"object": {"type": event.type, "id": str(event.id), "page": page}}
 
 
-def _complaint(answer: httpx.Response) -> str:
-    if answer.status_code != 200:
-        return f"HTTP {answer.status_code}"
+def _reply_error(response: httpx.Response) -> str:
+    """Return the reason why the service would reject *response*; empty if it is accepted."""
+    if response.status_code != 200:
+        return f"HTTP {response.status_code}"
     try:
-        demanded = answer.json() == json.loads(WEBHOOK_REPLY)
+        is_expected = response.json() == json.loads(WEBHOOK_REPLY)
     except ValueError:
-        demanded = False
-    return "" if demanded else f"not {WEBHOOK_REPLY}"
+        is_expected = False
+    return "" if is_expected else f"the reply is not {WEBHOOK_REPLY}"

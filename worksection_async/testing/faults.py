@@ -1,7 +1,7 @@
-"""Things that go wrong between a service and its clients, to be scripted: ``sim.faults.add("get_tasks", reset())``.
+"""Scripted faults, for tests of error handling: ``sim.faults.add("get_tasks", reset())``.
 
-Each fault says whether the action is carried out before it strikes (``executed=True``): the caller cannot tell, and a
-write that is sent again because of it happens twice.
+With ``executed=True`` a fault occurs after the action was carried out. The client cannot see the difference: if it
+sends a write again after such a fault, the write is carried out twice.
 """
 
 from collections import deque
@@ -11,164 +11,166 @@ from typing import Literal
 import anyio
 import attrs
 
-from ._rate import too_many
-from ._reply import Reply, html_reply, json_reply
+from ._rate import rate_limit_reply
+from ._reply import SimulatedReply, html_reply, json_reply
 
 DisconnectKind = Literal["unreachable", "reset", "timeout"]
 
 
 @attrs.frozen
 class Disconnect:
-    """No reply at all."""
+    """A connection failure instead of a reply."""
 
     kind: DisconnectKind
 
 
-Answer = Reply | Disconnect
+Outcome = SimulatedReply | Disconnect
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What happens to one request instead of its usual reply; made by the functions of this module."""
+    """A fault of one request. Create it with the functions of this module."""
 
     name: str
     executed: bool
-    spoil: Callable[[Reply], Answer] | None = None
-    """Makes of the true reply what leaves; None lets it pass."""
+    """True if the action is carried out before the fault occurs."""
+    transform: Callable[[SimulatedReply], Outcome] | None = None
+    """Returns the outcome that the client sees, given the real reply; None: the real reply."""
     delay: float = 0.0
+    """Seconds before the outcome."""
 
-    async def meet(self, execute: Callable[[], Awaitable[Reply]]) -> Answer:
-        """Carry out what is to be carried out and return what leaves."""
+    async def apply(self, execute: Callable[[], Awaitable[SimulatedReply]]) -> Outcome:
+        """Call *execute* unless the fault prevents it, and return the outcome that the client sees."""
         reply = await execute() if self.executed else None
         await anyio.sleep(self.delay)
-        if self.spoil is None:
+        if self.transform is None:
             return reply or await execute()
-        return self.spoil(reply or json_reply({"status": "ok"}))
+        return self.transform(reply or json_reply({"status": "ok"}))
 
 
 @attrs.define
 class Faults:
-    """Faults waiting for their requests: the first one that fits is met, and used up after its ``times``."""
+    """The scheduled faults. A request gets the first one for its action; after its ``times`` a fault is used up."""
 
-    _waiting: deque[tuple[str, Fault]] = attrs.field(factory=deque, init=False)
-    _always: dict[str, Fault] = attrs.field(factory=dict, init=False)
+    _scheduled: deque[tuple[str, Fault]] = attrs.field(factory=deque, init=False)
+    _permanent: dict[str, Fault] = attrs.field(factory=dict, init=False)
 
     def add(self, action: str, fault: Fault, times: int | None = 1) -> None:
-        """Let the next *times* requests for *action* (``"*"``: any) meet *fault*; None is for ever."""
+        """Apply *fault* to the next *times* requests for *action* (``"*"``: any action); ``None``: to all requests."""
         if times is None:
-            self._always[action] = fault
+            self._permanent[action] = fault
         else:
-            self._waiting.extend([(action, fault)] * times)
+            self._scheduled.extend([(action, fault)] * times)
 
     def take(self, action: str) -> Fault | None:
-        """Return what the request at hand meets."""
-        for waiting in self._waiting:
-            if waiting[0] in (action, "*"):
-                self._waiting.remove(waiting)
-                return waiting[1]
-        return self._always.get(action) or self._always.get("*")
+        """Return the fault for a request for *action*, if any, and count it as used."""
+        for scheduled in self._scheduled:
+            if scheduled[0] in (action, "*"):
+                self._scheduled.remove(scheduled)
+                return scheduled[1]
+        return self._permanent.get(action) or self._permanent.get("*")
 
     def clear(self) -> None:
-        """Let everything work again."""
-        self._waiting.clear()
-        self._always.clear()
+        """Remove all faults."""
+        self._scheduled.clear()
+        self._permanent.clear()
 
     @property
     def unused(self) -> tuple[tuple[str, Fault], ...]:
-        """Those no request has met; a test with any of them left does not test what it says."""
-        return tuple(self._waiting)
+        """The scheduled faults that no request has used yet. A test should assert that this is empty at its end."""
+        return tuple(self._scheduled)
 
 
-# Nothing comes back
+# Connection failures
 
 
 def unreachable() -> Fault:
-    """The connection fails before the request is sent; the log shows the attempt all the same.
+    """The connection fails before the request is sent. The request log contains the attempt anyway.
 
-    A real socket knows no such thing: there it is a `reset`.
+    Over a real socket (`Simulator.serve`) this is a `reset`, because the server cannot refuse a single connection.
     """
-    return Fault(name="unreachable", executed=False, spoil=lambda _: Disconnect("unreachable"))
+    return Fault(name="unreachable", executed=False, transform=lambda _: Disconnect("unreachable"))
 
 
 def reset(*, executed: bool = False) -> Fault:
-    """The connection is dropped once the request has arrived."""
-    return Fault(name="reset", executed=executed, spoil=lambda _: Disconnect("reset"))
+    """The connection is dropped after the request has arrived."""
+    return Fault(name="reset", executed=executed, transform=lambda _: Disconnect("reset"))
 
 
 def timeout(*, executed: bool = False) -> Fault:
-    """No answer comes until the client gives up; in process it gives up at once."""
-    return Fault(name="timeout", executed=executed, spoil=lambda _: Disconnect("timeout"))
+    """The client's read timeout expires; in process it expires immediately."""
+    return Fault(name="timeout", executed=executed, transform=lambda _: Disconnect("timeout"))
 
 
 def delay(seconds: float, *, executed: bool = True) -> Fault:
-    """The true answer comes late; *executed* says on which side of the delay the action is carried out."""
+    """The reply is late by *seconds*; the action is carried out before the delay or (``executed=False``) after it."""
     return Fault(name="delay", executed=executed, delay=seconds)
 
 
-# Something else comes back
+# Wrong replies
 
 
 def cut_body(*, executed: bool = True) -> Fault:
-    """Only the first half of the JSON arrives, under a matching Content-Length."""
+    """The body is the first half of the JSON, with the matching Content-Length."""
     return Fault(
         name="cut body",
         executed=executed,
-        spoil=lambda reply: attrs.evolve(reply, body=reply.body[: len(reply.body) // 2]),
+        transform=lambda reply: attrs.evolve(reply, body=reply.body[: len(reply.body) // 2]),
     )
 
 
 def cut_off(after: int, *, executed: bool = True) -> Fault:
-    """Only the first *after* bytes of the body arrive, under the Content-Length of all: a connection that broke."""
+    """The connection breaks after *after* bytes of the body; the Content-Length is that of the whole body."""
 
-    def spoil(reply: Reply) -> Reply:
+    def transform(reply: SimulatedReply) -> SimulatedReply:
         headers = {**reply.headers, "Content-Length": str(len(reply.body))}
         return attrs.evolve(reply, body=reply.body[:after], headers=headers)
 
-    return Fault(name="cut off", executed=executed, spoil=spoil)
+    return Fault(name="cut off", executed=executed, transform=transform)
 
 
 def idle_ok() -> Fault:
-    """The service says ok and has done nothing: what only reading back can find."""
-    return answer(Reply(b'{"status":"ok"}'))
+    """The reply is ok, but the action was not carried out: only reading the record again reveals it."""
+    return answer(SimulatedReply(b'{"status":"ok"}'))
 
 
-def answer(reply: Reply, *, executed: bool = False) -> Fault:
-    """Any reply you like."""
-    return Fault(name="answer", executed=executed, spoil=lambda _: reply)
+def answer(reply: SimulatedReply, *, executed: bool = False) -> Fault:
+    """The given reply."""
+    return Fault(name="answer", executed=executed, transform=lambda _: reply)
 
 
 def server_error(status: int = 502, *, executed: bool = False) -> Fault:
-    """A 5xx with nginx's page."""
+    """A 5xx status with the error page of nginx."""
     titles = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
     return answer(html_reply(status, f"{status} {titles.get(status, 'Error')}"), executed=executed)
 
 
 def html_page(*, executed: bool = False) -> Fault:
-    """A page for people, with status 200: maintenance, a suspended account, a wrong host."""
+    """An HTML page with status 200, as during maintenance, for a suspended account, or from a wrong host."""
     return answer(html_reply(200, "Worksection"), executed=executed)
 
 
 def bad_json(*, executed: bool = False) -> Fault:
-    """Bytes which are announced as JSON and are none: a PHP warning ahead of the envelope."""
+    """Invalid JSON with the media type of JSON: a PHP warning before the envelope."""
     warning = b"<br />\n<b>Warning</b>: Undefined index in <b>api.php</b><br />\n"
-    return answer(Reply(warning + b'{"status":"ok"}'), executed=executed)
+    return answer(SimulatedReply(warning + b'{"status":"ok"}'), executed=executed)
 
 
 def empty_body(*, executed: bool = False) -> Fault:
-    """No byte, announced as JSON."""
-    return answer(Reply(b""), executed=executed)
+    """An empty body with the media type of JSON."""
+    return answer(SimulatedReply(b""), executed=executed)
 
 
 def invalid_utf8(*, executed: bool = False) -> Fault:
-    """JSON in another encoding than it says."""
-    return answer(Reply(b'{"status":"ok","data":{"name":"caf\xe9"}}'), executed=executed)
+    """JSON in Latin-1 that is declared as UTF-8."""
+    return answer(SimulatedReply(b'{"status":"ok","data":{"name":"caf\xe9"}}'), executed=executed)
 
 
 def redirect(location: str, *, status: int = 302, executed: bool = False) -> Fault:
-    """A redirection, which no client with credentials should follow."""
-    return answer(Reply(b"", status, {"Location": location}), executed=executed)
+    """A redirect, which a client with credentials should not follow."""
+    return answer(SimulatedReply(b"", status, {"Location": location}), executed=executed)
 
 
 def too_many_requests(*, status: int = 200, retry_after: float | None = None) -> Fault:
-    """The service's own refusal, of which the status is not known: 200 by analogy, 429 by custom."""
-    return answer(too_many(status, retry_after))
+    """The rate limit refusal. The real status is unknown: 200 (as for other errors) or 429 (the convention)."""
+    return answer(rate_limit_reply(status, retry_after))

@@ -1,4 +1,4 @@
-"""What the simulated account holds. Records refer to one another as objects and are changed in place."""
+"""The records of a simulated account. They reference each other as objects, and can be modified in place."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ EventType = Literal["project", "task", "comment"]
 
 @attrs.define(eq=False, kw_only=True)
 class User:
-    """A member of the account, or one of the sentinels below."""
+    """A member of the account, or one of the sentinels `ANYONE`, `NO_EXECUTIVE` and `NO_MANAGER`."""
 
     id: int
     email: str
@@ -48,7 +48,7 @@ NO_MANAGER = User(id=0, email="NOONE", first_name="Manager isn't assigned")
 
 @attrs.define(eq=False, kw_only=True)
 class Contact:
-    """A person without access to the account."""
+    """A contact, without access to the account."""
 
     id: int
     email: str = ""
@@ -72,7 +72,7 @@ class Contact:
 
 @attrs.define(eq=False, kw_only=True)
 class Group:
-    """A team of members with its folder (``company``), a folder of projects, or a folder of contacts."""
+    """A team of members with its project folder (``company``), a project folder, or a contact folder."""
 
     id: int
     title: str
@@ -82,7 +82,7 @@ class Group:
 
 @attrs.define(eq=False, kw_only=True)
 class TagGroup:
-    """A set of tags, of tasks or of projects."""
+    """A set of tags for tasks or for projects."""
 
     id: int
     title: str
@@ -102,7 +102,7 @@ class Tag:
 
 @attrs.define(eq=False, kw_only=True)
 class CustomField:
-    """A field the account has added to its tasks or projects; values are kept where they belong."""
+    """A custom field of tasks or projects. The values are in ``custom_values`` of the task or project."""
 
     id: int
     name: str
@@ -114,7 +114,7 @@ class CustomField:
 
 @attrs.frozen
 class Upload:
-    """A file on its way in, from a field of a form."""
+    """An uploaded file, with the name of its form field."""
 
     field: str
     name: str
@@ -123,7 +123,7 @@ class Upload:
 
 @attrs.define(eq=False, kw_only=True)
 class StoredFile:
-    """A file with its bytes."""
+    """A stored file with its content."""
 
     id: int
     name: str
@@ -133,13 +133,13 @@ class StoredFile:
 
     @property
     def page(self) -> str:
-        """Path in the account."""
+        """Path of the page in the account."""
         return f"/download/{self.id}/"
 
 
 @attrs.define(eq=False, kw_only=True)
 class Project:
-    """A project, with the tasks at its top level."""
+    """A project with its top-level tasks."""
 
     id: int
     name: str
@@ -149,7 +149,7 @@ class Project:
     company: str = ""
     manager: User = NO_MANAGER
     executive: User = NO_EXECUTIVE
-    """Who new tasks are given to."""
+    """The default assignee of new tasks."""
     text: str = ""
     date_start: dt.date | None = None
     date_end: dt.date | None = None
@@ -157,24 +157,24 @@ class Project:
     max_time: Decimal | None = None
     max_money: Decimal | None = None
     options: set[str] = attrs.field(factory=set)
-    """The rules which are on."""
+    """The names of the options that are on."""
     members: list[User] = attrs.field(factory=list, repr=False)
     tags: list[Tag] = attrs.field(factory=list, repr=False)
     custom_values: dict[CustomField, object] = attrs.field(factory=dict, repr=False)
     files: list[StoredFile] = attrs.field(factory=list, repr=False)
-    """Those of the description and of the Files section."""
+    """Files of the description and of the Files section."""
     tasks: list["Task"] = attrs.field(factory=list, repr=False)
-    """Its tasks; subtasks are theirs."""
+    """Top-level tasks; subtasks are in ``children`` of their parent."""
 
     @property
     def page(self) -> str:
-        """Path in the account."""
+        """Path of the page in the account."""
         return f"/project/{self.id}/"
 
 
 @attrs.define(eq=False, kw_only=True)
 class Task:
-    """A task or subtask, with all that hangs on it."""
+    """A task or subtask, with its comments, files, tags, relations and subtasks."""
 
     id: int
     name: str
@@ -194,12 +194,12 @@ class Task:
     max_time: Decimal | None = None
     max_money: Decimal | None = None
     hidden: list[User] = attrs.field(factory=list, repr=False)
-    """Who alone may see it; empty for all. Kept, not enforced."""
+    """The only users with access; empty: all users. Stored, but not enforced."""
     subscribers: list[User] = attrs.field(factory=list, repr=False)
     tags: list[Tag] = attrs.field(factory=list, repr=False)
     custom_values: dict[CustomField, object] = attrs.field(factory=dict, repr=False)
     files: list[StoredFile] = attrs.field(factory=list, repr=False)
-    """Those of the description."""
+    """Files of the description."""
     comments: list["Comment"] = attrs.field(factory=list, repr=False)
     """Oldest first."""
     relations: list["Relation"] = attrs.field(factory=list, repr=False)
@@ -207,17 +207,17 @@ class Task:
 
     @property
     def ancestors(self) -> list["Task"]:
-        """Its parent first, the task at the top last."""
+        """The parent tasks, from the direct parent to the top-level task."""
         return [self.parent, *self.parent.ancestors] if self.parent else []
 
     @property
     def page(self) -> str:
-        """Never more than two ids behind the project's: a middle level is left out."""
+        """Path of the page in the account. It has at most two task ids: a middle level is omitted."""
         top = f"{self.ancestors[-1].id}/" if self.parent else ""
         return f"{self.project.page}{top}{self.id}/"
 
     def walk(self) -> Iterator["Task"]:
-        """Yield the task and all below it."""
+        """Yield the task and all its descendants."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -225,7 +225,7 @@ class Task:
 
 @attrs.frozen(eq=False)
 class Relation:
-    """*later* waits for *earlier*; both tasks hold it."""
+    """A dependency of *later* on *earlier*, in ``relations`` of both tasks."""
 
     earlier: Task
     later: Task
@@ -246,13 +246,13 @@ class Comment:
 
     @property
     def page(self) -> str:
-        """Path in the account."""
+        """Path of the page in the account."""
         return f"{self.task.page}#com{self.id}"
 
 
 @attrs.define(eq=False, kw_only=True)
 class Cost:
-    """Time or money somebody entered for a task."""
+    """An entry of time or money for a task."""
 
     id: int
     task: Task
@@ -266,7 +266,7 @@ class Cost:
 
 @attrs.define(eq=False, kw_only=True)
 class Timer:
-    """A clock somebody has running for a task."""
+    """A running timer of a user for a task."""
 
     id: int
     task: Task
@@ -276,7 +276,7 @@ class Timer:
 
 @attrs.define(eq=False, kw_only=True)
 class Webhook:
-    """An address to be told of events."""
+    """A URL that is called after events."""
 
     id: int
     url: str
@@ -286,12 +286,12 @@ class Webhook:
     http_user: str = ""
     http_pass: str = attrs.field(default="", repr=False)
     errors: int = 0
-    """Calls that were not answered as the service demands; ten pause it."""
+    """Number of failed calls; after ten the webhook is paused."""
 
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Something somebody did."""
+    """A change by a user, as listed by ``get_events``."""
 
     action: EventAction
     type: EventType
@@ -299,7 +299,7 @@ class Event:
     page: str
     project: Project
     task: Task | None = None
-    """The task it happened to, or whose comment it is about."""
+    """The task that changed, or the task of the comment."""
     date_added: dt.datetime
     user: User
     new: dict[str, object]

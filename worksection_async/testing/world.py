@@ -1,4 +1,4 @@
-"""The account behind the service: what it holds, and the one way to put things into it."""
+"""The simulated account: its records, and the methods that create them."""
 
 import datetime as dt
 from collections import Counter
@@ -27,31 +27,31 @@ from .records import (
     Webhook,
 )
 
-LEVELS = 3
-"""Of tasks and subtasks."""
+MAX_TASK_LEVELS = 3
+"""Levels of tasks and subtasks."""
 
 _FIRST_ID = 101
-_TYPES: dict[type, EventType] = {Project: "project", Task: "task", Comment: "comment"}
+_EVENT_TYPES: dict[type, EventType] = {Project: "project", Task: "task", Comment: "comment"}
 
 
 class World:
-    """Records by number.
+    """The records of an account, by id.
 
-    Each ``add_…`` makes one, numbers it (101, 102, … in each kind, unless ``id=`` says otherwise), puts it in its
-    place and returns it; further keywords are attributes of the record. Records can be changed freely afterwards.
+    Each ``add_…`` method creates a record, stores it and returns it. Ids count from 101 for each kind of record, unless
+    ``id=`` sets one. Other keyword arguments are attributes of the record. Records may be modified afterwards.
     """
 
     def __init__(self, now: Callable[[], dt.datetime], owner: str = "owner@example.com", **more: Any) -> None:
         self.now = now
         self.url_answers: Callable[[str], bool] = lambda url: url.startswith(("https://", "http://"))
-        """Whether an address beyond this machine, which is never called, would do for a webhook; any by default."""
+        """Decides whether ``add_webhook`` accepts a URL of another machine, because such URLs are never called."""
         self.listeners: list[Callable[[Event], None]] = []
-        """Called with each event."""
+        """Functions that are called with each event."""
         self._last_ids: Counter[str] = Counter()
         self.users: dict[int, User] = {}
         self.contacts: dict[int, Contact] = {}
         self.groups: dict[int, Group] = {}
-        """Teams and folders of projects."""
+        """Teams and project folders."""
         self.contact_groups: dict[int, Group] = {}
         self.tag_groups: dict[int, TagGroup] = {}
         self.tags: dict[int, Tag] = {}
@@ -61,13 +61,13 @@ class World:
         self.comments: dict[int, Comment] = {}
         self.files: dict[int, StoredFile] = {}
         self.uploads: dict[str, Upload] = {}
-        """Stored by ``upload_files`` and not used yet."""
+        """Files of ``upload_files`` that no task has used yet, by key."""
         self.costs: dict[int, Cost] = {}
         self.timers: dict[int, Timer] = {}
         self.webhooks: dict[int, Webhook] = {}
         self.events: list[Event] = []
-        """Oldest first: what came through the API, and what `tell` was called for."""
-        self.owner = self.add_user(owner, role="Owner", **more)
+        """Events of the API and of `tell`, oldest first."""
+        self.owner: User = self.add_user(owner, role="Owner", **more)
 
     def _number(self, kind: str, wanted: int | None) -> int:
         number = wanted or max(self._last_ids[kind] + 1, _FIRST_ID)
@@ -77,7 +77,7 @@ class World:
     # People
 
     def add_user(self, email: str, name: str = "", *, id: int | None = None, **more: Any) -> User:
-        """Add a member; without a name it is guessed from the address, as the service does."""
+        """Add a member. Like the service, derive a missing *name* from the email address."""
         first, _, last = (name or email.partition("@")[0].replace(".", " ")).partition(" ")
         more.setdefault("date_added", self.now())
         user = User(id=self._number("user", id), email=email, first_name=first, last_name=last, **more)
@@ -85,7 +85,7 @@ class World:
         return user
 
     def user(self, email: str) -> User | None:
-        """Return the active member with this address; its case does not matter."""
+        """Return the active member with this email address (case-insensitive), or None."""
         wanted = email.casefold()
         return next((user for user in self.users.values() if user.active and user.email.casefold() == wanted), None)
 
@@ -100,7 +100,7 @@ class World:
     def add_group(
         self, title: str, type: Literal["company", "folder"] = "company", *, id: int | None = None, client: bool = False
     ) -> Group:
-        """Add a team (which brings a folder of projects along), or a mere folder of projects."""
+        """Add a team, which has a project folder of its own, or only a project folder (``type="folder"``)."""
         group = Group(id=self._number("group", id), title=title, type=type, client=client)
         self.groups[group.id] = group
         return group
@@ -108,15 +108,15 @@ class World:
     def add_contact_group(
         self, title: str, type: Literal["folder", "preset"] = "folder", *, id: int | None = None
     ) -> Group:
-        """Add a folder of contacts."""
+        """Add a contact folder."""
         group = Group(id=self._number("group", id), title=title, type=type)
         self.contact_groups[group.id] = group
         return group
 
-    # Work
+    # Projects and tasks
 
     def add_project(self, name: str, *, id: int | None = None, author: User | None = None, **more: Any) -> Project:
-        """Add a project; its author is its first member unless ``members`` says otherwise."""
+        """Add a project. Its only member is its author, unless ``members`` is given."""
         more.setdefault("date_added", self.now())
         more.setdefault("members", [author or self.owner])
         project = Project(id=self._number("project", id), name=name, author=author or self.owner, **more)
@@ -133,9 +133,9 @@ class World:
         author: User | None = None,
         **more: Any,
     ) -> Task:
-        """Add a task, or below *parent* a subtask; there are three levels at most."""
-        if parent is not None and len(parent.ancestors) + 2 > LEVELS:
-            raise ValueError(f"task {parent.id} is at the lowest of {LEVELS} levels")
+        """Add a task, or a subtask of *parent*; raise `ValueError` below the third level."""
+        if parent is not None and len(parent.ancestors) + 2 > MAX_TASK_LEVELS:
+            raise ValueError(f"task {parent.id} is at the lowest of {MAX_TASK_LEVELS} levels")
         more.setdefault("date_added", self.now())
         task = Task(
             id=self._number("task", id), name=name, project=project, parent=parent, author=author or self.owner, **more
@@ -147,7 +147,7 @@ class World:
     def relate(
         self, earlier: Task, later: Task, type: Literal["finish-to-start", "start-to-start"] = "finish-to-start"
     ) -> Relation:
-        """Make *later* wait for *earlier*."""
+        """Add a dependency of *later* on *earlier*."""
         relation = Relation(earlier, later, type)
         earlier.relations.append(relation)
         later.relations.append(relation)
@@ -173,7 +173,7 @@ class World:
         author: User | None = None,
         **more: Any,
     ) -> StoredFile:
-        """Add a file to a description or a comment, or to a project's Files section."""
+        """Add a file to a project, a task or a comment."""
         more.setdefault("date_added", self.now())
         file = StoredFile(id=self._number("file", id), name=name, content=content, author=author or self.owner, **more)
         self.files[file.id] = file
@@ -181,7 +181,7 @@ class World:
         return file
 
     def add_upload(self, upload: Upload) -> str:
-        """Keep a file that belongs nowhere yet; returns its key."""
+        """Store an uploaded file until a task uses it; return its key."""
         key = f"upload{self._number('upload', None)}"
         self.uploads[key] = upload
         return key
@@ -215,7 +215,7 @@ class World:
     def add_custom_field(
         self, name: str, of: Literal["task", "project"] = "task", *, id: int | None = None, **more: Any
     ) -> CustomField:
-        """Define a custom field; values go into the ``custom_values`` of projects and tasks."""
+        """Define a custom field. Set its values in ``custom_values`` of projects or tasks."""
         field = CustomField(id=self._number("custom field", id), name=name, of=of, **more)
         self.custom_fields[field.id] = field
         return field
@@ -232,7 +232,7 @@ class World:
         user: User | None = None,
         **more: Any,
     ) -> Cost:
-        """Enter time or money for a task, today unless ``date`` says otherwise."""
+        """Add an entry of time or money to a task; ``date`` is today by default."""
         more.setdefault("date", self.now().date())
         cost = Cost(id=self._number("cost", id), task=task, user=user or self.owner, time=time, money=money, **more)
         self.costs[cost.id] = cost
@@ -241,14 +241,14 @@ class World:
     def add_timer(
         self, task: Task, user: User | None = None, *, id: int | None = None, started: dt.datetime | None = None
     ) -> Timer:
-        """Start a timer."""
+        """Start a timer of *user* (default: the owner)."""
         number = self._number("timer", id)
         timer = Timer(id=number, task=task, user=user or self.owner, started=started or self.now())
         self.timers[timer.id] = timer
         return timer
 
     def stop_timer(self, timer: Timer, comment: str = "") -> Cost:
-        """End a timer and enter its whole minutes as costs."""
+        """Stop a timer and add its time to the costs."""
         del self.timers[timer.id]
         time = self.now() - timer.started
         return self.add_cost(timer.task, time, user=timer.user, comment=comment, is_timer=True)
@@ -256,7 +256,7 @@ class World:
     # Webhooks
 
     def add_webhook(self, url: str, events: Iterable[str], *, id: int | None = None, **more: Any) -> Webhook:
-        """Register a webhook, active unless ``status`` says otherwise."""
+        """Register a webhook without a call of its URL; ``status`` is ``"active"`` by default."""
         webhook = Webhook(id=self._number("webhook", id), url=url, events=list(events), **more)
         self.webhooks[webhook.id] = webhook
         return webhook
@@ -269,14 +269,14 @@ class World:
         new: dict[str, object] | None = None,
         old: dict[str, object] | None = None,
     ) -> Event:
-        """Let it be known that *user* (the owner by default) did something, to ``get_events`` and to webhooks.
+        """Record an event by *user* (default: the owner), for ``get_events`` and webhooks.
 
-        Actions see to that themselves; this is for what people do in the browser, such as deleting a task.
+        Actions of the API do this themselves. Use it for changes in the browser, such as the deletion of a task.
         """
         place = of.task if isinstance(of, Comment) else of
         event = Event(
             action=action,
-            type=_TYPES[type(of)],
+            type=_EVENT_TYPES[type(of)],
             id=of.id,
             page=place.page,
             project=place if isinstance(place, Project) else place.project,

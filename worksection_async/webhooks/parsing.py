@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from .._protocol.structure import Malformed, Structure
-from ..errors import UnexpectedReply, WorksectionError, masked
+from ..errors import UnexpectedReply, WorksectionError, mask_secrets
 from ..models import Event
 
 MAX_WRAPPERS = 4
@@ -100,7 +100,7 @@ def _structure(tz: dt.tzinfo | None) -> Structure:
 
 
 def _unreadable(exc: Malformed) -> UnreadableEvent:
-    return UnreadableEvent(exc.path, masked(exc.reason))
+    return UnreadableEvent(exc.path, mask_secrets(exc.reason))
 
 
 def _find_records(path: str, value: object, wrappers: int) -> Iterator[tuple[str, dict[str, Any]]]:

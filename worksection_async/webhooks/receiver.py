@@ -36,7 +36,7 @@ UNAUTHORIZED = Response(401, b'{"status":"UNAUTHORIZED"}', (JSON, CHALLENGE))
 TOO_LARGE = Response(413, b'{"status":"TOO LARGE"}', (JSON,))
 BUSY = Response(503, b'{"status":"BUSY"}', (JSON,))
 
-logger = logging.getLogger("worksection_async")
+logger: logging.Logger = logging.getLogger("worksection_async")
 
 Handler = Callable[[Event], Awaitable[object]]
 """A coroutine function that is called with each event."""

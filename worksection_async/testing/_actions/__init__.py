@@ -1,11 +1,11 @@
-"""What the service can do: a module per group of its reference, a function per action, named as the action."""
+"""The actions of the service: one function per action, with its name; one module per group of the reference."""
 
 from . import comments, costs, files, members, projects, tags, tasks, timers, webhooks
-from .call import HANDLERS, Call, Download
+from .request import HANDLERS, ActionRequest, Download
 
 __all__ = [
     "HANDLERS",
-    "Call",
+    "ActionRequest",
     "Download",
     "comments",
     "costs",

@@ -1,4 +1,4 @@
-"""Time and money entered for tasks."""
+"""Costs: time and money of tasks."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable
@@ -6,31 +6,33 @@ from decimal import Decimal
 from itertools import groupby
 
 from .. import _render as render
-from .._filters import Field, compile_filter
-from .._reply import Record, missing, ok, php_map
+from .._filters import FilterableField, compile_filter
+from .._reply import Record, missing_field, ok, php_map
 from ..records import Cost, Project, Task, User
-from .call import Call, action
+from .request import ActionRequest, action
 
-_PROJECT: dict[str, Field[Cost]] = {"project": Field("number", lambda cost: cost.task.project.id)}
-_FIELDS: dict[str, Field[Cost]] = {
-    **_PROJECT,
-    "id": Field("number", lambda cost: cost.task.id),
-    "task": Field("number", lambda cost: cost.task.id),
-    "comment": Field("text", lambda cost: cost.comment),
-    "dateadd": Field("date", lambda cost: cost.date),
+_TOTAL_FIELDS: dict[str, FilterableField[Cost]] = {
+    "project": FilterableField("number", lambda cost: cost.task.project.id)
+}
+_FIELDS: dict[str, FilterableField[Cost]] = {
+    **_TOTAL_FIELDS,
+    "id": FilterableField("number", lambda cost: cost.task.id),
+    "task": FilterableField("number", lambda cost: cost.task.id),
+    "comment": FilterableField("text", lambda cost: cost.comment),
+    "dateadd": FilterableField("date", lambda cost: cost.date),
 }
 
 
 @action
-def get_costs(call: Call) -> Record:
-    costs = _selected(call, _FIELDS)
+def get_costs(request: ActionRequest) -> Record:
+    costs = _selected(request, _FIELDS)
     return ok([render.cost(cost) for cost in costs], total=render.total(costs))
 
 
 @action
-def get_costs_total(call: Call) -> Record:
-    costs, extra = _selected(call, _PROJECT), call.extra
-    if "projects" not in extra or call.params.given("id_task"):
+def get_costs_total(request: ActionRequest) -> Record:
+    costs, extra = _selected(request, _TOTAL_FIELDS), request.extra
+    if "projects" not in extra or request.params.given("id_task"):
         return ok(total=render.total(costs))
     projects: Record = {
         str(project.id): _project_sums(project, [cost for cost in costs if cost.task.project is project], extra)
@@ -39,15 +41,15 @@ def get_costs_total(call: Call) -> Record:
     return ok(projects=php_map(projects), total=render.total(costs))
 
 
-def _selected(call: Call, fields: dict[str, Field[Cost]]) -> list[Cost]:
-    params = call.params
+def _selected(request: ActionRequest, fields: dict[str, FilterableField[Cost]]) -> list[Cost]:
+    params = request.params
     first, last = params.date("datestart") or dt.date.min, params.date("dateend") or dt.date.max
     by_timer, fits = params.flag("is_timer"), compile_filter(params.text("filter"), fields)
-    project = call.project if params.given("id_project") else None
-    task = call.task if params.given("id_task") else None
+    project = request.project if params.given("id_project") else None
+    task = request.task if params.given("id_task") else None
     return [
         cost
-        for cost in call.world.costs.values()
+        for cost in request.world.costs.values()
         if first <= cost.date <= last
         and by_timer in (None, cost.is_timer)
         and project in (None, cost.task.project)
@@ -70,7 +72,7 @@ def _project_sums(project: Project, costs: list[Cost], extra: render.Extra) -> R
 
 
 def _grouped(costs: Iterable[Cost], key: Callable[[Cost], str]) -> list[tuple[str, list[Cost]]]:
-    """Group costs, the last key first, as the months come."""
+    """Group costs by *key*, in descending order, as the service orders months."""
     return [(name, list(group)) for name, group in groupby(sorted(costs, key=key, reverse=True), key)]
 
 
@@ -79,47 +81,47 @@ def _task_sums(task: Task, costs: list[Cost]) -> Record:
 
 
 @action
-def add_costs(call: Call) -> Record:
-    user = call.author(required=True)
-    time, money = _amounts(call, user, call.params.hours("time") or dt.timedelta())
-    cost = call.world.add_cost(
-        call.task,
+def add_costs(request: ActionRequest) -> Record:
+    user = request.author(required=True)
+    time, money = _amounts(request, user, request.params.hours("time") or dt.timedelta())
+    cost = request.world.add_cost(
+        request.task,
         time,
         money or Decimal(),
         user=user,
-        comment=call.params.text("comment"),
-        date=call.params.date("date") or call.world.now().date(),
+        comment=request.params.text("comment"),
+        date=request.params.date("date") or request.world.now().date(),
     )
     return ok(id=cost.id)
 
 
 @action
-def update_costs(call: Call) -> Record:
-    cost = _cost(call)
-    time = call.params.hours("time")
-    date = call.params.date("date") or cost.date
-    cost.time, money = _amounts(call, cost.user, cost.time if time is None else time)
+def update_costs(request: ActionRequest) -> Record:
+    cost = _cost(request)
+    time = request.params.hours("time")
+    date = request.params.date("date") or cost.date
+    cost.time, money = _amounts(request, cost.user, cost.time if time is None else time)
     cost.money = cost.money if money is None else money
-    cost.comment, cost.date = call.params.text("comment") or cost.comment, date
+    cost.comment, cost.date = request.params.text("comment") or cost.comment, date
     return ok()
 
 
 @action
-def delete_costs(call: Call) -> Record:
-    del call.world.costs[_cost(call).id]
+def delete_costs(request: ActionRequest) -> Record:
+    del request.world.costs[_cost(request).id]
     return ok()
 
 
-def _amounts(call: Call, user: User, time: dt.timedelta) -> tuple[dt.timedelta, Decimal | None]:
-    """Return time and money; by the hourly rate, any money given is not looked at."""
-    if call.params.flag("is_rate"):
+def _amounts(request: ActionRequest, user: User, time: dt.timedelta) -> tuple[dt.timedelta, Decimal | None]:
+    """Return time and money. With ``is_rate`` the money is calculated from the hourly rate."""
+    if request.params.flag("is_rate"):
         return time, round((user.rate or Decimal()) * Decimal(time.total_seconds()) / 3600, 2)
-    return time, call.params.decimal("money")
+    return time, request.params.decimal("money")
 
 
-def _cost(call: Call) -> Cost:
-    """What the service says about a number it does not have was never seen."""
-    cost = call.world.costs.get(call.params.number("id_costs"))
+def _cost(request: ActionRequest) -> Cost:
+    """Return the entry with ``id_costs``. The message for an unknown id is a guess."""
+    cost = request.world.costs.get(request.params.number("id_costs"))
     if cost is None:
-        raise missing("id_costs")
+        raise missing_field("id_costs")
     return cost

@@ -1,4 +1,4 @@
-"""Members, contacts, their groups, subscriptions and days off."""
+"""Members, contacts, groups, subscriptions and schedules."""
 
 import datetime as dt
 import json
@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 from .. import _render as render
-from .._facts import SPEC
+from .._constants import SPEC
 from .._formats import parse_schedule_date
-from .._reply import Record, Refused, listing, missing, ok, php_map
+from .._reply import Record, ServiceRefusal, missing_field, ok, ok_or_no_data, php_map
 from ..records import User
 from ..world import World
-from .call import Call, action
+from .request import ActionRequest, action
 
 _CONTACT_DETAILS = ("title", "group", "phone", "phone2", "phone3", "phone4", "address", "address2")
 _UNSET = "unset"
@@ -19,93 +19,101 @@ _DAYS = SPEC.enums["ScheduleChange"].values
 
 
 @action
-def me(call: Call) -> Record:
-    return ok(render.member(call.caller.user, rate=False))
+def me(request: ActionRequest) -> Record:
+    return ok(render.member(request.principal.user, rate=False))
 
 
 @action
-def get_users(call: Call) -> Record:
-    return listing(
-        [render.member(user, date_added=call.caller.by_key) for user in call.world.users.values() if user.active]
+def get_users(request: ActionRequest) -> Record:
+    return ok_or_no_data(
+        [
+            render.member(user, date_added=request.principal.by_key)
+            for user in request.world.users.values()
+            if user.active
+        ]
     )
 
 
 @action
-def add_user(call: Call) -> Record:
-    address = call.params.text("email")
-    if call.world.user(address):
-        raise Refused("Invalid email", address)
-    user = call.world.add_user(
+def add_user(request: ActionRequest) -> Record:
+    address = request.params.text("email")
+    if request.world.user(address):
+        raise ServiceRefusal("Invalid email", address)
+    user = request.world.add_user(
         address,
-        title=call.params.text("title"),
-        group=call.params.text("group") or call.caller.user.group,
-        department=call.params.text("department"),
-        role=(call.params.text("role") or "user").capitalize(),
+        title=request.params.text("title"),
+        group=request.params.text("group") or request.principal.user.group,
+        department=request.params.text("department"),
+        role=(request.params.text("role") or "user").capitalize(),
     )
-    user.first_name = call.params.text("first_name") or user.first_name
-    user.last_name = call.params.text("last_name") or user.last_name
+    user.first_name = request.params.text("first_name") or user.first_name
+    user.last_name = request.params.text("last_name") or user.last_name
     return ok(render.member(user))
 
 
 @action
-def get_user_groups(call: Call) -> Record:
-    return ok([render.group(group) for group in call.world.groups.values() if group.type == "company"])
+def get_user_groups(request: ActionRequest) -> Record:
+    return ok([render.group(group) for group in request.world.groups.values() if group.type == "company"])
 
 
 @action
-def add_user_group(call: Call) -> Record:
-    title = call.params.text("title")
-    teams = (group for group in call.world.groups.values() if group.type == "company" and group.title == title)
-    group = next(teams, None) or call.world.add_group(title, client=call.params.flag("client") or False)
+def add_user_group(request: ActionRequest) -> Record:
+    title = request.params.text("title")
+    teams = (group for group in request.world.groups.values() if group.type == "company" and group.title == title)
+    group = next(teams, None) or request.world.add_group(title, client=request.params.flag("client") or False)
     return ok(render.group(group))
 
 
 @action
-def get_contacts(call: Call) -> Record:
-    return ok([render.contact(contact, date_added=call.caller.by_key) for contact in call.world.contacts.values()])
+def get_contacts(request: ActionRequest) -> Record:
+    return ok(
+        [render.contact(contact, date_added=request.principal.by_key) for contact in request.world.contacts.values()]
+    )
 
 
 @action
-def add_contact(call: Call) -> Record:
-    details: dict[str, Any] = {name: call.params.text(name) for name in _CONTACT_DETAILS if call.params.given(name)}
-    contact = call.world.add_contact(call.params.text("name"), call.params.text("email"), **details)
+def add_contact(request: ActionRequest) -> Record:
+    details: dict[str, Any] = {
+        name: request.params.text(name) for name in _CONTACT_DETAILS if request.params.given(name)
+    }
+    contact = request.world.add_contact(request.params.text("name"), request.params.text("email"), **details)
     return ok(render.contact(contact))
 
 
 @action
-def get_contact_groups(call: Call) -> Record:
-    return ok([render.group(group) for group in call.world.contact_groups.values()])
+def get_contact_groups(request: ActionRequest) -> Record:
+    return ok([render.group(group) for group in request.world.contact_groups.values()])
 
 
 @action
-def add_contact_group(call: Call) -> Record:
-    title = call.params.text("title")
-    same = (group for group in call.world.contact_groups.values() if group.title == title)
-    return ok(render.group(next(same, None) or call.world.add_contact_group(title)))
+def add_contact_group(request: ActionRequest) -> Record:
+    title = request.params.text("title")
+    same = (group for group in request.world.contact_groups.values() if group.title == title)
+    return ok(render.group(next(same, None) or request.world.add_contact_group(title)))
 
 
 @action
-def subscribe(call: Call) -> Record:
-    for user in call.users("email_user"):
-        if user not in call.task.subscribers:
-            call.task.subscribers.append(user)
+def subscribe(request: ActionRequest) -> Record:
+    for user in request.users("email_user"):
+        if user not in request.task.subscribers:
+            request.task.subscribers.append(user)
     return ok()
 
 
 @action
-def unsubscribe(call: Call) -> Record:
-    leaving = call.users("email_user")
-    call.task.subscribers[:] = [user for user in call.task.subscribers if user not in leaving]
+def unsubscribe(request: ActionRequest) -> Record:
+    leaving = request.users("email_user")
+    request.task.subscribers[:] = [user for user in request.task.subscribers if user not in leaving]
     return ok()
 
 
 @action
-def get_users_schedule(call: Call) -> Record:
-    """Those who were asked for by name, or else those with a day off in the range."""
-    first, last = call.params.date("datestart") or dt.date.min, call.params.date("dateend") or dt.date.max
-    asked = [_member(call.world, name) for name in call.params.names("users")]
+def get_users_schedule(request: ActionRequest) -> Record:
+    """Return the schedules of the named users, or of all users with a day off in the range."""
+    first, last = request.params.date("datestart") or dt.date.min, request.params.date("dateend") or dt.date.max
+    asked = [_member(request.world, name) for name in request.params.names("users")]
     schedules: Record = {}
-    for user in asked or call.world.users.values():
+    for user in asked or request.world.users.values():
         days: Record = {day.isoformat(): why for day, why in sorted(user.schedule.items()) if first <= day <= last}
         if days or asked:
             person = render.user(user) | {"group": user.group, "department": user.department}
@@ -114,11 +122,11 @@ def get_users_schedule(call: Call) -> Record:
 
 
 @action
-def update_users_schedule(call: Call) -> Record:
-    """All of it or nothing."""
+def update_users_schedule(request: ActionRequest) -> Record:
+    """Apply all changes, or none if one is invalid."""
     changes = [
-        (_member(call.world, name), day, kind)
-        for name, days in _schedule_data(call).items()
+        (_member(request.world, name), day, kind)
+        for name, days in _schedule_data(request).items()
         for day, kind in days.items()
     ]
     done: Counter[str] = Counter(added=0, updated=0)
@@ -133,16 +141,16 @@ def update_users_schedule(call: Call) -> Record:
 
 
 def _member(world: World, name: str) -> User:
-    """Return the member an address or a number names."""
+    """Return the member with an email address or id."""
     user = next((user for user in world.users.values() if str(user.id) == name), None) or world.user(name)
     if user is None:
-        raise Refused("Invalid email", name)
+        raise ServiceRefusal("Invalid email", name)
     return user
 
 
-def _schedule_data(call: Call) -> dict[str, dict[dt.date, str]]:
-    """Read ``data``: JSON in a query, an object in a JSON body."""
-    value: Any = call.params.values.get("data")
+def _schedule_data(request: ActionRequest) -> dict[str, dict[dt.date, str]]:
+    """Decode ``data``, which is JSON text in a query and an object in a JSON body."""
+    value: Any = request.params.values.get("data")
     try:
         people = json.loads(value) if isinstance(value, str) else value
         data = {
@@ -150,7 +158,7 @@ def _schedule_data(call: Call) -> dict[str, dict[dt.date, str]]:
             for name, days in people.items()
         }
     except (ValueError, AttributeError):
-        raise missing("data") from None
+        raise missing_field("data") from None
     if any(kind not in _DAYS for days in data.values() for kind in days.values()):
-        raise missing("data")
+        raise missing_field("data")
     return data

@@ -1,32 +1,32 @@
-"""Webhooks: kept in a list here, called elsewhere."""
+"""Webhooks: registration only; `worksection_async.testing._webhooks` calls them."""
 
 from .. import _render as render
-from .._reply import Record, Refused, ok
-from .call import Call, action
+from .._reply import Record, ServiceRefusal, ok
+from .request import ActionRequest, action
 
 
 @action
-def get_webhooks(call: Call) -> Record:
-    return ok([render.webhook(webhook) for webhook in call.world.webhooks.values()])
+def get_webhooks(request: ActionRequest) -> Record:
+    return ok([render.webhook(webhook) for webhook in request.world.webhooks.values()])
 
 
 @action
-def add_webhook(call: Call) -> Record:
-    url = call.params.text("url")
-    if not call.url_answers:
-        raise Refused("Url should respond 200 HTTP_CODE and JSON {status:OK}", url)
-    webhook = call.world.add_webhook(
+def add_webhook(request: ActionRequest) -> Record:
+    url = request.params.text("url")
+    if not request.url_answers:
+        raise ServiceRefusal("Url should respond 200 HTTP_CODE and JSON {status:OK}", url)
+    webhook = request.world.add_webhook(
         url,
-        call.params.names("events"),
-        projects=call.params.numbers("projects"),
-        http_user=call.params.text("http_user"),
-        http_pass=call.params.text("http_pass"),
+        request.params.names("events"),
+        projects=request.params.numbers("projects"),
+        http_user=request.params.text("http_user"),
+        http_pass=request.params.text("http_pass"),
     )
     return ok(id=webhook.id)
 
 
 @action
-def delete_webhook(call: Call) -> Record:
-    if call.world.webhooks.pop(call.params.number("id"), None) is None:
-        raise Refused("WebHook not found")
+def delete_webhook(request: ActionRequest) -> Record:
+    if request.world.webhooks.pop(request.params.number("id"), None) is None:
+        raise ServiceRefusal("WebHook not found")
     return ok()

@@ -1,14 +1,14 @@
-"""One action to be carried out, and the table of those who can."""
+"""The request of an action, and the table of the functions that carry out actions."""
 
 from collections.abc import Callable, Sequence
 
 import attrs
 
-from .._credentials import Caller
-from .._facts import MAX_TEXT_CHARACTERS
+from .._constants import MAX_TEXT_CHARACTERS
+from .._credentials import Principal
 from .._params import Params
 from .._render import Extra
-from .._reply import Record, Refused, missing
+from .._reply import Record, ServiceRefusal, missing_field
 from ..records import ANYONE, NO_EXECUTIVE, Comment, EventAction, Project, StoredFile, Task, Upload, User
 from ..world import World
 
@@ -17,21 +17,21 @@ HANDLERS: dict[str, "Handler"] = {}
 
 @attrs.frozen
 class Download:
-    """A file instead of an envelope."""
+    """The result of ``download``: a file instead of an envelope."""
 
     file: StoredFile
 
 
 @attrs.frozen
-class Call:
-    """Who asks for what; the parameters have passed the checks of the spec."""
+class ActionRequest:
+    """An authenticated request of an action, with checked parameters."""
 
     params: Params
-    caller: Caller
+    principal: Principal
     world: World
     uploads: Sequence[Upload] = ()
     url_answers: bool = True
-    """What came of calling the URL of a webhook to be added."""
+    """True if the URL of a new webhook replied as required."""
 
     @property
     def extra(self) -> Extra:
@@ -50,30 +50,30 @@ class Call:
         return [upload for upload in self.uploads if upload.field.startswith("attach[")]
 
     def author(self, *, required: bool = False) -> User:
-        """Return the token's user, or with the key whom ``email_user_from`` names; the key's owner otherwise.
+        """Return the author: the user of the token, or with the key ``email_user_from`` (default: the account's owner).
 
-        A few actions, by the documentation, do not take the owner for granted: *required*.
+        With *required* the parameter has no default, as the documentation says of a few actions.
         """
-        if not self.caller.by_key:
-            return self.caller.user
+        if not self.principal.by_key:
+            return self.principal.user
         if required and not self.params.given("email_user_from"):
-            raise missing("email_user_from")
-        return self.user("email_user_from") or self.caller.user
+            raise missing_field("email_user_from")
+        return self.user("email_user_from") or self.principal.user
 
     def user(self, name: str) -> User | None:
-        """Return the member a parameter names, if it names one."""
+        """Return the member with the email address in the parameter *name*, or None."""
         return self.world.user(self.params.text(name))
 
     def users(self, name: str) -> list[User]:
         return [user for address in self.params.names(name) if (user := self.world.user(address))]
 
     def assignee(self) -> User:
-        """Return whom ``email_user_to`` names: a member, anyone or nobody."""
+        """Return the assignee of ``email_user_to``: a member, `ANYONE` or `NO_EXECUTIVE`."""
         anyone = self.params.text("email_user_to").upper() == ANYONE.email
         return ANYONE if anyone else self.user("email_user_to") or NO_EXECUTIVE
 
-    def written_text(self) -> str:
-        """Return a description or comment: text, checklist, mentions; what is too long is cut without a word."""
+    def full_text(self) -> str:
+        """Return text, checklist and mentions as one text. Like the service, cut it at the limit without an error."""
         items = [f"• {item}" for item in self.params.texts("todo")]
         lines = [self.params.text("text"), *items]
         text = "\r\n".join(line for line in lines if line)
@@ -82,26 +82,26 @@ class Call:
     def record_event(
         self, action: EventAction, of: Project | Task | Comment, new: Record | None = None, old: Record | None = None
     ) -> None:
-        """Remember what happened, for ``get_events``, and tell webhooks of it."""
+        """Record an event, for ``get_events`` and webhooks."""
         self.world.tell(action, of, self.author(), new, old)
 
 
-Handler = Callable[[Call], Record | Download]
+Handler = Callable[[ActionRequest], Record | Download]
 
 
 def action(handler: Handler) -> Handler:
-    """Enter *handler* under its own name."""
+    """Register *handler* for the action with its name."""
     HANDLERS[handler.__name__] = handler
     return handler
 
 
 def changes(before: Record, after: Record) -> tuple[Record, Record]:
-    """Return what differs between two renderings, new and old; ``""`` stands for what was or became empty."""
+    """Return the changed values of two renderings, (new, old); a missing value is ``""``."""
     names = [name for name in before | after if before.get(name) != after.get(name)]
     return {name: after.get(name, "") for name in names}, {name: before.get(name, "") for name in names}
 
 
-def at_most(count: int, limit: int, noun: str) -> None:
-    """Refuse an answer that would be too long; there is no paging."""
+def check_count(count: int, limit: int, noun: str) -> None:
+    """Raise `ServiceRefusal` if a reply would have more than *limit* records; the service has no paging."""
     if count > limit:
-        raise Refused(f"Too many {noun} ({limit} max)")
+        raise ServiceRefusal(f"Too many {noun} ({limit} max)")

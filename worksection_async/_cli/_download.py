@@ -1,4 +1,4 @@
-"""``call download``: the one action whose answer is a file."""
+"""The command ``call download``, whose reply is a file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .._transfer.destination import Progress
 from ..errors import InvalidCall
 
 
-async def saved(session: Session, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Save a file, and say what became of it; ``to`` is a folder or a path, by default the present folder."""
+async def download_file(session: Session, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Save a file and return its properties; ``to`` is a folder or a path (default: the current folder)."""
     id_file, to = params.get("id_file", ""), params.get("to", ".")
     if set(params) - {"id_file", "to"} or not isinstance(to, str):
-        raise InvalidCall(DOWNLOAD.name, "id_file and to are all it takes")
+        raise InvalidCall(DOWNLOAD.name, "the parameters are id_file and to")
     if not isinstance(id_file, str) or not id_file.isdecimal():
-        raise InvalidCall(DOWNLOAD.name, f"id_file: a number expected, not {id_file!r}")
-    with _bar() as progress:
+        raise InvalidCall(DOWNLOAD.name, f"id_file must be a number, got {id_file!r}")
+    with _progress_bar() as progress:
         file = await session.download(int(id_file), to, progress)
     return {"path": str(file.path), "name": file.name, "size": file.size, "media_type": file.media_type}
 
 
 @contextmanager
-def _bar() -> Iterator[Progress | None]:
-    """A bar on a terminal, where `rich` is there to draw it; beside the output, which may be read by a program."""
+def _progress_bar() -> Iterator[Progress | None]:
+    """Show a progress bar on a terminal, if rich is installed; on stderr, because a program may read stdout."""
     try:
-        from rich import progress as rich  # noqa: PLC0415  # an extra of its own
+        from rich import progress as rich  # noqa: PLC0415  # an optional dependency
         from rich.console import Console  # noqa: PLC0415
     except ModuleNotFoundError:
         yield None

@@ -1,4 +1,4 @@
-"""The spec, read once: the parameter checks, the limits and the codes of errors are its, not the simulator's."""
+"""Constants of the service, read once from the spec: actions, limits, scopes, paths and error codes."""
 
 from .._spec import load
 
@@ -13,9 +13,9 @@ SCOPES = frozenset(SPEC.service.scopes.values)
 FILTER_KINDS = SPEC.service.filters
 LOGIN = SPEC.service.oauth
 LOGIN_ACTIONS = {getattr(LOGIN, name): f"oauth2_{name}" for name in ("authorize", "token", "refresh", "resource")}
-"""What is no action of the API, by its path: ``/oauth2/token`` is called ``oauth2_token`` in the log and in faults."""
+"""The names of the OAuth2 paths in the log and in faults: ``/oauth2/token`` is ``oauth2_token``."""
 
 
 def code_of(message: str) -> int | None:
-    """Return the code the service sends with *message*; the spec knows messages by how they begin."""
+    """Return the ``status_code`` of an error message, or None; the spec lists the beginnings of messages."""
     return next((error.code for error in SPEC.service.errors if message.startswith(error.message)), None)
