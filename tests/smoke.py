@@ -1,4 +1,4 @@
-"""What `nox -s wheel` runs in an environment that knows the package as a user has it: no source tree, no test tools."""
+"""Smoke test of the installed wheel; `nox -s wheel` runs it in an environment without source tree and test tools."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ async def main() -> None:
             await ws.get_task(task.id + 1_000_000)
         except NotFound:
             return
-    raise AssertionError("a task that is not there was found")
+    raise AssertionError("get_task found a task that does not exist")
 
 
 package = Path(worksection_async.__file__).parent

@@ -29,7 +29,7 @@ def examples() -> list[Any]:
     ]
 
 
-def test_there_are_examples() -> None:
+def test_examples_are_found() -> None:
     assert len(examples()) >= 5
 
 

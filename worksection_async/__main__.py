@@ -52,8 +52,8 @@ def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="make and check typical calls in half a minute",
-        description="Make typical calls to a simulated account, over HTTP and at the rate limit of the service, and check "
-        "every result by reading it back. The exit code is 0 if all checks passed.",
+        description="Make typical calls to a simulated account, over HTTP and at the rate limit of the service, and "
+        "check every result by reading it back. The exit code is 0 if all checks passed.",
     )
     demo.add_argument(
         "--live",

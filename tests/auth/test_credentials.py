@@ -1,4 +1,4 @@
-"""How a call is signed: each signature is worked out again from the bytes on the wire, without the client's code."""
+"""Signatures of calls: each test computes the expected signature from the bytes on the wire, without client code."""
 
 import copy
 import hashlib
@@ -38,7 +38,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Recorder:
-    """Answers with a record and keeps what came."""
+    """A transport handler that returns a successful reply and records the requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -60,12 +60,12 @@ def service() -> Recorder:
 
 
 def md5_of(query: bytes) -> bytes:
-    """The signature the service computes: over the raw query, as it came, without the hash, and the key."""
+    """Return the signature that the service computes from the raw query, without the hash, and the key."""
     return hashlib.md5(query + KEY.encode()).hexdigest().encode()
 
 
 def assert_hashed(request: httpx.Request) -> dict[bytes, bytes]:
-    """Check the signature of *request*; its parameters, decoded."""
+    """Check the signature of *request* and return its decoded parameters."""
     query, mark, signature = request.url.raw_path.partition(b"?")[2].rpartition(b"&hash=")
     assert mark, "the hash is the last parameter"
     assert signature == md5_of(query)
@@ -84,7 +84,9 @@ def assert_header_signed(request: httpx.Request, action: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_documented_example_is_signed_to_the_byte(session_with: SessionWith, service: Recorder) -> None:
+async def test_the_documented_example_has_the_documented_signature(
+    session_with: SessionWith, service: Recorder
+) -> None:
     await session_with(service).get_tasks(26)
     expected = b"/api/admin/v2/?action=get_tasks&id_project=26&hash=ec3ab2c28f21b4a07424f8ed688d6644"
     assert service.only.url.raw_path == expected
@@ -158,7 +160,7 @@ async def test_reads_are_gets_and_writes_are_posts(session_with: SessionWith, se
 def test_the_sent_bytes_are_the_signed_bytes_for_any_text(texts: dict[str, str], items: list[str]) -> None:
     params: dict[str, WireValue] = {**texts, "todo": Repeated(tuple(items))}
     signed = ApiKey(KEY).sign(Call(unknown_action("newest", params), params), NOW)
-    sent = httpx.Request(signed.method, f"https://acme.worksection.com{signed.target}")  # as the edge hands it over
+    sent = httpx.Request(signed.method, f"https://acme.worksection.com{signed.target}")  # as the web server receives it
     assert sent.url.raw_path.decode() == signed.target
     got = assert_hashed(sent)
     for name in texts.keys() - {"todo", "action"}:
@@ -178,21 +180,19 @@ async def test_the_header_scheme_signs_action_and_time_and_sends_json(
     assert_header_signed(service.only, "search_tasks")
     assert service.only.headers["Content-Type"] == "application/json; charset=utf-8"
     assert service.only.headers["Accept"] == "application/json"
-    assert "Звіт".encode() in service.only.content  # UTF-8 as it is, no \\u escapes
+    assert "Звіт".encode() in service.only.content  # UTF-8 without \\u escapes
     assert json.loads(service.only.content) == {"filter": "name has 'Звіт'", "extra": "text,files"}
 
 
 @pytest.mark.anyio
-async def test_the_header_scheme_sends_no_body_where_there_are_no_parameters(
-    session_with: SessionWith, service: Recorder
-) -> None:
+async def test_the_header_scheme_sends_no_body_without_parameters(session_with: SessionWith, service: Recorder) -> None:
     await session_with(service, auth=ApiKey(KEY, "signature")).call("get_users")
     assert service.only.content == b""
     assert_header_signed(service.only, "get_users")
 
 
 @pytest.mark.anyio
-async def test_json_keeps_lists_numbers_and_maps_as_such(session_with: SessionWith, service: Recorder) -> None:
+async def test_json_keeps_the_types_of_lists_numbers_and_maps(session_with: SessionWith, service: Recorder) -> None:
     ws = session_with(service, auth=ApiKey(KEY, "signature"))
     await ws.post_task(26, "T", todo=["a", "b"], tags=["x", 3], files=[STORED])
     body = json.loads(service.only.content)
@@ -202,9 +202,9 @@ async def test_json_keeps_lists_numbers_and_maps_as_such(session_with: SessionWi
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("surplus", "is_hashed"), [(0, True), (1, False), (2000, False)], ids=["at-the-limit", "a-byte-more", "far-beyond"]
+    ("surplus", "is_hashed"), [(0, True), (1, False), (2000, False)], ids=["at-the-limit", "one-byte-over", "far-over"]
 )
-async def test_a_query_over_8_kb_is_sent_by_the_signed_header(
+async def test_a_query_over_8_kb_uses_the_signed_header(
     session_with: SessionWith, service: Recorder, surplus: int, *, is_hashed: bool
 ) -> None:
     envelope = f"GET /api/admin/v2/?action=search_tasks&filter=&hash={'0' * 32} HTTP/1.1\r\n"
@@ -220,15 +220,13 @@ async def test_a_query_over_8_kb_is_sent_by_the_signed_header(
 
 
 @pytest.mark.anyio
-async def test_the_encoded_length_decides(session_with: SessionWith, service: Recorder) -> None:
-    await session_with(service).post_task(26, "T", text="я" * 2000)  # 2 000 characters are 12 000 bytes of a query
+async def test_the_limit_applies_to_the_encoded_length(session_with: SessionWith, service: Recorder) -> None:
+    await session_with(service).post_task(26, "T", text="я" * 2000)  # 2,000 characters become 12,000 bytes of a query
     assert_header_signed(service.only, "post_task")
 
 
 @pytest.mark.anyio
-async def test_stored_files_always_use_the_signed_header(
-    session_with: SessionWith, service: Recorder
-) -> None:
+async def test_stored_files_always_use_the_signed_header(session_with: SessionWith, service: Recorder) -> None:
     await session_with(service).post_task(26, "T", files=[STORED])
     assert_header_signed(service.only, "post_task")
     assert json.loads(service.only.content)["files"][0]["id"] == "k1"
@@ -300,7 +298,7 @@ async def test_parameters_too_long_for_a_call_with_files_are_an_invalid_call(
 
 
 @pytest.mark.anyio
-async def test_a_token_reads_with_get_and_carries_no_hash(session_with: SessionWith, service: Recorder) -> None:
+async def test_a_token_reads_with_get_and_without_a_hash(session_with: SessionWith, service: Recorder) -> None:
     await session_with(service, auth=AccessToken(TOKEN)).get_tasks(26, extra=["text", "files"])
     assert service.only.method == "GET"
     assert service.only.url.raw_path == b"/api/oauth2?action=get_tasks&id_project=26&extra=text%2Cfiles"
@@ -319,7 +317,7 @@ async def test_a_token_writes_json_and_never_a_form(session_with: SessionWith, s
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("surplus", "method"), [(0, "GET"), (1, "POST")], ids=["at-the-limit", "a-byte-more"])
+@pytest.mark.parametrize(("surplus", "method"), [(0, "GET"), (1, "POST")], ids=["at-the-limit", "one-byte-over"])
 async def test_a_read_too_long_for_a_query_uses_json(
     session_with: SessionWith, service: Recorder, surplus: int, method: str
 ) -> None:
@@ -331,7 +329,7 @@ async def test_a_read_too_long_for_a_query_uses_json(
         assert json.loads(service.only.content) == {"filter": text}
 
 
-# The old scheme
+# The scheme of the older API
 
 
 @pytest.mark.parametrize(
@@ -351,10 +349,10 @@ BAD = {
     "key with the line break of its file": lambda: ApiKey(f"{KEY}\n"),
     "token with the line break of its file": lambda: AccessToken(f"{TOKEN}\r\n"),
     "token with a space": lambda: AccessToken(f"Bearer {TOKEN}"),
-    "token beyond ASCII": lambda: AccessToken(f"{TOKEN}є"),
-    "no key at all": lambda: ApiKey(None),  # type: ignore[arg-type]
+    "token with non-ASCII characters": lambda: AccessToken(f"{TOKEN}є"),
+    "None as key": lambda: ApiKey(None),  # type: ignore[arg-type]
     "unknown scheme": lambda: ApiKey(KEY, scheme="md5"),  # type: ignore[arg-type]
-    "key and scheme the wrong way round": lambda: ApiKey("signature", KEY),  # type: ignore[arg-type]
+    "key and scheme swapped": lambda: ApiKey("signature", KEY),  # type: ignore[arg-type]
 }
 
 
@@ -389,18 +387,20 @@ def test_a_session_shows_its_account_and_hides_its_credential(auth: Auth, fast_l
 
 @pytest.mark.parametrize("auth", SECRETS, ids=["hash", "signature", "token"])
 def test_a_request_shows_its_action_and_hides_the_rest(auth: Auth) -> None:
-    request: Request = auth.sign(Call(Action("get_users", kind="read", returns=unknown_action("x", {}).returns), {}), NOW)
+    request: Request = auth.sign(
+        Call(Action("get_users", kind="read", returns=unknown_action("x", {}).returns), {}), NOW
+    )
     assert repr(request) == f"Request(action='get_users', method='{request.method}')"
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("auth", SECRETS, ids=["hash", "signature", "token"])
-async def test_no_log_record_carries_key_token_or_signature(
+async def test_no_log_record_contains_a_key_token_or_signature(
     session_with: SessionWith, service: Recorder, auth: Auth, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await session_with(service, auth=auth).search_tasks(filter="x")
-    assert "HTTP Request" in caplog.text  # httpx does log the request
+    assert "HTTP Request" in caplog.text  # httpx logs the request
     sent = service.only.headers.get("Authorization", "").rpartition("_")[2] or service.only.url.query[-32:].decode()
     for secret in (KEY, TOKEN, sent.removeprefix("Bearer ")):
         assert secret not in caplog.text

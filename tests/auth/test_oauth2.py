@@ -1,4 +1,4 @@
-"""Logged in once, a user stays logged in: whatever fails, one refresh at a time and no pair lost that could be kept."""
+"""OAuth2: token refresh is single-flight, and no failure loses a pair of tokens that could have been kept."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def sim() -> Simulator:
 
 
 def due(token: Token) -> Token:
-    """*token* as it is when its time is over by the client's clock."""
+    """Return *token* with times that make it expired by the client's clock."""
     return attrs.evolve(token, issued_at=time.time() - 86_400, expires_at=time.time() - 1)
 
 
-def refreshes_asked_for(sim: Simulator) -> int:
+def refresh_requests(sim: Simulator) -> int:
     return sum(request.action == "oauth2_refresh" for request in sim.requests)
 
 
 class Store(MemoryTokenStore):
-    """One that tells what happened to it, and fails when told to."""
+    """A store that records what it saved, and can be made to fail."""
 
     def __init__(self, token: Token | None = None) -> None:
         super().__init__(token)
@@ -69,14 +69,14 @@ def session(sim: Simulator, store: MemoryTokenStore, **options: Any) -> Session:
     return sim.session(OAuth2(sim.oauth_app(), store), **options)
 
 
-async def live(sim: Simulator, store: MemoryTokenStore) -> bool:
-    """Whether the pair that is kept is the one the service goes by."""
+async def has_live_pair(sim: Simulator, store: MemoryTokenStore) -> bool:
+    """Return whether the stored pair is the one that the service accepts."""
     token = await store.load()
     pair = sim.oauth.live_pair()
     return token is not None and (token.access_token, token.refresh_token) == (pair.access_token, pair.refresh_token)
 
 
-# As long as all goes well
+# Refresh without failures
 
 
 async def test_a_valid_token_is_used_without_a_refresh(sim: Simulator) -> None:
@@ -84,7 +84,7 @@ async def test_a_valid_token_is_used_without_a_refresh(sim: Simulator) -> None:
     async with session(sim, store) as ws:
         assert (await ws.me()).id == sim.world.owner.id
         await ws.get_projects()
-    assert (refreshes_asked_for(sim), store.saved) == (0, [])
+    assert (refresh_requests(sim), store.saved) == (0, [])
 
 
 async def test_a_due_token_is_refreshed_before_the_call_and_stored_before_its_use(sim: Simulator) -> None:
@@ -94,9 +94,9 @@ async def test_a_due_token_is_refreshed_before_the_call_and_stored_before_its_us
     async with session(sim, store) as ws:
         await ws.get_projects()
         await ws.get_projects()
-    assert calls == [[], ["oauth2_refresh"]], "the store is tried before the old pair is spent"
+    assert calls == [[], ["oauth2_refresh"]], "the store is tested before the old pair is used up"
     assert [request.action for request in sim.requests] == ["oauth2_refresh", "get_projects", "get_projects"]
-    assert await live(sim, store)
+    assert await has_live_pair(sim, store)
 
 
 async def test_the_account_comes_from_the_token(sim: Simulator) -> None:
@@ -110,7 +110,7 @@ async def test_the_account_comes_from_the_token(sim: Simulator) -> None:
         assert await ws.get_projects()
         assert await ws.with_options(lane="bulk").get_projects()
     fresh = Session(None, OAuth2(app, store), transport=sim.transport())
-    assert await fresh.get_projects(), "without a context manager, too"
+    assert await fresh.get_projects(), "also without a context manager"
     await fresh.aclose()
 
 
@@ -120,7 +120,7 @@ async def test_a_token_without_an_account_is_an_error(sim: Simulator) -> None:
     nameless = OAuth2(sim.oauth_app(), Store(sim.issue_pair(account_url="")))
     with pytest.raises(InvalidCall, match="does not name its account"):
         await Session(None, nameless, transport=sim.transport()).get_projects()
-    assert await sim.session(nameless).get_projects(), "it was named"
+    assert await sim.session(nameless).get_projects(), "the session names the account"
 
 
 async def test_a_token_goes_to_its_own_account_only(sim: Simulator) -> None:
@@ -130,11 +130,11 @@ async def test_a_token_goes_to_its_own_account_only(sim: Simulator) -> None:
     assert sim.requests == []
 
 
-# Many at once
+# Concurrent calls
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["the client knows", "only the service knows"])
-async def test_500_calls_with_an_expired_token_cost_one_refresh(known: bool) -> None:
+async def test_500_calls_with_an_expired_token_cause_one_refresh(known: bool) -> None:
     now = [time.time()]
     sim = Simulator(clock=lambda: now[0])
     pair = sim.issue_pair(expires_in=100)
@@ -151,8 +151,8 @@ async def test_500_calls_with_an_expired_token_cost_one_refresh(known: bool) -> 
             for _ in range(500):
                 tasks.start_soon(call)
     assert len(done) == 500
-    assert (sim.oauth.refreshes, refreshes_asked_for(sim)) == (1, 1)
-    assert await live(sim, store)
+    assert (sim.oauth.refreshes, refresh_requests(sim)) == (1, 1)
+    assert await has_live_pair(sim, store)
 
 
 async def test_a_write_with_an_expired_token_is_executed_once() -> None:
@@ -169,7 +169,7 @@ async def test_a_write_with_an_expired_token_is_executed_once() -> None:
 
 
 async def test_a_call_is_reauthorized_at_most_once() -> None:
-    """A service that calls every token expired does not start a storm."""
+    """A service that reports every token as expired does not cause repeated refreshes."""
     sim = Simulator(clock=lambda: time.time() + 10 * 86_400)
     store = Store(attrs.evolve(sim.issue_pair(), expires_at=time.time() + 1e6))
     sim.oauth.access_seconds = 0
@@ -189,15 +189,15 @@ async def test_cancelling_one_caller_does_not_cancel_the_refresh(sim: Simulator)
     assert scope.cancelled_caught
     assert await ws.get_projects()
     assert sim.oauth.refreshes == 1
-    assert await live(sim, store)
+    assert await has_live_pair(sim, store)
 
 
-# A clock that is wrong, a reply that says little
+# Clock skew
 
 
 @pytest.mark.parametrize("off", [-HOUR, HOUR], ids=["behind", "ahead"])
 async def test_a_clock_skew_of_an_hour_causes_at_most_one_refresh(off: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pair was made by a machine whose clock is right, and has half an hour to live, or has ended half one ago."""
+    """A machine with a correct clock stored the pair; it expires in half an hour, or expired half an hour ago."""
     sim = Simulator()
     token = sim.issue_pair(expires_in=HOUR / 2 if off > 0 else -HOUR / 2)
     store = Store(token)
@@ -208,10 +208,10 @@ async def test_a_clock_skew_of_an_hour_causes_at_most_one_refresh(off: float, mo
         for _ in range(3):
             assert await ws.get_projects()
     assert sim.oauth.refreshes == 1
-    assert await live(sim, store)
+    assert await has_live_pair(sim, store)
 
 
-# What cannot be mended without the user
+# Failures that need a login, and refusals that do not
 
 
 async def test_an_empty_store_raises_reauthorization_required_with_the_login_url(sim: Simulator) -> None:
@@ -238,20 +238,20 @@ async def test_an_invalid_refresh_token_fails_all_waiting_calls_after_one_reques
             for _ in range(100):
                 tasks.start_soon(call)
     assert len(errors) == 300
-    assert refreshes_asked_for(sim) == 1
-    assert len({id(error) for error in errors}) == 300, "each has an error of his own"
+    assert refresh_requests(sim) == 1
+    assert len({id(error) for error in errors}) == 300, "each caller gets its own error object"
     await store.save(sim.issue_pair())
-    assert await ws.get_projects(), "as soon as the user has logged in again"
+    assert await ws.get_projects(), "calls work again after a new login"
 
 
-async def test_a_wrong_client_secret_does_not_send_the_user_to_log_in(sim: Simulator) -> None:
+async def test_a_wrong_client_secret_does_not_require_a_login(sim: Simulator) -> None:
     app = sim.oauth_app()
     wrong = OAuthApp(app.client_id, "wrong", app.redirect_uri, base_url=app.base_url, transport=app.transport)
     store = Store(due(sim.issue_pair()))
     with pytest.raises(AuthError, match="Client authentication failed") as caught:
         await sim.session(OAuth2(wrong, store)).get_projects()
     assert not isinstance(caught.value, ReauthorizationRequired)
-    assert await session(sim, store).get_projects(), "the pair was not spent"
+    assert await session(sim, store).get_projects(), "the pair was not used up"
 
 
 async def test_a_refusal_that_is_not_about_expiry_is_final(sim: Simulator) -> None:
@@ -262,11 +262,11 @@ async def test_a_refusal_that_is_not_about_expiry_is_final(sim: Simulator) -> No
     reader = Store(sim.issue_pair(scopes=["tags_read"]))
     with pytest.raises(WorksectionError, match="Access denied"):
         await session(sim, reader).get_projects()
-    assert refreshes_asked_for(sim) == 0
+    assert refresh_requests(sim) == 0
 
 
 async def test_a_token_replaced_in_the_store_is_loaded_again(sim: Simulator) -> None:
-    """Another process has refreshed: that voids the access token this one still holds."""
+    """A refresh by another process invalidates the access token that this process still uses."""
     store = Store(sim.issue_pair())
     async with session(sim, store) as ws, session(sim, store) as other:
         await ws.get_projects()
@@ -278,7 +278,7 @@ async def test_a_token_replaced_in_the_store_is_loaded_again(sim: Simulator) -> 
     assert sim.oauth.refreshes == 1
 
 
-# Answers that got lost
+# Lost replies and other failures of a refresh
 
 
 LOST = [faults.reset, faults.timeout, faults.cut_body, faults.server_error, faults.html_page, faults.empty_body]
@@ -289,8 +289,8 @@ async def test_a_refresh_with_a_lost_reply_is_retried_once(sim: Simulator, fault
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", fault(executed=False))
     assert await session(sim, store).get_projects()
-    assert (sim.oauth.refreshes, refreshes_asked_for(sim)) == (1, 2)
-    assert await live(sim, store)
+    assert (sim.oauth.refreshes, refresh_requests(sim)) == (1, 2)
+    assert await has_live_pair(sim, store)
 
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.__name__)
@@ -301,7 +301,7 @@ async def test_a_lost_new_token_raises_reauthorization_required(
     sim.faults.add("oauth2_refresh", fault(executed=True))
     with pytest.raises(ReauthorizationRequired):
         await session(sim, store).get_projects()
-    assert refreshes_asked_for(sim) == 2
+    assert refresh_requests(sim) == 2
 
 
 async def test_an_unreachable_login_service_is_a_transport_error_before_the_call(sim: Simulator) -> None:
@@ -310,7 +310,7 @@ async def test_an_unreachable_login_service_is_a_transport_error_before_the_call
     with pytest.raises(TransportError, match="could not be refreshed") as caught:
         await session(sim, store).post_task(1, "x")
     assert not caught.value.sent
-    assert refreshes_asked_for(sim) == 2
+    assert refresh_requests(sim) == 2
 
 
 async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> None:
@@ -319,7 +319,7 @@ async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> Non
     ws = session(sim, store)
     with pytest.raises(TransportError, match="could not be refreshed"):
         await ws.get_projects()
-    assert refreshes_asked_for(sim) == 1
+    assert refresh_requests(sim) == 1
     assert await ws.get_projects()
 
 
@@ -338,12 +338,12 @@ async def test_a_failed_refresh_fails_all_its_waiting_calls_without_a_second_ref
         for _ in range(50):
             tasks.start_soon(call)
     assert len(failures) == 50
-    assert refreshes_asked_for(sim) == 2
+    assert refresh_requests(sim) == 2
 
 
-@pytest.mark.parametrize("executed", [False, True], ids=["lost", "lost with the pair in it"])
+@pytest.mark.parametrize("executed", [False, True], ids=["lost before the rotation", "lost after the rotation"])
 async def test_the_first_saved_token_wins_even_without_the_lock(sim: Simulator, executed: bool) -> None:
-    """Before giving up, the store is read again."""
+    """The store is read again before the refresh fails."""
     store = Store(due(sim.issue_pair()))
     theirs = sim.issue_pair()
     refresh = OAuthApp.refresh
@@ -359,23 +359,21 @@ async def test_the_first_saved_token_wins_even_without_the_lock(sim: Simulator, 
     assert await store.load() == theirs
 
 
-PASSING: list[dict[str, object]] = [
+TEMPORARY_REFUSALS: list[dict[str, object]] = [
     {"error": "server_error", "error_description": "Try later"},
     {"error": "temporarily_unavailable"},
     {"status": "error", "message": "Maintenance"},
 ]
 
 
-@pytest.mark.parametrize("body", PASSING, ids=lambda body: next(iter(body.values())))
-async def test_a_refusal_unrelated_to_the_token_requires_no_login(
-    sim: Simulator, body: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("body", TEMPORARY_REFUSALS, ids=lambda body: next(iter(body.values())))
+async def test_a_refusal_unrelated_to_the_token_requires_no_login(sim: Simulator, body: dict[str, object]) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.answer(json_reply(body)), times=2)
     ws = session(sim, store)
     with pytest.raises(TransportError, match="could not be refreshed"):
         await ws.get_projects()
-    assert await ws.get_projects(), "the pair is still good"
+    assert await ws.get_projects(), "the pair is still valid"
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -405,7 +403,7 @@ async def test_a_valid_token_is_used_while_the_refresh_fails(sim: Simulator) -> 
     async with session(sim, store, coalesce=False) as ws:
         for _ in range(5):
             assert await ws.get_projects()
-    assert refreshes_asked_for(sim) == 2, "one renewal was tried, and the next one not at once"
+    assert refresh_requests(sim) == 2, "one refresh with its retry; the next one only after the cooldown"
 
 
 async def test_a_token_without_refresh_token_is_used_until_it_expires(sim: Simulator) -> None:
@@ -428,36 +426,36 @@ async def test_a_write_stays_in_doubt_when_reauthorization_is_required() -> None
     async with session(sim, store) as ws:
         view = ws.with_options(repeat_writes=True, on_wait=None)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("worksection_async._session.caller.anyio.sleep", lambda _: passed(expire))
+            patch.setattr("worksection_async._session.caller.anyio.sleep", lambda _: call_async(expire))
             with pytest.raises(ReauthorizationRequired, match="may have been executed") as caught:
                 await view.post_task(project, "Once or twice")
     assert caught.value.sent
 
 
-async def passed(then: Callable[[object], None]) -> None:
-    then(None)
+async def call_async(function: Callable[[object], None]) -> None:
+    function(None)
 
 
 def test_closing_the_session_waits_for_the_refresh_in_progress(sim: Simulator) -> None:
-    """Whoever gives up closes the session, and closing it waits for the pair."""
+    """A cancelled caller closes the session; closing it waits until the new pair is stored."""
     store = Store(due(sim.issue_pair()))
     auth = OAuth2(sim.oauth_app(), store)
 
-    async def give_up() -> None:
+    async def cancel_the_call() -> None:
         sim.faults.add("oauth2_refresh", faults.delay(0.2))
         with anyio.move_on_after(0.05) as scope:
             async with sim.session(auth) as ws:
                 await ws.get_projects()
         assert scope.cancelled_caught
 
-    async def go_on() -> None:
+    async def call_again() -> None:
         async with sim.session(auth) as ws:
             assert await ws.get_projects()
 
     for backend in ("asyncio", "trio"):
-        anyio.run(give_up, backend=backend)
-        anyio.run(go_on, backend=backend)
-        assert anyio.run(live, sim, store)
+        anyio.run(cancel_the_call, backend=backend)
+        anyio.run(call_again, backend=backend)
+        assert anyio.run(has_live_pair, sim, store)
         auth._token = store._token = due(sim.issue_pair())
     assert sim.oauth.refreshes == 2
 
@@ -503,8 +501,8 @@ async def test_refreshes_are_spread_by_jitter(sim: Simulator) -> None:
     assert len(moments) > 10
 
 
-async def test_the_first_token_in_redis_wins_even_after_its_lock_expired(sim: Simulator) -> None:
-    """The pair somebody else saved while ours was on its way is the one that is kept."""
+async def test_a_pair_saved_by_another_client_during_the_refresh_is_kept(sim: Simulator) -> None:
+    """The lock expired and another client saved a pair before the reply arrived: that pair is kept and used."""
     store = Store(due(sim.issue_pair()))
     theirs = sim.issue_pair()
     refresh = OAuthApp.refresh
@@ -520,7 +518,7 @@ async def test_the_first_token_in_redis_wins_even_after_its_lock_expired(sim: Si
     assert await store.load() == theirs
 
 
-# A store that fails
+# Failures of the store
 
 
 async def test_an_unreadable_store_is_an_error_and_nothing_is_sent(sim: Simulator) -> None:
@@ -547,14 +545,14 @@ async def test_a_full_store_does_not_lose_the_token(sim: Simulator) -> None:
 
 
 async def test_a_token_that_could_not_be_saved_is_not_used_and_not_lost(sim: Simulator) -> None:
-    """The store fills up between the trial and the new pair."""
+    """The store becomes full after the test save and before the new pair is saved."""
     store = Store(due(sim.issue_pair()))
     first = await store.load()
 
-    def fill_up(token: Token) -> None:
+    def fail_for_new_pairs(token: Token) -> None:
         store.fails_to_save = token != first
 
-    store.before_save = fill_up
+    store.before_save = fail_for_new_pairs
     ws = session(sim, store)
     for _ in range(2):
         with pytest.raises(TokenStoreError, match="disk is full"):
@@ -563,7 +561,7 @@ async def test_a_token_that_could_not_be_saved_is_not_used_and_not_lost(sim: Sim
     store.before_save = lambda _: setattr(store, "fails_to_save", False)
     assert await ws.get_projects()
     assert sim.oauth.refreshes == 1
-    assert await live(sim, store)
+    assert await has_live_pair(sim, store)
 
 
 async def test_an_object_without_the_store_methods_is_refused(sim: Simulator) -> None:
@@ -580,7 +578,7 @@ async def test_an_error_of_a_custom_store_is_raised(sim: Simulator) -> None:
         await session(sim, Broken(due(sim.issue_pair()))).get_projects()
 
 
-# Many users in one web app
+# Several users in one web application
 
 
 async def test_views_of_users_share_everything_but_the_identity(sim: Simulator) -> None:
@@ -602,7 +600,7 @@ async def test_reads_of_two_users_are_not_coalesced(sim: Simulator) -> None:
     found: dict[str, int | None] = {}
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
         views = {"ada": ws.with_options(max_age=60), "bob": ws.as_user(sim.issue_pair(bob)).with_options(max_age=60)}
-        for _ in range(2):  # at one time, and from memory
+        for _ in range(2):  # concurrently, then from the cache
 
             async def ask(name: str) -> None:
                 found[name] = (await views[name].me()).id
@@ -650,11 +648,11 @@ async def test_no_token_and_no_client_secret_is_shown(sim: Simulator, caplog: py
             shown += [caught.value, caught.value.__context__, caught.value.__cause__, caught.getrepr(style="long")]
             token = sim.issue_pair()
     with pytest.raises(WorksectionError) as refused:
-        await app.exchange("the-code-nobody-should-see-0123456789")
+        await app.exchange("the-code-that-stays-secret-0123456789")
     shown.append(refused.value)
     text = "\n".join([*map(repr, shown), *map(str, shown), caplog.text])
     new = await store.load()
     assert new is not None
-    secrets = [app.client_secret, code, "the-code-nobody", pair.access_token, token.access_token, new.access_token]
+    secrets = [app.client_secret, code, "the-code-that-stays", pair.access_token, token.access_token, new.access_token]
     secrets += [str(pair.refresh_token), str(token.refresh_token), str(new.refresh_token)]
     assert [secret[:8] for secret in secrets if secret in text] == []

@@ -1,4 +1,4 @@
-"""The application's side of OAuth2: the login URL, codes and tokens, and what the service says to them."""
+"""OAuthApp: the authorization URL, the exchange and refresh requests, and the replies of the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ PAIR = {
     "refresh_token": REFRESH,
     "account_url": "https://acme.worksection.com",
 }
-WHO = {"id": "3993", "first_name": "Ada", "last_name": "L", "email": "ada@example.com", "account_url": "https://a.com"}
+IDENTITY = {
+    "id": "3993",
+    "first_name": "Ada",
+    "last_name": "L",
+    "email": "ada@example.com",
+    "account_url": "https://a.com",
+}
 OLD = Token(access_token="old", refresh_token="spent", expires_at=0.0, account_url="https://acme.worksection.com")
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -107,18 +113,18 @@ def test_unknown_scopes_of_one_login_are_refused() -> None:
 
 @pytest.mark.anyio
 async def test_every_request_is_a_form_without_query_parameters() -> None:
-    came: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        came.append(request)
-        return httpx.Response(200, json=WHO if request.url.path.endswith("resource") else PAIR)
+        requests.append(request)
+        return httpx.Response(200, json=IDENTITY if request.url.path.endswith("resource") else PAIR)
 
     app = app_with(handler)
     token = await app.exchange("the code")
     await app.refresh(token)
     await app.identity(token)
     credentials = {"client_id": "7", "client_secret": SECRET}
-    assert [(request.method, request.url.path, dict(parse_qsl(request.content.decode()))) for request in came] == [
+    assert [(request.method, request.url.path, dict(parse_qsl(request.content.decode()))) for request in requests] == [
         (
             "POST",
             "/oauth2/token",
@@ -132,8 +138,8 @@ async def test_every_request_is_a_form_without_query_parameters() -> None:
         ("POST", "/oauth2/refresh", credentials | {"grant_type": "refresh_token", "refresh_token": REFRESH}),
         ("POST", "/oauth2/resource", credentials | {"access_token": ACCESS}),
     ]
-    assert all(request.headers["Content-Type"] == "application/x-www-form-urlencoded" for request in came)
-    assert all(not request.url.query for request in came)
+    assert all(request.headers["Content-Type"] == "application/x-www-form-urlencoded" for request in requests)
+    assert all(not request.url.query for request in requests)
 
 
 @pytest.mark.anyio
@@ -147,7 +153,7 @@ async def test_a_code_is_exchanged_for_a_token(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.anyio
 async def test_a_refresh_keeps_values_that_its_reply_omits() -> None:
-    """The captured one has no account; another might keep the refresh token."""
+    """The captured reply has no account; another reply may omit the refresh token."""
     bare = {"access_token": ACCESS, "expires_in": 60}
     token = await app_with(answering(bare)).refresh(OLD)
     assert (token.access_token, token.refresh_token, token.account_url) == (ACCESS, "spent", OLD.account_url)
@@ -176,22 +182,22 @@ async def test_an_unknown_token_type_is_an_unexpected_reply() -> None:
 
 @pytest.mark.anyio
 async def test_identity_returns_the_user_of_a_token() -> None:
-    who = await app_with(answering(WHO)).identity(OLD)
-    assert (who.id, who.first_name, who.last_name, who.email, who.account_url) == (
+    user = await app_with(answering(IDENTITY)).identity(OLD)
+    assert (user.id, user.first_name, user.last_name, user.email, user.account_url) == (
         3993, "Ada", "L", "ada@example.com", "https://a.com",
     )  # fmt: skip
     with pytest.raises(UnexpectedReply, match="oauth2_resource"):
-        await app_with(answering({**WHO, "id": "x"})).identity(OLD)
+        await app_with(answering({**IDENTITY, "id": "x"})).identity(OLD)
 
 
-# What goes wrong
+# Refusals and failures
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("words", ["errorDescription", "error_description"])
+@pytest.mark.parametrize("key", ["errorDescription", "error_description"])
 @pytest.mark.parametrize("status", [200, 400, 401])
-async def test_a_refusal_is_an_auth_error_whatever_the_http_status(words: str, status: int) -> None:
-    body = {"error": "invalid_request", words: "Cannot decrypt the refresh token"}
+async def test_a_refusal_is_an_auth_error_with_any_http_status(key: str, status: int) -> None:
+    body = {"error": "invalid_request", key: "Cannot decrypt the refresh token"}
     with pytest.raises(AuthError, match="Cannot decrypt the refresh token") as caught:
         await app_with(answering(body, status)).refresh(OLD)
     assert (caught.value.action, caught.value.details) == ("oauth2_refresh", "invalid_request")
@@ -264,9 +270,9 @@ async def test_captured_replies_are_read() -> None:
         pair["access_token"], pair["refresh_token"], pair["account_url"],
     )  # fmt: skip
     assert token.expires_at - token.issued_at == pair["expires_in"]
-    who = recorded("oauth2_resource.success")
-    identity = await app_with(answering(who)).identity(token)
-    assert {name: getattr(identity, name) for name in who} == {**who, "id": int(who["id"])}
+    user = recorded("oauth2_resource.success")
+    identity = await app_with(answering(user)).identity(token)
+    assert {name: getattr(identity, name) for name in user} == {**user, "id": int(user["id"])}
     for name in ("oauth2_token.invalid_client", "oauth2_token.invalid_request"):
         with pytest.raises(AuthError, match=recorded(name)["errorDescription"]):
             await app_with(answering(recorded(name))).exchange("code")
@@ -274,7 +280,7 @@ async def test_captured_replies_are_read() -> None:
         await app_with(answering(recorded("oauth2_resource.not_authorized"))).identity(token)
 
 
-# The pair as a value
+# Token as a value
 
 
 TEXTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
@@ -302,11 +308,11 @@ def test_invalid_json_of_a_token_is_refused_and_not_shown(text: str) -> None:
 
 
 @given(st.floats(1, 1e6), st.floats(0, 1))
-def test_a_token_is_due_shortly_before_it_expires(lifetime: float, early: float) -> None:
+def test_a_token_is_due_shortly_before_it_expires(lifetime: float, jitter: float) -> None:
     token = Token(access_token="a", issued_at=1e9, expires_at=1e9 + lifetime)
-    assert token.is_due(1e9 + lifetime, early)
-    assert not token.is_due(1e9 + lifetime * 0.79, early)
-    assert not token.is_due(1e9 + lifetime - 601, early) or lifetime < 3100
+    assert token.is_due(1e9 + lifetime, jitter)
+    assert not token.is_due(1e9 + lifetime * 0.79, jitter)
+    assert not token.is_due(1e9 + lifetime - 601, jitter) or lifetime < 3100
 
 
 def test_an_application_and_a_token_show_no_secrets() -> None:
@@ -315,4 +321,4 @@ def test_an_application_and_a_token_show_no_secrets() -> None:
         assert not any(secret in shown for secret in (SECRET, ACCESS, REFRESH, "spent", "'old'"))
         with pytest.raises(TypeError, match="is a secret"):
             pickle.dumps(thing)
-    assert copy.deepcopy(WHO) == WHO
+    assert copy.deepcopy(IDENTITY) == IDENTITY

@@ -1,4 +1,4 @@
-"""One pair for many threads, processes and machines, some of which are killed: the failure matrix of docs/tokens.md."""
+"""Threads, processes and machines that share one pair of tokens, and the failure matrix of docs/tokens.md."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ import json, os, signal, sys
 import anyio
 from worksection_async import FileTokenStore, OAuth2, OAuthApp, Session, TokenBucket
 from worksection_async.redis import RedisTokenStore
-told = json.loads(sys.argv[1])
-app = OAuthApp(told["client_id"], told["client_secret"], told["redirect_uri"], base_url=told["url"])
-where = told["where"]
+options = json.loads(sys.argv[1])
+app = OAuthApp(options["client_id"], options["client_secret"], options["redirect_uri"], base_url=options["url"])
+where = options["where"]
 store = RedisTokenStore(where, "ada") if where.startswith("redis") else FileTokenStore(where)
 session = Session(None, OAuth2(app, store), limiter=TokenBucket(1e6), coalesce=False)
 """
@@ -51,7 +51,7 @@ async def main():
     print("ready", flush=True)
     sys.stdin.readline()
     async with session, anyio.create_task_group() as tasks:
-        for _ in range(told["calls"]):
+        for _ in range(options["calls"]):
             tasks.start_soon(call)
 anyio.run(main)
 print(done)
@@ -64,7 +64,7 @@ KILLED = (
 from worksection_async._transport import http
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-point, refresh, save = told["point"], OAuthApp.refresh, type(store).save
+point, refresh, save = options["point"], OAuthApp.refresh, type(store).save
 async def dying_refresh(self, token):
     if point == "before it is sent":
         die()
@@ -126,10 +126,10 @@ def expired_pair(sim: Simulator, url: str) -> Token:
     return attrs.evolve(token, issued_at=time.time() - 86_400, expires_at=time.time() - 1)
 
 
-def told(sim: Simulator, url: str, where: str, **more: object) -> str:
+def options_json(sim: Simulator, url: str, where: str, **more: object) -> str:
     app = sim.oauth_app(base_url=url)
-    facts = {"client_id": app.client_id, "client_secret": app.client_secret, "redirect_uri": app.redirect_uri}
-    return json.dumps({**facts, "url": url, "where": where, **more})
+    credentials = {"client_id": app.client_id, "client_secret": app.client_secret, "redirect_uri": app.redirect_uri}
+    return json.dumps({**credentials, "url": url, "where": where, **more})
 
 
 def is_live(sim: Simulator, store: TokenStore) -> bool:
@@ -175,7 +175,7 @@ def test_four_processes_refresh_once(sim: Simulator, url: str, where: str) -> No
     store = store_at(where)
     anyio.run(store.save, expired_pair(sim, url))
     sim.faults.add("oauth2_refresh", faults.delay(0.3))
-    command = [sys.executable, "-c", CALLER, told(sim, url, where, calls=CALLS // SHARERS)]
+    command = [sys.executable, "-c", CALLER, options_json(sim, url, where, calls=CALLS // SHARERS)]
     callers = [started(command) for _ in range(SHARERS)]
     for caller in callers:
         assert caller.stdout is not None
@@ -193,7 +193,7 @@ def started(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
-# The failure matrix: a row each
+# The failure matrix: one test case per row
 
 
 @pytest.mark.parametrize(
@@ -205,18 +205,20 @@ def started(command: list[str]) -> subprocess.Popen[str]:
         ("after it is saved", 1, False),
     ],
 )
-def test_a_process_killed_during_a_refresh_loses_no_token_needlessly(
+def test_a_process_killed_during_a_refresh_loses_the_pair_only_between_rotation_and_save(
     *, sim: Simulator, url: str, where: str, point: str, refreshes: int, is_lost: bool
 ) -> None:
-    """Only between the service's rotation and our disk can a pair be lost; then the user is asked to log in."""
+    """A pair can be lost only after the service rotated it and before it is saved; then a new login is required."""
     store = store_at(where)
     anyio.run(store.save, expired_pair(sim, url))
-    with started([sys.executable, "-c", KILLED, told(sim, url, where, point=point)]) as process:
+    with started([sys.executable, "-c", KILLED, options_json(sim, url, where, point=point)]) as process:
         assert process.wait(timeout=30) == -signal.SIGKILL
     eventually(lambda: sim.oauth.refreshes == refreshes)
     if where.startswith("redis"):
         with redis.Redis.from_url(where) as client:
-            assert client.pexpire("{ada}:lock", 200), "the lock of the dead ends by itself; here sooner"
+            assert client.pexpire("{ada}:lock", 200), (
+                "the lock of the killed process expires; the test shortens the time"
+            )
 
     async def restart() -> None:
         auth = OAuth2(sim.oauth_app(base_url=url), store)
@@ -230,9 +232,9 @@ def test_a_process_killed_during_a_refresh_loses_no_token_needlessly(
 
 
 def eventually(is_true: Callable[[], bool]) -> None:
-    """The service carries out what has reached it, although nobody waits for the answer any more."""
+    """Wait until *is_true*: the service executes a received request even if the client has died."""
     for _ in range(500):
         if is_true():
             return
         threading.Event().wait(0.01)
-    raise AssertionError("never")
+    raise AssertionError("the condition did not become true within 5 s")

@@ -1,4 +1,4 @@
-"""Where tokens are kept: each store keeps them, lets one holder in at a time, and says what is wrong."""
+"""Token stores: each one stores tokens, has an exclusive lock, and raises `TokenStoreError` without secrets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PAIR = Token(
 NEXT = Token(access_token="access-2", refresh_token="def502-2", issued_at=3.0, expires_at=4.0)
 
 
-class InMemory(keyring.backend.KeyringBackend):
+class MemoryKeyring(keyring.backend.KeyringBackend):
     """A keyring without a desktop."""
 
     priority = 1.0
@@ -61,14 +61,14 @@ def valkey() -> Iterator[str]:
 def store_of(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], TokenStore]:
-    """A store of one and the same pair, made anew at each call, as another thread or process would."""
+    """Return a factory: each call creates a store of the same pair, as another thread or process would do."""
     if request.param == "memory":
         only = MemoryTokenStore()
         return lambda: only
     if request.param == "file":
         return lambda: FileTokenStore(tmp_path / "new" / "pair.json")
     if request.param == "keyring":
-        monkeypatch.setattr("keyring.core._keyring_backend", InMemory())
+        monkeypatch.setattr("keyring.core._keyring_backend", MemoryKeyring())
         monkeypatch.setenv("HOME", str(tmp_path))
         return lambda: KeyringTokenStore("ada")
     url = request.getfixturevalue("valkey")
@@ -77,7 +77,7 @@ def store_of(
     return lambda: RedisTokenStore(url, "ada")
 
 
-# What all do
+# All stores
 
 
 async def test_it_implements_the_token_store_protocol(store_of: Callable[[], TokenStore]) -> None:
@@ -183,7 +183,7 @@ async def test_it_shows_no_secret(store_of: Callable[[], TokenStore]) -> None:
     assert not any(secret in f"{store!r} {store}" for secret in ("access-1", "def502"))
 
 
-# Files
+# FileTokenStore
 
 
 async def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:
@@ -228,18 +228,16 @@ async def test_an_error_of_the_file_system_is_a_token_store_error(tmp_path: Path
 
 
 @pytest.mark.parametrize("step", ["fsync", "write", "replace"])
-async def test_a_full_disk_keeps_the_old_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+async def test_a_full_disk_keeps_the_old_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     store = FileTokenStore(tmp_path / "pair.json")
     await store.save(PAIR)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    place = {"fsync": (os, "fsync"), "write": (os, "fdopen"), "replace": (Path, "replace")}[step]
+    target = {"fsync": (os, "fsync"), "write": (os, "fdopen"), "replace": (Path, "replace")}[step]
     with monkeypatch.context() as patch:
-        patch.setattr(*place, full)
+        patch.setattr(*target, full)
         with pytest.raises(TokenStoreError, match="No space left on device"):
             await store.save(NEXT)
     assert await store.load() == PAIR
@@ -279,16 +277,16 @@ async def test_a_killed_process_releases_the_file_lock(tmp_path: Path) -> None:
         with anyio.move_on_after(0.1) as scope:
             async with FileTokenStore(path).lock():
                 pass
-        assert scope.cancelled_caught, "while it lives, it holds the lock"
+        assert scope.cancelled_caught, "a living process holds its lock"
     with anyio.fail_after(5):
         async with FileTokenStore(path).lock():
             pass
 
 
-# Redis
+# RedisTokenStore
 
 
-async def test_the_lock_of_a_killed_process_expires(valkey: str) -> None:
+async def test_the_redis_lock_of_a_killed_process_expires(valkey: str) -> None:
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         with killed_while_holding(valkey):
@@ -302,7 +300,7 @@ async def test_the_lock_of_a_killed_process_expires(valkey: str) -> None:
 
 
 async def test_a_load_by_another_task_does_not_let_an_expired_holder_save(valkey: str) -> None:
-    """The lock has run out, another process has saved a pair, and another task of this one has read that."""
+    """The lock expired, another process saved a pair, and another task of this process loaded it."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         store, other = RedisTokenStore(valkey, "ada"), RedisTokenStore(valkey, "ada")
@@ -318,7 +316,7 @@ async def test_a_load_by_another_task_does_not_let_an_expired_holder_save(valkey
 
 
 async def test_a_holder_of_an_expired_lock_cannot_save(valkey: str) -> None:
-    """Whoever took over has refreshed meanwhile: his pair is the live one, and his lock stays his."""
+    """The next holder has saved a newer pair: it is not overwritten, and the next holder keeps its lock."""
     with redis.Redis.from_url(valkey) as client:
         client.flushall()
         slow, quick = RedisTokenStore(valkey, "ada"), RedisTokenStore(valkey, "ada")
@@ -344,7 +342,7 @@ async def test_a_stored_token_expires(valkey: str) -> None:
         assert 0 < client.ttl("ada") <= 31 * 86_400
 
 
-async def test_each_user_has_a_key(valkey: str) -> None:
+async def test_each_user_has_its_own_key(valkey: str) -> None:
     with redis.Redis.from_url(valkey, decode_responses=True) as client:
         await RedisTokenStore(client, "ada").save(PAIR)
         await RedisTokenStore(valkey, "bob").save(NEXT)
@@ -366,7 +364,7 @@ async def test_a_server_that_cannot_be_reached_is_an_error() -> None:
         assert "s3cret" not in str(caught.value)
 
 
-# The keyring
+# KeyringTokenStore
 
 
 async def test_a_locked_keyring_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

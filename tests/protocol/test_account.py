@@ -38,7 +38,7 @@ ORIGINS = {
 
 
 @pytest.mark.parametrize(("account", "origin"), ORIGINS.items(), ids=ORIGINS.keys())
-def test_a_name_or_a_url_says_where_the_account_lives(account: str, origin: str) -> None:
+def test_origin_of_an_account_name_or_url(account: str, origin: str) -> None:
     assert origin_of(account) == origin
     assert origin_of(origin) == origin
 
@@ -77,7 +77,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("account", "complaint"), REFUSED.items(), ids=map(ascii, REFUSED))
-def test_what_is_no_account_is_refused(account: str, complaint: str) -> None:
+def test_invalid_account_is_refused(account: str, complaint: str) -> None:
     with pytest.raises(InvalidCall, match=complaint):
         origin_of(account)
     with pytest.raises(InvalidCall, match=complaint):
@@ -85,13 +85,13 @@ def test_what_is_no_account_is_refused(account: str, complaint: str) -> None:
 
 
 @pytest.mark.parametrize("account", ["https://999.1.1.1", "https://\ufb01.com"])
-def test_where_httpx_knows_no_host_there_is_no_account(account: str) -> None:
-    with pytest.raises(InvalidCall, match="https://.* is not a valid URL"):
+def test_host_that_httpx_rejects_is_refused(account: str) -> None:
+    with pytest.raises(InvalidCall, match=r"https://.* is not a valid URL"):
         Session(account, KEY)
 
 
 @pytest.mark.parametrize("account", ["https://ann:hunter2@acme.worksection.com", "https://ann:hunter2"])
-def test_a_password_in_the_url_is_not_shown_in_the_complaint(account: str) -> None:
+def test_password_in_the_url_is_not_in_the_error(account: str) -> None:
     with pytest.raises(InvalidCall) as caught:
         origin_of(account)
     assert "hunter2" not in str(caught.value)
@@ -124,32 +124,34 @@ BAD_IN_VIEWS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("options", "complaint"), BAD.values(), ids=BAD.keys())
-def test_a_session_is_not_made_with_an_option_that_makes_no_sense(options: dict[str, Any], complaint: str) -> None:
+def test_session_refuses_invalid_options(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidCall, match=complaint) as caught:
         Session("acme", KEY, **options)
     assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize(("options", "complaint"), (BAD | BAD_IN_VIEWS).values(), ids=(BAD | BAD_IN_VIEWS).keys())
-def test_a_view_is_not_made_with_one_either(fast_limiter: TokenBucket, options: dict[str, Any], complaint: str) -> None:
+def test_with_options_refuses_invalid_options(
+    fast_limiter: TokenBucket, options: dict[str, Any], complaint: str
+) -> None:
     session = Session("acme", KEY, limiter=fast_limiter)
     with pytest.raises(InvalidCall, match=complaint):
         session.with_options(**options)
 
 
-def test_the_edges_of_what_makes_sense_are_taken(fast_limiter: TokenBucket) -> None:
+def test_limits_of_the_valid_ranges_are_accepted(fast_limiter: TokenBucket) -> None:
     session = Session("acme", KEY, limiter=fast_limiter, timeout=0.001, retries=0)
     view = session.with_options(lane="bulk", max_wait=0, retries=99).with_options(max_wait=None)
     assert isinstance(view, Session)
     assert view.limiter is session.limiter
 
 
-def test_sessions_of_one_account_share_a_limiter_however_it_is_spelled() -> None:
+def test_all_spellings_of_an_account_share_one_limiter() -> None:
     spellings = ["limits-2", "LIMITS-2", "https://limits-2.worksection.com/", "https://limits-2.worksection.com:443"]
     limiters = {id(Session(account, KEY).limiter) for account in spellings}
     assert len(limiters) == 1
     assert Session("limits-3", KEY).limiter is not Session("limits-2", KEY).limiter
 
 
-def test_the_session_tells_the_account_by_its_origin(session_with: Callable[..., Session]) -> None:
+def test_session_account_is_the_origin(session_with: Callable[..., Session]) -> None:
     assert repr(session_with(lambda _: None)) == "<Session https://acme.worksection.com ApiKey>"

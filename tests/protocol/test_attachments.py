@@ -177,14 +177,14 @@ def sent(request: pytest.FixtureRequest, path: Path) -> Iterator[Sent]:
             file.close()
 
 
-def test_every_form_of_an_attachment_has_name_type_and_content(sent: Sent) -> None:
+def test_each_attachment_type_has_name_media_type_and_content(sent: Sent) -> None:
     part = part_of(sent.attachment)
     assert (part.field, part.name, part.media_type) == ("attach[0]", sent.name, sent.media_type)
     assert content_of(part) == sent.content
 
 
 @pytest.mark.anyio
-async def test_every_form_of_an_attachment_arrives(session_with: SessionWith, sent: Sent) -> None:
+async def test_each_attachment_type_is_sent_completely(session_with: SessionWith, sent: Sent) -> None:
     service = Service()
     await session_with(service).post_task(26, "T", attach=[sent.attachment, ("second", b"2")])
     assert service.files == [
@@ -194,7 +194,7 @@ async def test_every_form_of_an_attachment_arrives(session_with: SessionWith, se
 
 
 @pytest.mark.anyio
-async def test_a_long_file_arrives_whole_and_with_its_length(session_with: SessionWith, tmp_path: Path) -> None:
+async def test_large_file_is_sent_completely_with_content_length(session_with: SessionWith, tmp_path: Path) -> None:
     (tmp_path / "long.bin").write_bytes(CONTENT * 1000)
     lengths = []
 
@@ -209,7 +209,7 @@ async def test_a_long_file_arrives_whole_and_with_its_length(session_with: Sessi
     assert 0 < sent - (len(CONTENT) * 1000 - 70_000) < 1000
 
 
-def test_a_part_does_not_show_its_content() -> None:
+def test_repr_of_a_part_does_not_show_its_content() -> None:
     assert "secret" not in repr(part_of(("a.txt", b"secret")))
 
 
@@ -251,7 +251,7 @@ REFUSED: dict[str, tuple[object, str]] = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("attach", "complaint"), REFUSED.values(), ids=REFUSED.keys())
-async def test_what_is_no_list_of_files_is_refused_and_nothing_is_sent(
+async def test_invalid_attachments_are_refused_before_sending(
     session_with: SessionWith, attach: Any, complaint: str
 ) -> None:
     service = Service()
@@ -263,7 +263,7 @@ async def test_what_is_no_list_of_files_is_refused_and_nothing_is_sent(
 
 
 @pytest.mark.anyio
-async def test_one_missing_file_among_good_ones_keeps_all_back(session_with: SessionWith, path: Path) -> None:
+async def test_one_missing_file_prevents_the_whole_upload(session_with: SessionWith, path: Path) -> None:
     service = Service()
     with pytest.raises(InvalidCall, match="gone"):
         await session_with(service).upload_files([path, path.with_name("gone.pdf")])
@@ -293,7 +293,7 @@ async def test_an_empty_list_attaches_nothing(session_with: SessionWith) -> None
 
 
 @pytest.mark.anyio
-async def test_names_travel_as_utf_8_and_cannot_break_the_header(session_with: SessionWith) -> None:
+async def test_file_names_are_utf_8_and_cannot_break_the_header(session_with: SessionWith) -> None:
     service = Service()
     await session_with(service).upload_files([(NAME, b""), ("Ім'я 'їжак'.txt", b""), ('a"; x="\r\nb.txt', b"")])
     assert [name for _, name, _, _ in service.files] == [NAME, "Ім'я 'їжак'.txt", "a%22; x=%22%0D%0Ab.txt"]
@@ -326,7 +326,7 @@ def failures() -> list[Any]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", failures())
 @pytest.mark.usefixtures("no_retry_delay")
-async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
+async def test_path_is_opened_and_closed_for_each_attempt(
     session_with: SessionWith, path: Path, failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Kept(monkeypatch)
@@ -340,7 +340,7 @@ async def test_a_path_is_open_while_it_is_sent_and_closed_after_each_attempt(
 @pytest.mark.parametrize("failure", failures())
 @pytest.mark.parametrize("position", [0, 100])
 @pytest.mark.usefixtures("no_retry_delay")
-async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
+async def test_retry_sends_an_open_file_from_its_initial_position(
     session_with: SessionWith,
     path: Path,
     position: int,
@@ -360,7 +360,7 @@ async def test_a_second_attempt_sends_an_open_file_again_from_where_it_was(
 
 
 @pytest.mark.anyio
-async def test_a_file_that_vanishes_before_it_is_sent_is_an_invalid_call(
+async def test_file_deleted_before_sending_raises_invalid_call(
     session_with: SessionWith, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Service()
@@ -393,9 +393,7 @@ class Undoing:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [ValueError("mine"), OSError("mine"), KeyError("mine")])
-async def test_what_an_async_iterable_raises_is_raised_and_nothing_is_sent(
-    session_with: SessionWith, error: Exception
-) -> None:
+async def test_exception_of_an_async_iterable_is_passed_through(session_with: SessionWith, error: Exception) -> None:
     service = Service()
     with pytest.raises(type(error), match="mine") as caught:
         await session_with(service).post_task(26, "T", attach=[("a", Undoing(error))])
@@ -404,7 +402,7 @@ async def test_what_an_async_iterable_raises_is_raised_and_nothing_is_sent(
 
 
 @pytest.mark.anyio
-async def test_an_async_iterable_is_read_before_a_turn_is_waited_for(
+async def test_async_iterable_is_read_before_a_slot_is_acquired(
     session_with: SessionWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn must not age while a slow source is waited for."""
@@ -426,7 +424,7 @@ async def test_an_async_iterable_is_read_before_a_turn_is_waited_for(
 
 
 @pytest.mark.anyio
-async def test_what_was_kept_is_gone_afterwards(session_with: SessionWith, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_temporary_copies_are_deleted(session_with: SessionWith, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
 
     def temporary() -> Any:
@@ -441,7 +439,7 @@ async def test_what_was_kept_is_gone_afterwards(session_with: SessionWith, monke
 
 
 @pytest.mark.anyio
-async def test_a_pipe_on_a_disk_is_refused_at_once(session_with: SessionWith, tmp_path: Path) -> None:
+async def test_named_pipe_is_refused_without_opening_it(session_with: SessionWith, tmp_path: Path) -> None:
     """Opening a named pipe blocks until another process writes to it."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidCall, match="is not a regular file"):
@@ -449,7 +447,7 @@ async def test_a_pipe_on_a_disk_is_refused_at_once(session_with: SessionWith, tm
 
 
 @pytest.mark.anyio
-async def test_names_in_cyrillic_arrive_at_the_simulator() -> None:
+async def test_simulator_stores_unicode_file_names() -> None:
     sim = Simulator(seed="empty")
     task = sim.world.add_task(sim.world.add_project("Moon"), "Launch")
     names = ["Звіт «2026» – план.pdf", "Ім'я 'їжак'.txt", "名前.txt", "😀 (1).png"]
@@ -463,7 +461,7 @@ async def test_names_in_cyrillic_arrive_at_the_simulator() -> None:
 
 
 @pytest.mark.anyio
-async def test_projects_tasks_and_comments_take_files_along() -> None:
+async def test_projects_tasks_and_comments_accept_attachments() -> None:
     sim = Simulator(seed="empty")
     async with sim.session() as ws:
         project = await ws.post_project("Moon", email_user_from="owner@example.com", attach=[("план.txt", b"one")])

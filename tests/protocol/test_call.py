@@ -197,7 +197,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("use", "complaint"), INVALID)
-async def test_it_is_an_invalid_call_and_nothing_is_sent(unused: Session, use: Use, complaint: str) -> None:
+async def test_invalid_call_is_raised_before_sending(unused: Session, use: Use, complaint: str) -> None:
     with pytest.raises(InvalidCall) as caught:
         await use(unused)
     assert complaint in str(caught.value)
@@ -206,13 +206,13 @@ async def test_it_is_an_invalid_call_and_nothing_is_sent(unused: Session, use: U
     assert caught.value.sent is False
 
 
-async def test_an_invalid_call_does_not_cost_a_turn(unused: Session) -> None:
+async def test_invalid_call_uses_no_slot(unused: Session) -> None:
     with pytest.raises(InvalidCall):
         await unused.search_tasks()
     assert unused.limiter.statistics().granted == 0
 
 
-async def test_python_itself_refuses_an_unknown_keyword(unused: Session) -> None:
+async def test_unknown_keyword_is_a_type_error(unused: Session) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'id_projekt'"):
         await unused.get_costs(id_projekt=26)  # type: ignore[call-arg]
 
@@ -250,14 +250,14 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize(("use", "parameter"), ALLOWED)
-async def test_the_edge_of_what_is_allowed_is_sent(session_with: SessionWith, use: Use, parameter: str) -> None:
+async def test_limits_of_the_allowed_ranges_are_sent(session_with: SessionWith, use: Use, parameter: str) -> None:
     service = Recorder()
     await use(session_with(service))
     (request,) = service.requests
     assert parameter.encode() in request.url.query + request.content
 
 
-async def test_one_time_option_may_be_on_while_the_others_are_off(session_with: SessionWith) -> None:
+async def test_exclusive_options_may_be_false_together(session_with: SessionWith) -> None:
     service = Recorder({"status": "ok", "data": {"id": "26"}})
     options = ProjectOptions(time_require=True, time_today=False, timer_only=False, allow_close=None)
     await session_with(service).update_project(26, options=options)
@@ -265,13 +265,13 @@ async def test_one_time_option_may_be_on_while_the_others_are_off(session_with: 
     assert sent == {"options.time_require": "1", "options.time_today": "0", "options.timer_only": "0"}
 
 
-async def test_what_is_none_is_not_sent(session_with: SessionWith) -> None:
+async def test_none_is_not_sent(session_with: SessionWith) -> None:
     service = Recorder({"status": "ok", "data": {"id": "1"}})
     await session_with(service).update_task(1, title=None, priority=0)
     assert service.query.keys() == {"action", "id_task", "priority", "hash"}
 
 
-async def test_a_token_may_call_what_needs_a_user(session_with: SessionWith, token: AccessToken) -> None:
+async def test_token_can_call_actions_of_its_user(session_with: SessionWith, token: AccessToken) -> None:
     service = Recorder()
     assert await session_with(service, auth=token).get_my_timer() is None
     assert len(service.requests) == 1
@@ -280,7 +280,7 @@ async def test_a_token_may_call_what_needs_a_user(session_with: SessionWith, tok
 # call()
 
 
-async def test_call_returns_the_whole_envelope_as_it_came(session_with: SessionWith) -> None:
+async def test_call_returns_the_unchanged_envelope(session_with: SessionWith) -> None:
     envelope = {"status": "ok", "data": [{"id": "1", "name": 5, "date_end": "nonsense"}], "total": {"time": "1:00"}}
     assert await session_with(Recorder(envelope)).call("get_tasks", {"id_project": 26}) == envelope
 
@@ -294,18 +294,18 @@ async def test_call_of_a_known_read_is_a_get(session_with: SessionWith) -> None:
     }  # fmt: skip
 
 
-async def test_call_lets_values_pass_that_are_newer_than_this_release(session_with: SessionWith) -> None:
+async def test_call_accepts_unknown_enum_values(session_with: SessionWith) -> None:
     service = Recorder()
     await session_with(service).call("get_tasks", {"id_project": 26, "extra": ["text", "emoji"], "filter": "asleep"})
     assert (service.query["extra"], service.query["filter"]) == ("text,emoji", "asleep")
 
 
-async def test_call_still_wants_what_is_required(unused: Session) -> None:
+async def test_call_checks_required_parameters(unused: Session) -> None:
     with pytest.raises(InvalidCall, match="type is required"):
         await unused.call("add_task_tag_groups", {"title": ["a"], "access": "newest"})
 
 
-async def test_an_unknown_action_is_sent_as_a_write_with_its_values_by_type(session_with: SessionWith) -> None:
+async def test_unknown_action_is_a_write_and_encodes_values_by_python_type(session_with: SessionWith) -> None:
     service = Recorder()
     params = {
         "day": DAY, "on": True, "number": 7, "list": ["a", 2], "span": dt.timedelta(hours=1.5), "map": {"ключ": [1]},
@@ -325,7 +325,7 @@ async def test_an_unknown_action_without_parameters_is_sent(session_with: Sessio
     assert service.query.keys() == {"action", "hash"}
 
 
-async def test_an_unknown_action_is_json_with_a_token(session_with: SessionWith, token: AccessToken) -> None:
+async def test_unknown_action_is_sent_as_json_with_a_token(session_with: SessionWith, token: AccessToken) -> None:
     service = Recorder()
     await session_with(service, auth=token).call("newest_action", {"name": "Ім'я", "map": {"a": 1}})
     assert json.loads(service.requests[0].content) == {"name": "Ім'я", "map": {"a": 1}}
@@ -336,7 +336,7 @@ async def test_an_unknown_action_is_json_with_a_token(session_with: SessionWith,
     ("action", "attempts"), [("get_users", 3), ("newest_action", 1), ("add_user_group", 1), ("complete_task", 3)]
 )
 @pytest.mark.usefixtures("no_retry_delay")
-async def test_a_lost_answer_repeats_reads_and_idempotent_writes_and_no_unknown_action(
+async def test_lost_reply_is_retried_for_reads_and_idempotent_writes_only(
     session_with: SessionWith, action: str, attempts: int, broken: str
 ) -> None:
     seen = []
@@ -353,7 +353,7 @@ async def test_a_lost_answer_repeats_reads_and_idempotent_writes_and_no_unknown_
     assert len(seen) == attempts
 
 
-async def test_call_takes_text_for_any_parameter_of_a_known_action(session_with: Callable[..., Session]) -> None:
+async def test_call_accepts_text_for_any_parameter(session_with: Callable[..., Session]) -> None:
     """A command line has nothing but text; the service reads it as it is."""
     seen: list[httpx.Request] = []
 

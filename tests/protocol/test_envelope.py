@@ -83,12 +83,12 @@ def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> Un
         (200, b'{"data":' * 1_000_000, "RecursionError"),
         (200, b'{"status":"ok","data":[' + b'{"child":[' * 1_000_000, "RecursionError"),
         (301, b"", "a redirect, which is not followed"),
-        (302, HTML, "check the address of the account"),
+        (302, HTML, "check the account"),
         (308, b"[]", "a redirect, which is not followed"),
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_what_is_no_json_is_unexpected(status: int, body: bytes, said: str) -> None:
+def test_invalid_json_is_an_unexpected_reply(status: int, body: bytes, said: str) -> None:
     error = unexpected(body, status=status)
     assert error.path == "$"
     assert said in str(error)
@@ -96,7 +96,7 @@ def test_what_is_no_json_is_unexpected(status: int, body: bytes, said: str) -> N
 
 
 @pytest.mark.parametrize("part", range(200))
-def test_json_that_was_cut_is_unexpected(part: int) -> None:
+def test_truncated_json_is_an_unexpected_reply(part: int) -> None:
     body = json.dumps(CUT.body).encode()
     assert unexpected(body[: len(body) * part // 200], "get_all_tasks").path == "$"
 
@@ -105,7 +105,7 @@ def test_json_that_was_cut_is_unexpected(part: int) -> None:
 
 
 @pytest.mark.parametrize("body", [None, True, 0, 7, -1.5, "", "ok", [], [1], [{"status": "ok"}]], ids=repr)
-def test_a_reply_that_is_no_object_is_unexpected(body: object) -> None:
+def test_reply_that_is_not_an_object_is_unexpected(body: object) -> None:
     assert unexpected(body).path == "$"
 
 
@@ -166,7 +166,7 @@ def test_one_record_is_an_object(action: str, data: object) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_other_shapes_are_named_by_their_path(action: str, body: dict[str, Any], path: str) -> None:
+def test_wrong_types_are_reported_with_their_path(action: str, body: dict[str, Any], path: str) -> None:
     assert unexpected({"status": "ok", **body}, action).path == path
 
 
@@ -174,7 +174,7 @@ def test_other_shapes_are_named_by_their_path(action: str, body: dict[str, Any],
 @pytest.mark.parametrize(
     "data", [None, [], {}, "", "text", 7, True, 1.5, [None], [[]], [{}], {"a": {}}, {"1": 1}], ids=repr
 )
-def test_no_shape_of_data_makes_anything_but_a_value_or_an_unexpected_reply(action: str, data: object) -> None:
+def test_any_type_of_data_is_a_value_or_an_unexpected_reply(action: str, data: object) -> None:
     for body in (
         {"status": "ok", "data": data},
         {"status": "ok", **dict.fromkeys(["id", "total", "projects", "message"], data)},
@@ -186,7 +186,7 @@ def test_no_shape_of_data_makes_anything_but_a_value_or_an_unexpected_reply(acti
 # Where
 
 
-def test_one_bad_record_among_ten_thousand_is_named() -> None:
+def test_invalid_record_among_ten_thousand_is_reported_with_its_path() -> None:
     records = [{"id": number, "name": "", "date_end": "2026-01-02"} for number in range(10_000)]
     assert len(read({"status": "ok", "data": records})) == 10_000
     records[37]["date_end"] = "next week"
@@ -209,16 +209,16 @@ def test_one_bad_record_among_ten_thousand_is_named() -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_nested_things_are_named_by_their_path(record: object, path: str) -> None:
+def test_invalid_nested_values_are_reported_with_their_path(record: object, path: str) -> None:
     assert unexpected({"status": "ok", "data": [record]}).path == path
 
 
-def test_a_value_of_any_length_is_shown_in_part() -> None:
+def test_long_value_is_truncated_in_the_message() -> None:
     error = unexpected({"status": "ok", "data": [{"id": 1, "date_end": "x" * 1_000_000}]})
     assert len(str(error)) < 500
 
 
-def test_what_no_field_is_for_is_kept() -> None:
+def test_unknown_keys_are_kept_in_extra() -> None:
     (task,) = read(
         {"status": "ok", "data": [{"id": 1, "mood": {"deep": [None]}, "user_to": {"id": 5, "team": "blue"}}]}
     )
@@ -239,20 +239,20 @@ def test_what_no_field_is_for_is_kept() -> None:
         (b'\r\n { "status" : "ok" , "data" : [ {"id":1,"name":"c"} ] } \n', "c"),
     ],
 )  # fmt: skip
-def test_odd_json_is_read(body: bytes, name: str) -> None:
+def test_unusual_json_is_read(body: bytes, name: str) -> None:
     assert read(body) == [Task(id=1, name=name)]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 400, "-1e-400"])
 @pytest.mark.parametrize("key", ["id", "priority", "max_time", "max_money", "date_end", "has_comments", "size", "time"])
-def test_odd_numbers_are_read_or_unexpected(key: str, number: str) -> None:
+def test_unusual_numbers_are_read_or_unexpected(key: str, number: str) -> None:
     for action in ("get_tasks", "get_files", "get_timers", "get_costs"):
         body = f'{{"status":"ok","data":[{{"id":1,"{key}":{number}}}]}}'.encode()
         result = outcome(lambda action=action, body=body: read(body, action))  # type: ignore[misc]
         assert not isinstance(result, WorksectionError) or vars(result)["path"] == f"$.data[0].{key}"
 
 
-def test_numbers_that_are_none_are_no_money() -> None:
+def test_nan_and_infinity_are_not_money() -> None:
     assert unexpected(b'{"status":"ok","data":[{"id":1,"max_money":NaN}]}').path == "$.data[0].max_money"
     assert unexpected(b'{"status":"ok","data":[{"id":1,"max_time":Infinity}]}').path == "$.data[0].max_time"
 
@@ -281,14 +281,14 @@ OF_THE_TOKEN_ENDPOINTS = {
 
 @pytest.mark.parametrize("message", sorted(MESSAGES.keys() - OF_THE_TOKEN_ENDPOINTS))
 @pytest.mark.parametrize("code", [None, 0, 4, 5, 10, 20, "5", 999])
-def test_the_message_decides_and_not_the_code(message: str, code: object) -> None:
+def test_message_determines_the_error_class(message: str, code: object) -> None:
     with pytest.raises(ApiError) as caught:
         read(refused(message, code))
     assert type(caught.value) is MESSAGES[message]
 
 
 @pytest.mark.parametrize("message", ["TASK IS INVALID", "Task is invalid: 26", "task is invalid."])
-def test_the_message_may_be_written_a_little_differently(message: str) -> None:
+def test_message_matches_without_case_and_with_a_suffix(message: str) -> None:
     with pytest.raises(errors.NotFound):
         read(refused(message, 999))
 
@@ -307,20 +307,20 @@ def test_the_message_may_be_written_a_little_differently(message: str) -> None:
     ],
     ids=lambda value: ascii(value)[:20],
 )  # fmt: skip
-def test_the_code_counts_only_under_an_unknown_message(code: object, kind: type[ApiError]) -> None:
+def test_code_determines_the_class_of_an_unknown_message(code: object, kind: type[ApiError]) -> None:
     with pytest.raises(ApiError) as caught:
         read(refused("Das ist neu", code))
     assert type(caught.value) is kind
     assert caught.value.message == "Das ist neu"
 
 
-def test_under_an_unknown_message_there_is_no_advice_about_another() -> None:
+def test_unknown_message_has_no_hint_of_another_message() -> None:
     with pytest.raises(errors.NotFound) as caught:
         read(refused("Das ist neu", 4))
     assert str(caught.value) == f"get_tasks: the service refused: Das ist neu. {errors.NotFound.advice}"
 
 
-def test_an_error_without_words_is_an_error() -> None:
+def test_error_without_a_message_is_an_api_error() -> None:
     for body in ({"status": "error"}, {"status": "error", "message": None}, {"status_code": 77}):
         with pytest.raises(ApiError, match="unknown error"):
             read(body)
@@ -343,7 +343,7 @@ def test_details_and_code_are_kept() -> None:
 
 
 @pytest.mark.parametrize("name", ["message", "errorDescription", "error_description", "error"])
-def test_the_words_may_stand_under_any_of_their_names(name: str) -> None:
+def test_message_is_found_under_each_of_its_keys(name: str) -> None:
     with pytest.raises(AuthError, match="expired"):
         read({name: "Access token is expired"}, status=401)
 
@@ -365,14 +365,14 @@ def test_429_is_a_rate_limit_with_and_without_json(body: object) -> None:
 @pytest.mark.parametrize(
     "body", [b"", HTML, b"{}", b"[]", refused("You shall not pass"), refused("Field is required", 10)]
 )
-def test_401_and_403_are_about_the_credential_with_and_without_json(status: int, body: object) -> None:
+def test_401_and_403_are_auth_errors_with_and_without_json(status: int, body: object) -> None:
     with pytest.raises(AuthError) as caught:
         read(body, status=status)
     assert caught.value.http_status == status
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 404, 500, 503])
-def test_the_body_decides_and_not_the_http_status(status: int) -> None:
+def test_body_takes_precedence_over_the_http_status(status: int) -> None:
     assert read({"status": "ok", "data": [{"id": 1}]}, status=status) == [Task(id=1)]
     with pytest.raises(errors.NotFound) as caught:
         read(refused("Task is invalid", 5), status=status)
@@ -401,7 +401,7 @@ REFUSALS = [(429, HTML), (429, refused("Too many requests")), (200, refused("Too
         ("5, 6", None), (" ", None), ("0x10", None), ("1_0", None),
     ],
 )  # fmt: skip
-def test_retry_after_is_read_and_what_is_absurd_is_ignored(header: str, seconds: float | None) -> None:
+def test_retry_after_is_read_and_invalid_values_are_ignored(header: str, seconds: float | None) -> None:
     for status, body in REFUSALS:
         with pytest.raises(errors.WorksectionError) as caught:
             read(body, status=status, retry_after=header, date="Wed, 21 Oct 2026 07:28:00 GMT")
@@ -409,7 +409,7 @@ def test_retry_after_is_read_and_what_is_absurd_is_ignored(header: str, seconds:
 
 
 @pytest.mark.parametrize(("status", "body"), REFUSALS)
-def test_without_the_time_of_the_service_a_date_counts_from_when_the_reply_came(status: int, body: bytes) -> None:
+def test_retry_after_date_without_date_header_counts_from_reception(status: int, body: bytes) -> None:
     soon = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=50), usegmt=True)
     with pytest.raises(errors.WorksectionError) as caught:
         read(body, status=status, retry_after=soon)
@@ -527,7 +527,7 @@ ZIPPED = {"Content-Encoding": "gzip"}
         (lambda: httpx.Response(403, content=HTML), AuthError),
     ],
 )  # fmt: skip
-async def test_a_session_raises_the_same(
+async def test_session_raises_the_same_errors(
     session_with: Make, response: Callable[[], httpx.Response], kind: type
 ) -> None:
     async with session_with(lambda _: response(), retries=0, patience=0) as ws:

@@ -65,19 +65,19 @@ DAY = date(2021, 5, 25)
         ),
     ],
 )
-def test_a_filter_is_the_text_the_service_reads(condition: Filter[Any], text: str) -> None:
+def test_str_of_a_filter_is_the_text_that_is_sent(condition: Filter[Any], text: str) -> None:
     assert str(condition) == text
     assert repr(condition) == f"<Filter {text}>"
     assert pickle.loads(pickle.dumps(condition)) == condition
 
 
-def test_equal_filters_are_equal_and_can_be_keys() -> None:
+def test_equal_filters_are_equal_and_hashable() -> None:
     assert F.name.has("x") & (F.id == 1) == F.name.has("x") & (F.id == 1)
     assert (F.id == 1).__eq__(F.id == 2) is False
     assert len({F.id.is_in([1]), F.id.is_in([1]), F.id.is_in([2])}) == 2
 
 
-def test_hundreds_of_conditions_need_no_depth() -> None:
+def test_hundreds_of_conditions_are_flat() -> None:
     many = reduce(operator.or_, [F.id == number for number in range(1, 501)])
     assert "(" not in str(many)
     assert simulated.compile_filter(str(many), simulated_tasks._FIELDS)(a_task(id=500))
@@ -111,14 +111,14 @@ VALUES: list[Callable[[], object]] = [
 
 
 @pytest.mark.parametrize("wrong", VALUES)
-def test_a_value_of_the_wrong_kind_is_a_value_error(wrong: Callable[[], object]) -> None:
+def test_value_of_a_wrong_type_is_a_value_error(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # whatever it says
         wrong()
 
 
 @pytest.mark.parametrize("character", ["'", "\\", "\n", "\r", "\t", "\0", "\x7f", "\x9f"])
 @pytest.mark.parametrize("ask", [F.name.has, F.name.__eq__, F.comment.has])
-def test_what_no_escape_is_known_for_is_refused_by_name(ask: Callable[[str], object], character: str) -> None:
+def test_characters_without_a_known_escape_are_refused(ask: Callable[[str], object], character: str) -> None:
     with pytest.raises(ValueError, match="no escape for it is known; search for the parts around it") as caught:
         ask(f"Rock{character}n roll")
     assert str(caught.value).startswith(repr(character))
@@ -146,12 +146,12 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("mistake", "says"), MISTAKES)
-def test_a_mistake_in_python_is_an_error_that_helps(mistake: Callable[[], object], says: str) -> None:
+def test_unsupported_python_operators_raise_a_helpful_type_error(mistake: Callable[[], object], says: str) -> None:
     with pytest.raises(TypeError, match=says):
         mistake()
 
 
-def test_a_field_that_is_none_is_answered_with_those_that_are() -> None:
+def test_unknown_field_lists_the_known_fields() -> None:
     with pytest.raises(
         AttributeError, match="unknown filter field 'priority'; known fields: id, project, parent, name, dateadd"
     ):
@@ -167,11 +167,11 @@ METHODS = {"=": "__eq__", "!=": "__ne__", "<": "__lt__", "<=": "__le__", ">": "_
 
 
 @pytest.mark.parametrize(("kind", "cls"), {"number": NumberField, "text": TextField, "date": DateField}.items())
-def test_a_kind_of_field_has_the_operators_of_the_spec(kind: str, cls: type) -> None:
+def test_field_classes_have_the_operators_of_the_spec(kind: str, cls: type) -> None:
     assert {sign for sign, method in METHODS.items() if method in vars(cls)} == set(SPEC.service.filters[kind])
 
 
-def test_fields_are_those_of_the_spec() -> None:
+def test_fields_match_the_spec() -> None:
     fields = {name: it for name, it in vars(type(F)).items() if isinstance(it, Field)}
     kinds = {name: it.kind for asked in SPEC.filters.values() for name, it in asked.items()}
     assert {name: type(it).__name__ for name, it in fields.items()} == {
@@ -188,12 +188,12 @@ def test_fields_are_those_of_the_spec() -> None:
         ("get_costs_total", simulated_costs._TOTAL_FIELDS),
     ],
 )
-def test_the_simulator_knows_the_fields_of_the_spec_and_no_others(action: str, fields: dict[str, Any]) -> None:
+def test_simulator_fields_match_the_spec(action: str, fields: dict[str, Any]) -> None:
     expected = {name: field.kind for first, field in SPEC.filters[action].items() for name in (first, *field.aliases)}
     assert {name: field.kind for name, field in fields.items()} == expected
 
 
-def test_the_page_says_what_the_spec_says() -> None:
+def test_documentation_matches_the_spec() -> None:
     page = (DOCS / "searching.md").read_text("utf-8")
     written = {"=": "==", "in": "is_in", "has": "has"}
     for name in dict.fromkeys(name for fields in FILTER_OPERATORS.values() for name in fields):
@@ -307,7 +307,7 @@ TASKS = st.builds(
 
 
 @given(MEANT, st.lists(TASKS, min_size=1, max_size=8))
-def test_the_service_selects_what_python_selects(meant: Meant, tasks: list[Task]) -> None:
+def test_simulator_selects_the_same_records_as_python(meant: Meant, tasks: list[Task]) -> None:
     condition, test = meant
     reads = simulated.compile_filter(str(condition), simulated_tasks._FIELDS)
     assert [reads(task) for task in tasks] == [test(task) for task in tasks]
@@ -320,7 +320,7 @@ def test_the_service_selects_what_python_selects(meant: Meant, tasks: list[Task]
 @example("x') or (id=1")
 @example("Об'єкт")
 @example("a\nb")
-def test_no_name_changes_the_structure(name: str) -> None:
+def test_text_cannot_change_the_structure_of_a_filter(name: str) -> None:
     """It is one text in one comparison, or it is refused."""
     try:
         condition = (F.id == 1) & (F.name == name)
@@ -335,7 +335,7 @@ def test_no_name_changes_the_structure(name: str) -> None:
 # Types: read by mypy; the wrong ones above and below carry a ``type: ignore`` it would miss
 
 
-def test_the_type_of_a_filter_names_the_actions_that_understand_it() -> None:
+def test_type_of_a_filter_names_the_actions_that_accept_it() -> None:
     assert_type(F.project == 1, Filter[Literal["search_tasks", "get_costs", "get_costs_total"]])
     assert_type((F.project == 1) & (F.id == 2), Filter[Literal["search_tasks", "get_costs"]])
     assert_type((F.id == 2) | (F.project == 1), Filter[Literal["search_tasks", "get_costs"]])
@@ -380,7 +380,7 @@ WRONG_CALLS: list[tuple[Callable[[Session], Any], str]] = [
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("call", "says"), WRONG_CALLS)
-async def test_a_filter_of_another_action_is_refused_before_anything_is_sent(
+async def test_filter_of_another_action_is_refused_before_sending(
     session_with: Callable[..., Session], call: Callable[[Session], Any], says: str
 ) -> None:
     async with session_with(Unsent()) as ws:

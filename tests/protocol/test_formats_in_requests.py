@@ -166,7 +166,7 @@ WRITTEN: list[tuple[formats.Format, object, object]] = [
     ("write", "value", "written"),
     [pytest.param(*row, id=case_id(row[0], row[1])) for row in WRITTEN],
 )
-def test_it_is_written_as_the_service_reads_it(write: formats.Format, value: object, written: object) -> None:
+def test_value_is_encoded_for_the_service(write: formats.Format, value: object, written: object) -> None:
     result = write(value)
     assert result == written
     assert type(result) is type(written)  # a flag is 1, not True
@@ -277,13 +277,13 @@ REFUSED: list[tuple[formats.Format, object, str]] = [
     ("write", "value", "complaint"),
     [pytest.param(*row, id=case_id(row[0], row[1])) for row in REFUSED],
 )
-def test_it_is_refused_with_a_word_on_what_is_wrong(write: formats.Format, value: object, complaint: str) -> None:
+def test_invalid_value_is_refused_with_a_reason(write: formats.Format, value: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         write(value)
 
 
 @pytest.mark.parametrize("write", [to_attach, to_files])
-def test_files_are_no_parameters(write: formats.Format) -> None:
+def test_files_are_not_encoded_as_parameters(write: formats.Format) -> None:
     with pytest.raises(NotImplementedError):
         write([])
 
@@ -309,7 +309,7 @@ def _is_worth_writing(number: Any) -> bool:
 
 
 @given(numbers.filter(_is_worth_writing))
-def test_money_has_digits_only_and_loses_no_more_than_half_of_its_fourth_decimal(number: Decimal | float) -> None:
+def test_money_is_digits_rounded_to_the_fourth_decimal(number: Decimal | float) -> None:
     text = to_money(number)
     assert re.fullmatch(r"-?(0|[1-9]\d*)(\.\d{0,3}[1-9])?", text)
     assert text != "-0"
@@ -328,7 +328,7 @@ def test_a_clock_is_exact_to_half_a_minute_and_has_two_digits_of_minutes(span: d
 
 
 @given(spans)
-def test_a_period_is_never_shorter_than_asked_and_longer_by_less_than_its_unit(span: dt.timedelta) -> None:
+def test_period_is_rounded_up_by_less_than_its_unit(span: dt.timedelta) -> None:
     period = to_period(span)
     unit = UNITS[period[-1]]
     assert span <= int(period[:-1]) * unit
@@ -337,7 +337,7 @@ def test_a_period_is_never_shorter_than_asked_and_longer_by_less_than_its_unit(s
 
 
 @given(st.dates())
-def test_a_date_is_day_month_year_with_all_its_digits(day: dt.date) -> None:
+def test_date_is_day_month_year_with_leading_zeros(day: dt.date) -> None:
     text = to_date(day)
     assert re.fullmatch(r"\d\d\.\d\d\.\d{4}", text)
     assert [int(part) for part in text.split(".")] == [day.day, day.month, day.year]
@@ -345,14 +345,14 @@ def test_a_date_is_day_month_year_with_all_its_digits(day: dt.date) -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1).filter(str.strip)))
-def test_the_service_finds_every_name_of_a_list(names: list[str]) -> None:
+def test_names_can_be_split_at_the_commas(names: list[str]) -> None:
     assert to_names(names) == ",".join(names)
     assert not names or to_names(names).split(",") == names
 
 
 @settings(max_examples=500)
 @given(st.sampled_from(sorted(FORMATS)), anything)
-def test_whatever_it_gets_it_writes_it_or_raises_a_value_error(name: str, value: object) -> None:
+def test_any_value_is_encoded_or_raises_a_value_error(name: str, value: object) -> None:
     try:
         written = FORMATS[name](value)
     except ValueError:

@@ -53,26 +53,26 @@ def _read(path: Path) -> tuple[Sample, object]:
     return sample, read(sample)
 
 
-def test_there_are_replies_of_both_kinds() -> None:
+def test_archive_contains_successes_and_errors() -> None:
     assert len(OK) > 40
     assert len(REFUSED) > 20
 
 
 @pytest.mark.parametrize("path", OK, ids=_stem)
-def test_a_captured_reply_becomes_what_its_action_is_declared_to_return(path: Path) -> None:
+def test_recorded_reply_has_the_declared_result_type(path: Path) -> None:
     sample, value = _read(path)
     assert misfits(value, returned(sample.action)) == []
 
 
 @pytest.mark.parametrize("path", OK, ids=_stem)
-def test_nothing_of_a_captured_reply_is_lost(path: Path) -> None:
+def test_no_value_of_a_recorded_reply_is_lost(path: Path) -> None:
     sample, value = _read(path)
     if returns_data(sample.action):
         assert losses(sample.body, value) == PUT_THERE_BY_THE_SDK.get(path.stem, [])
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=_stem)
-def test_a_captured_error_becomes_the_exception_its_message_means(path: Path) -> None:
+def test_recorded_error_raises_the_class_of_its_message(path: Path) -> None:
     sample = load(path, _action(path))
     assert sample.message is not None
     with pytest.raises(MESSAGES[sample.message]) as caught:
@@ -83,7 +83,7 @@ def test_a_captured_error_becomes_the_exception_its_message_means(path: Path) ->
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=_stem)
-def test_an_error_is_an_error_whatever_the_action(path: Path) -> None:
+def test_recorded_error_is_raised_for_any_action(path: Path) -> None:
     """Those of the token's endpoints too, although nothing calls these yet."""
     sample = load(path, "")
     for action in ACTIONS.values():
@@ -93,7 +93,7 @@ def test_an_error_is_an_error_whatever_the_action(path: Path) -> None:
             read_reply(action, sample.reply, Structure())
 
 
-def test_the_archive_of_the_sdk_is_read_past_its_tokens() -> None:
+def test_tokens_in_recorded_replies_are_ignored() -> None:
     value = read(load(RECORDED / "phpsdk.get_projects.autorefresh.json", "get_projects"))
     assert all(isinstance(project, Project) and project.status == "archive" for project in value)
     assert len(value) == 2

@@ -29,12 +29,12 @@ def _name(sample: Sample) -> str:
 
 
 @pytest.mark.parametrize("sample", OK, ids=_name)
-def test_a_sample_becomes_what_its_action_is_declared_to_return(sample: Sample) -> None:
+def test_sample_has_the_declared_result_type(sample: Sample) -> None:
     assert misfits(read(sample), returned(sample.action)) == []
 
 
 @pytest.mark.parametrize("sample", WITH_DATA, ids=_name)
-def test_nothing_of_a_sample_is_lost(sample: Sample) -> None:
+def test_no_value_of_a_sample_is_lost(sample: Sample) -> None:
     assert losses(sample.body, read(sample)) == UNREAD.get(sample.name, [])
 
 
@@ -52,7 +52,7 @@ def test_a_time_zone_changes_date_times_only(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("sample", REFUSED, ids=_name)
-def test_a_refusal_becomes_the_exception_its_message_means(sample: Sample) -> None:
+def test_refusal_raises_the_class_of_its_message(sample: Sample) -> None:
     assert sample.message is not None
     with pytest.raises(MESSAGES[sample.message]) as caught:
         read(sample)
@@ -62,7 +62,7 @@ def test_a_refusal_becomes_the_exception_its_message_means(sample: Sample) -> No
     assert vars(caught.value)["code"] == sample.body.get("status_code")
 
 
-def test_every_action_has_a_sample_unless_it_answers_with_a_file() -> None:
+def test_every_action_without_a_file_reply_has_a_sample() -> None:
     assert {sample.action for sample in OK} == ACTIONS.keys() - {"download"}
 
 
@@ -104,18 +104,18 @@ def test_every_field_of_every_model_is_in_a_sample() -> None:
         ("complete_task.snapshot", None),
     ],
 )
-def test_what_is_no_record(name: str, expected: object) -> None:
+def test_invalid_record_is_refused(name: str, expected: object) -> None:
     assert read(BY_NAME[name]) == expected
 
 
-def test_one_record_may_come_as_an_object_or_as_a_list_of_one() -> None:
+def test_one_record_can_be_an_object_or_a_list_of_one() -> None:
     assert read(BY_NAME["me.object"]).email == read(BY_NAME["me.list_of_one"]).email == "ada@example.com"
     as_object, as_list = read(BY_NAME["get_my_timer.object"]), read(BY_NAME["get_my_timer.list_of_one"])
     assert as_object.time == as_list.time == dt.timedelta(hours=1, minutes=12, seconds=40)
     assert [comment.id for comment in read(BY_NAME["get_comments.one_record"])] == [602]
 
 
-def test_older_replies_name_tasks_and_projects_by_their_page() -> None:
+def test_legacy_replies_identify_tasks_and_projects_by_page() -> None:
     task, subtask = read(BY_NAME["get_all_tasks.older"])
     assert (task.id, subtask.id) == (9100, 9101)
     assert task.extra == {"tags": ["Wet", "Сухо"]}
@@ -124,18 +124,18 @@ def test_older_replies_name_tasks_and_projects_by_their_page() -> None:
     assert (cost.task.id, cost.project.id, cost.money) == (9100, 703, Decimal("1.50"))
 
 
-def test_a_null_is_as_good_as_no_key() -> None:
+def test_null_is_treated_as_absent() -> None:
     (task,) = read(BY_NAME["get_tasks.nulls"])
     assert task == models.Task(id=9008, name="Nothing")
 
 
-def test_lists_may_be_maps_with_running_numbers() -> None:
+def test_lists_can_be_objects_with_numeric_keys() -> None:
     first, second = read(BY_NAME["get_tasks.numbered"])
     assert (first.id, second.id) == (9006, 9007)
     assert [file.id for file in second.files] == [501, 502]
 
 
-def test_the_misspelt_key_counts_only_without_the_right_one() -> None:
+def test_misspelt_key_is_used_only_without_the_correct_key() -> None:
     (member,) = read(BY_NAME["get_users.typo"])
     assert member.date_added == dt.datetime(2024, 5, 6, 7, 8)
     (member,) = read(BY_NAME["get_users.both_dates"])
@@ -143,7 +143,7 @@ def test_the_misspelt_key_counts_only_without_the_right_one() -> None:
     assert member.extra == {"data_added": "2024-05-06 07:09"}
 
 
-def test_values_newer_than_this_release_survive() -> None:
+def test_unknown_enum_values_are_kept() -> None:
     _, event, other = read(BY_NAME["get_events"])
     assert (event.action, other.action, other.object.type) == ("post", "archive", "milestone")
     assert other.extra == {"batch": "x1"}
@@ -151,7 +151,7 @@ def test_values_newer_than_this_release_survive() -> None:
     assert read(BY_NAME["get_webhooks"])[1].events == ("post_comment", "post_invoice")
 
 
-def test_costs_come_with_their_sums() -> None:
+def test_costs_include_their_totals() -> None:
     costs = read(BY_NAME["get_costs"])
     assert costs.total == models.CostsSum(time=dt.timedelta(hours=110, minutes=29), money=Decimal("62.67"))
     assert costs.data[2].extra == {"approved": {"by": "bo@example.com"}}
@@ -203,14 +203,14 @@ def test_a_key_beside_the_data_of_a_list_would_be_missed() -> None:
     assert losses({"status": "ok", "data": [], "total": 5}, []) == ["$.total"]
 
 
-def test_types_are_checked_to_the_bottom() -> None:
+def test_type_check_covers_nested_values() -> None:
     wrong: Any = "2026-01-02"
     assert misfits([models.Task(id=1, files=(models.File(id=2, date_added=wrong),))], list[models.Task]) != []
     assert misfits({"5": 1}, dict[int, int]) != []
     assert misfits(True, int) != []
 
 
-def test_structuring_knows_no_state() -> None:
+def test_structuring_has_no_state() -> None:
     """Reading a reply twice, and after others, gives equal models."""
     structure = Structure()
     first = [read(sample) for sample in WITH_DATA]

@@ -49,14 +49,14 @@ def test_models_are_frozen_and_slotted(model: Any) -> None:
 
 
 @pytest.mark.parametrize("sample", WITH_DATA, ids=_name)
-def test_models_survive_pickle_and_copy_with_what_no_field_is_for(sample: Sample) -> None:
+def test_pickles_and_copies_of_models_keep_extra(sample: Sample) -> None:
     value = read(sample, ZoneInfo("Europe/Kyiv"))
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(value, protocol)) == value
     assert copy.deepcopy(value) == value
 
 
-def test_extra_takes_part_in_comparison_and_in_pickles() -> None:
+def test_extra_is_compared_and_pickled() -> None:
     plain, more = Task(id=1), Task(id=1, extra={"mood": "good"})
     assert plain != more
     assert more == Task(id=1, extra={"mood": "good"})
@@ -76,12 +76,12 @@ def test_extra_takes_part_in_comparison_and_in_pickles() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_models_are_hashable_whatever_dicts_they_hold(value: Model) -> None:
+def test_models_with_dicts_are_hashable(value: Model) -> None:
     assert hash(value) == hash(copy.deepcopy(value))
     assert {value: 1}[copy.deepcopy(value)] == 1
 
 
-def test_a_repr_shows_what_there_is_of_a_record() -> None:
+def test_repr_shows_only_fields_with_a_value() -> None:
     """Nothing that is absent, and all that is there: zero, False and no time at all are answers."""
     task = Task(id=1, name="One", priority=0, user_to=User(id=2), max_time=dt.timedelta(0), tags={}, files=())
     assert repr(task) == "Task(id=1, name='One', priority=0, user_to=User(id=2), max_time=datetime.timedelta(0))"
@@ -115,9 +115,7 @@ def test_models_of_different_classes_are_different() -> None:
     ],
     ids=repr,
 )
-def test_nobody_and_anybody_are_told_by_address_or_number_and_not_by_name(
-    user: User, nobody: bool, anybody: bool
-) -> None:
+def test_placeholder_users_are_recognised_by_address_or_id(user: User, nobody: bool, anybody: bool) -> None:
     assert (user.is_nobody, user.is_anybody) == (nobody, anybody)
 
 
@@ -130,7 +128,7 @@ SMALL = st.fixed_dictionaries(
 
 
 @given(st.lists(SMALL, min_size=1, max_size=20))
-def test_records_that_share_a_model_are_the_same(records: list[dict[str, Any]]) -> None:
+def test_equal_records_share_one_cached_model(records: list[dict[str, Any]]) -> None:
     """Users are remembered between records; one never stands for another."""
     structure = Structure()
     for record in records:
@@ -149,7 +147,7 @@ def test_users_that_share_all_but_one_value_are_different(structure: Structure) 
         assert (user.id, user.email, user.name) == (int(number), email, name)
 
 
-def test_what_is_remembered_is_bounded_and_shared(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_cache_is_bounded_and_shared(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worksection_async._protocol.structure.CACHE_SIZE", 3)
     users = [structure.at("$", {"id": n, "email": f"{n}", "name": ""}, User) for n in [*range(10), *range(10)]]
     assert [user.id for user in users] == [*range(10), *range(10)]
@@ -160,7 +158,7 @@ def test_what_is_remembered_is_bounded_and_shared(structure: Structure, monkeypa
     assert structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) is not again[0]
 
 
-def test_lists_and_maps_inside_small_records_are_read_though_nothing_remembers_them(structure: Structure) -> None:
+def test_small_records_with_lists_and_maps_are_read_without_the_cache(structure: Structure) -> None:
     services = structure.at("$", {"chats": {"a": "b"}, "socials": {"c": "d"}}, models.Services)
     assert services == models.Services(chats={"a": "b"}, socials={"c": "d"})
     relation = {"type": "finish-to-start", "task": {"id": "2"}}
@@ -197,7 +195,7 @@ def test_a_time_zone_makes_date_times_aware_and_leaves_dates_alone(tz: dt.tzinfo
         (models.TagGroup, "type", "", ""),
     ],
 )
-def test_values_of_enumerations_have_one_spelling(
+def test_enum_aliases_become_one_value(
     structure: Structure, model: type[Model], key: str, spelling: str, expected: str
 ) -> None:
     assert getattr(structure.at("$", {"id": 1, key: spelling}, model), key) == expected
@@ -229,9 +227,7 @@ def test_values_of_enumerations_have_one_spelling(
         ("text", "", ""),
     ],
 )
-def test_a_value_is_read_in_every_form_it_was_seen_in(
-    structure: Structure, key: str, raw: object, expected: object
-) -> None:
+def test_value_is_read_in_all_known_formats(structure: Structure, key: str, raw: object, expected: object) -> None:
     value = getattr(structure.at("$", {"id": 1, key: raw}, Task), key)
     assert (value, type(value)) == (expected, type(expected))
 
@@ -272,7 +268,7 @@ def test_a_value_is_read_in_every_form_it_was_seen_in(
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_makes_no_sense_is_named_by_its_path(structure: Structure, record: object, path: str) -> None:
+def test_invalid_value_is_reported_with_its_path(structure: Structure, record: object, path: str) -> None:
     with pytest.raises(Malformed) as caught:
         structure.at("$", record, Task)
     assert caught.value.path == path
@@ -280,14 +276,14 @@ def test_what_makes_no_sense_is_named_by_its_path(structure: Structure, record: 
 
 
 @pytest.mark.parametrize("key", ["max_money", "max_time"])
-def test_what_makes_no_sense_is_shown(structure: Structure, key: str) -> None:
+def test_invalid_value_is_in_the_reason(structure: Structure, key: str) -> None:
     with pytest.raises(Malformed) as caught:
         structure.at("$", {"id": 1, key: "much"}, Task)
     assert caught.value.reason == "must be a number, got 'much'"
 
 
 @pytest.mark.parametrize("model", [models.Comment, models.EventObject, models.File])
-def test_only_tasks_and_projects_are_named_by_a_page(structure: Structure, model: type[Model]) -> None:
+def test_only_tasks_and_projects_are_identified_by_page(structure: Structure, model: type[Model]) -> None:
     """The page of a comment is that of its task: its number is not the comment's."""
     for record in ({"page": "/project/1/2/"}, {"page": "/project/1/2/", "mood": 1, "name": None}):
         with pytest.raises(Malformed, match=r"\$\.id"):
@@ -296,7 +292,7 @@ def test_only_tasks_and_projects_are_named_by_a_page(structure: Structure, model
 
 @pytest.mark.parametrize("habit", [{}, {"text": None}, {"custom_fields": None}, {"mood": 1}, {"tags": ["a"]}], ids=repr)
 @pytest.mark.parametrize("leaf", [{"id": 1}, {"id": "x"}])
-def test_the_work_grows_with_the_size_of_a_record_and_not_with_its_depth(
+def test_structuring_time_depends_on_size_and_not_on_depth(
     structure: Structure, habit: dict[str, Any], leaf: dict[str, Any]
 ) -> None:
     """At every level one look has to do, be the record loose or wrong at its bottom."""

@@ -1,4 +1,4 @@
-"""No key, no token and no signature is seen anywhere: not in logs, not in errors, not in what things look like."""
+"""Keys, tokens and signatures are not in logs, errors or representations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pytest
 
 import worksection_async
 from tests.support.constants import KEY, TOKEN
-from tests.support.secrecy import Log, assert_no_secret, everything_about, raw_of, sent_secrets
+from tests.support.secrecy import Log, assert_no_secret, request_bytes, sent_secrets, texts_of_error
 from tests.support.tcp import (
     Behaviour,
-    Server,
+    TcpServer,
     answer,
     close_after_reading,
     cut_the_body,
     cut_the_headers,
     echo,
+    never_answer,
     reset_after_reading,
-    say_nothing,
     stop_in_the_body,
 )
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket, errors
@@ -44,7 +44,7 @@ CREDENTIALS = [ApiKey(KEY), ApiKey(KEY, scheme="signature"), AccessToken(TOKEN)]
 with_each_credential = pytest.mark.parametrize("auth", CREDENTIALS, ids=["hash", "signature", "token"])
 
 
-# Calls that go well, that are refused, that break
+# Successful, refused and failed calls
 
 
 OUTCOMES: list[tuple[str, Callable[[], httpx.Response]]] = [
@@ -61,13 +61,13 @@ OUTCOMES: list[tuple[str, Callable[[], httpx.Response]]] = [
 
 @with_each_credential
 @pytest.mark.parametrize(("name", "response"), OUTCOMES, ids=[name for name, _ in OUTCOMES])
-async def test_nothing_is_seen_of_a_credential(
+async def test_logs_and_errors_contain_no_credential(
     session_with: Callable[..., Session], log: Log, auth: Auth, name: str, response: Callable[[], httpx.Response]
 ) -> None:
     secrets: set[str] = set()
 
     def handler(request: httpx.Request) -> httpx.Response:
-        secrets.update(sent_secrets(raw_of(request)))
+        secrets.update(sent_secrets(request_bytes(request)))
         return response()
 
     texts: list[str] = []
@@ -76,7 +76,7 @@ async def test_nothing_is_seen_of_a_credential(
             try:
                 await call
             except WorksectionError as error:
-                texts += everything_about(error)
+                texts += texts_of_error(error)
         texts += [repr(ws), str(ws), f"{ws}", repr(ws.limiter), repr(ws.limiter.statistics())]
     assert secrets
     assert log.texts
@@ -84,9 +84,9 @@ async def test_nothing_is_seen_of_a_credential(
     assert_no_secret([*texts, *log.texts], secrets)
 
 
-def garbage(server: Server, connection: socket.socket) -> None:
-    """Everything that was asked, back as a header."""
-    server.take(connection)
+def send_invalid_header(server: TcpServer, connection: socket.socket) -> None:
+    """Send the request back as a header."""
+    server.read_request(connection)
     line = server.received[-1].replace(b"\r\n", b" ")
     connection.sendall(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n")
     connection.close()
@@ -102,37 +102,38 @@ def garbage(server: Server, connection: socket.socket) -> None:
         cut_the_headers,
         cut_the_body,
         echo,
-        garbage,
-        say_nothing,
+        send_invalid_header,
+        never_answer,
         stop_in_the_body,
     ],
     ids=lambda behaviour: behaviour.__name__,
 )
-async def test_nothing_is_seen_over_real_connections(
-    serve: Callable[..., Server], log: Log, auth: Auth, behaviour: Behaviour
+async def test_logs_and_errors_of_real_connections_contain_no_credential(
+    serve: Callable[..., TcpServer], log: Log, auth: Auth, behaviour: Behaviour
 ) -> None:
     server = serve(behaviour)
     texts: list[str] = []
-    async with Session(server.url, auth, limiter=TokenBucket(1e6), retries=0, timeout=0.1) as ws:
+    async with Session(server.url, auth, limiter=TokenBucket(1e6), retries=0, timeout=0.5) as ws:
         try:
             await ws.get_tasks(26)
         except WorksectionError as error:
-            texts += everything_about(error)
+            texts += texts_of_error(error)
     assert (texts == []) == (behaviour is answer)
     assert {"httpcore.connection", "httpcore.http11"} <= log.loggers
-    if behaviour not in (echo, garbage):  # httpcore logs the headers it receives, and these are the request
+    # httpcore logs the received headers; these two behaviours send the request as headers.
+    if behaviour not in (echo, send_invalid_header):
         texts += log.texts
     assert_no_secret(texts, sent_secrets(b"".join(server.received)))
 
 
 @with_each_credential
-async def test_nothing_is_seen_of_a_connection_that_was_refused(log: Log, auth: Auth) -> None:
+async def test_errors_of_refused_connections_contain_no_credential(log: Log, auth: Auth) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     async with Session(url, auth, limiter=TokenBucket(1e6), retries=0) as ws:
         with pytest.raises(errors.TransportError) as caught:
             await ws.get_tasks(26)
-    assert_no_secret([*everything_about(caught.value), *log.texts], set())
+    assert_no_secret([*texts_of_error(caught.value), *log.texts], set())
 
 
 @with_each_credential
@@ -144,41 +145,43 @@ async def test_nothing_is_seen_of_a_connection_that_was_refused(log: Log, auth: 
     ],
     ids=lambda page: ascii(page)[:20],
 )  # fmt: skip
-async def test_a_reply_that_repeats_the_request_is_not_repeated(
+async def test_errors_do_not_quote_a_reply_that_repeats_the_request(
     session_with: Callable[..., Session], log: Log, auth: Auth, page: bytes
 ) -> None:
-    """Login pages and proxies show the URL they were asked for, and some the headers too."""
+    """Login pages and proxies can show the requested URL, and sometimes the headers."""
     secrets: set[str] = set()
 
     def handler(request: httpx.Request) -> httpx.Response:
-        secrets.update(sent_secrets(raw_of(request)))
-        return httpx.Response(200, content=page % raw_of(request).replace(b"\r\n", b" "))
+        secrets.update(sent_secrets(request_bytes(request)))
+        return httpx.Response(200, content=page % request_bytes(request).replace(b"\r\n", b" "))
 
     async with session_with(handler, auth=auth, retries=0) as ws:
         with pytest.raises(WorksectionError) as caught:
             await ws.get_tasks(26)
     assert isinstance(caught.value, errors.UnexpectedReply)
-    assert_no_secret([*everything_about(caught.value, variables=False), *log.texts], secrets)
+    assert_no_secret([*texts_of_error(caught.value, variables=False), *log.texts], secrets)
 
 
 @with_each_credential
-async def test_nothing_is_seen_when_the_caller_gives_up(serve: Callable[..., Server], log: Log, auth: Auth) -> None:
-    server = serve(say_nothing)
+async def test_logs_of_cancelled_calls_contain_no_credential(
+    serve: Callable[..., TcpServer], log: Log, auth: Auth
+) -> None:
+    server = serve(never_answer)
     async with Session(server.url, auth, limiter=TokenBucket(1e6)) as ws:
         with anyio.move_on_after(0.1):
             await ws.get_tasks(26)
     assert_no_secret(log.texts, sent_secrets(b"".join(server.received)))
 
 
-# What things look like
+# Representations
 
 
 @with_each_credential
-def test_nothing_is_seen_of_the_parts_of_a_session(auth: Auth) -> None:
+def test_representations_of_session_parts_contain_no_credential(auth: Auth) -> None:
     ws = Session("acme", auth, limiter=TokenBucket(1e6))
     call = prepare(POST_TASK, {"id_project": 26, "title": "a"})
     request = auth.sign(call, time.time())
-    seen = [
+    objects = [
         ws,
         ws.with_options(lane="bulk"),
         auth,
@@ -188,7 +191,7 @@ def test_nothing_is_seen_of_the_parts_of_a_session(auth: Auth) -> None:
         call,
         request,
     ]
-    texts = [text for each in seen for text in (repr(each), str(each), f"{each}", f"{each!r:>10}")]
+    texts = [text for each in objects for text in (repr(each), str(each), f"{each}", f"{each!r:>10}")]
     assert_no_secret(
         texts, sent_secrets(f"{request.target} Authorization: {request.headers.get('Authorization')}".encode())
     )
@@ -196,7 +199,7 @@ def test_nothing_is_seen_of_the_parts_of_a_session(auth: Auth) -> None:
 
 
 @with_each_credential
-def test_credentials_and_what_holds_them_are_not_pickled(auth: Auth) -> None:
+def test_credentials_and_sessions_cannot_be_pickled_or_copied(auth: Auth) -> None:
     ws = Session("acme", auth, limiter=TokenBucket(1e6))
     for each in (auth, ws, ws.with_options(retries=0), [auth], {"auth": auth}):
         for write in (pickle.dumps, copy.deepcopy):
@@ -217,22 +220,22 @@ def test_credentials_and_what_holds_them_are_not_pickled(auth: Auth) -> None:
         lambda: Session(f"https://acme.worksection.com/?hash={KEY}", ApiKey(KEY)),
     ],
 )
-def test_a_refusal_to_take_a_credential_does_not_show_it(make: Callable[[], object]) -> None:
+def test_errors_for_invalid_credentials_do_not_show_them(make: Callable[[], object]) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:
         make()
     assert_no_secret([str(caught.value), repr(caught.value), repr(caught.value.args)], set())
 
 
 @with_each_credential
-def test_what_cannot_be_sent_does_not_show_the_credential(auth: Auth) -> None:
-    """Even where the transport would quote the header it does not like."""
+def test_errors_for_invalid_headers_do_not_show_the_credential(auth: Auth) -> None:
+    """The transport quotes an invalid header in its error."""
     call = prepare(GET_TASKS, {"id_project": 26})
     request = auth.sign(call, 1_700_000_000.0)
     error = errors.TransportError(
         "get_tasks", errors.mask_secrets(f"illegal header {request.headers} {request.target}"), sent=False
     )
     secret = sent_secrets(f"{request.target} Authorization: {request.headers.get('Authorization')}".encode())
-    assert_no_secret(everything_about(error), secret)
+    assert_no_secret(texts_of_error(error), secret)
 
 
 @pytest.mark.parametrize(
@@ -247,15 +250,15 @@ def test_what_cannot_be_sent_does_not_show_the_credential(auth: Auth) -> None:
         ("", ""),
     ],
 )
-def test_what_is_long_enough_to_be_a_secret_is_masked(text: str, shown: str) -> None:
+def test_texts_that_could_be_secrets_are_masked(text: str, shown: str) -> None:
     assert errors.mask_secrets(text) == shown
 
 
-def test_the_log_of_this_test_sees_secrets(log: Log) -> None:
-    """It would not be much of a test otherwise."""
-    logging.getLogger("somebody").debug("with %s", {"key": KEY})
+def test_the_helpers_detect_secrets(log: Log) -> None:
+    """Otherwise the tests above would prove nothing."""
+    logging.getLogger("example").debug("with %s", {"key": KEY})
     with contextlib.suppress(AssertionError):
         assert_no_secret(log.texts, set())
-        pytest.fail("the key was not noticed")
+        pytest.fail("the key was not detected")
     with pytest.raises(AssertionError):
-        assert_no_secret(everything_about(errors.TransportError("a", KEY, sent=True)), set())
+        assert_no_secret(texts_of_error(errors.TransportError("a", KEY, sent=True)), set())

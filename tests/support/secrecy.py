@@ -1,4 +1,4 @@
-"""Everything that can be seen of a call: its log records, its errors and their representations."""
+"""Helpers that check that secrets are not in logs, errors or representations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGE = str(Path(worksection_async.__file__).parent)
 
 
 class Log(logging.Handler):
-    """Keeps all there is to a record, whoever makes it."""
+    """A log handler that records all texts of all log records."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
@@ -40,7 +40,7 @@ class Log(logging.Handler):
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """Everything logged from here on, at any level, by any logger there is or will be."""
+    """Record everything that is logged during the test, at every level and by every logger."""
     handler, root = Log(), logging.getLogger()
     known = [root, *(it for it in root.manager.loggerDict.values() if isinstance(it, logging.Logger))]
     known += [logging.getLogger(name) for name in ("httpx", "httpcore", "httpcore.http11", "httpcore.connection")]
@@ -57,14 +57,14 @@ def log() -> Iterator[Log]:
 
 
 def sent_secrets(raw: bytes) -> set[str]:
-    """What of a request is secret: the hash in its query, the credential in its header."""
+    """Return the secrets of a request: the hash in its query, the credential in its header."""
     found = re.findall(rb"hash=([0-9a-f]{32})|Authorization: Admin \d+_([0-9a-f]{64})|Authorization: Bearer (\S+)", raw)
     secrets = {part.decode() for match in found for part in match if part}
-    assert secrets, "a request without a credential"
+    assert secrets, "the request has no credential"
     return secrets
 
 
-def raw_of(request: httpx.Request) -> bytes:
+def request_bytes(request: httpx.Request) -> bytes:
     headers = b"\r\n".join(b"%s: %s" % pair for pair in request.headers.raw)
     return b"%s %s HTTP/1.1\r\n%s\r\n\r\n" % (request.method.encode(), request.url.raw_path, headers)
 
@@ -76,8 +76,8 @@ def assert_no_secret(texts: list[str], secrets: set[str]) -> None:
             assert secret[:16] not in text, f"a part of {secret[:6]}… is in {text[:200]!r}"
 
 
-def everything_about(error: BaseException, *, variables: bool = True) -> list[str]:
-    """All that can be seen of an error and of those before it, the local *variables* of our own functions included."""
+def texts_of_error(error: BaseException, *, variables: bool = True) -> list[str]:
+    """Return all texts of an error and its causes, including the local *variables* of functions of this package."""
     texts = []
     chain = [error]
     for each in chain:

@@ -1,4 +1,4 @@
-"""A server that misbehaves on purpose, one level below HTTP."""
+"""A TCP server with scripted behaviour, for tests of connection failures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-Behaviour = Callable[["Server", socket.socket], None]
+Behaviour = Callable[["TcpServer", socket.socket], None]
 
 SSL_CONTEXT = ssl.create_default_context()
 BODY = b'{"status":"ok","data":[{"id":1}]}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
-class Server:
-    """A TCP server that does with each connection what it is told to, and keeps what it was sent."""
+class TcpServer:
+    """A TCP server that runs one behaviour per connection and records the received requests.
+
+    The last behaviour is repeated for further connections.
+    """
 
     def __init__(self, *behaviours: Behaviour) -> None:
         self.received: list[bytes] = []
@@ -66,85 +69,85 @@ class Server:
         for thread in self._threads:
             thread.join(5)
 
-    def take(self, connection: socket.socket) -> None:
+    def read_request(self, connection: socket.socket) -> None:
         """Read one request, with its body."""
         data = b""
-        while not _is_whole(data):
+        while not _is_complete(data):
             piece = connection.recv(65536)
             if not piece:
-                raise ConnectionError("the client has gone")
+                raise ConnectionError("the client has disconnected")
             data += piece
         self.received.append(data)
 
 
-def _is_whole(request: bytes) -> bool:
+def _is_complete(request: bytes) -> bool:
     head, end, body = request.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)content-length: (\d+)", head)
     return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
-def close_at_once(_: Server, connection: socket.socket) -> None:
+def close_at_once(_: TcpServer, connection: socket.socket) -> None:
     connection.close()
 
 
-def close_after_reading(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def close_after_reading(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.close()
 
 
-def reset_after_reading(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def reset_after_reading(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     connection.close()
 
 
-def cut_the_body(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def cut_the_body(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(REPLY[:-10])
     connection.close()
 
 
-def cut_the_headers(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def cut_the_headers(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(REPLY[:30])
     connection.close()
 
 
-def echo(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def echo(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(server.received[-1])
     connection.close()
 
 
-def answer(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def answer(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(REPLY)
 
 
-def answer_and_close(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def answer_and_close(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(REPLY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
     connection.close()
 
 
-def answer_for_ever(server: Server, connection: socket.socket) -> None:
+def answer_repeatedly(server: TcpServer, connection: socket.socket) -> None:
     while len(server.received) < 100:
         answer(server, connection)
 
 
-def say_nothing(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def never_answer(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     server.done.wait(3)
 
 
-def answer_slowly(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def answer_slowly(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(REPLY[:40])
     server.done.wait(3)
 
 
-def stop_in_the_body(server: Server, connection: socket.socket) -> None:
-    server.take(connection)
+def stop_in_the_body(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
     connection.sendall(REPLY[:-10])
     server.done.wait(3)
 
@@ -154,16 +157,16 @@ def stop_in_the_body(server: Server, connection: socket.socket) -> None:
 
 @pytest.fixture
 def one_ssl_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making one takes longer than most of these tests, and none of them needs it."""
+    """Use one SSL context for all clients, because its creation takes longer than most tests."""
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda **_: SSL_CONTEXT, raising=False)
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
+def serve() -> Iterator[Callable[..., TcpServer]]:
     with contextlib.ExitStack() as stack:
 
-        def start(*scripts: Behaviour) -> Server:
-            server = Server(*scripts)
+        def start(*scripts: Behaviour) -> TcpServer:
+            server = TcpServer(*scripts)
             stack.callback(server.close)
             return server
 
@@ -172,7 +175,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def unreachable() -> Iterator[str]:
-    """The URL of a server that accepts no connection and refuses none: its backlog is full."""
+    """The URL of a server with a full backlog, which neither accepts nor refuses connections."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Where sleeping takes no time."""
+"""Run tests on a virtual clock, on which sleeping takes no real time."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -10,8 +10,8 @@ import trio.testing
 P = ParamSpec("P")
 
 
-def on_virtual_time(main: Callable[[], Awaitable[None]]) -> None:
-    """Run *main* on a clock that jumps to whatever is waited for."""
+def run_on_virtual_clock(main: Callable[[], Awaitable[None]]) -> None:
+    """Run *main* on trio with a clock that jumps to the next deadline when all tasks are blocked."""
 
     async def run() -> None:
         await main()
@@ -20,10 +20,10 @@ def on_virtual_time(main: Callable[[], Awaitable[None]]) -> None:
 
 
 def virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run a test on that clock."""
+    """Decorate an asynchronous test, so that it runs on the virtual clock."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        on_virtual_time(functools.partial(test, *args, **kwargs))
+        run_on_virtual_clock(functools.partial(test, *args, **kwargs))
 
     return run

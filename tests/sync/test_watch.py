@@ -13,7 +13,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.virtual_time import on_virtual_time
+from tests.support.virtual_time import run_on_virtual_clock
 from worksection_async import Cursor
 from worksection_async._session.caller import SessionCaller
 from worksection_async._sync.watch import EventWatch
@@ -35,7 +35,7 @@ def now() -> float:
 def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Run *main* on virtual time, with a simulator on the same clock."""
     monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=now))
-    on_virtual_time(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
+    run_on_virtual_clock(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
 
 
 async def create_events(sim: Simulator, count: int = 1, project: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of these tests: raw calls, signed by code that is neither the simulator's nor the client's."""
+"""Fixtures for tests of the simulator: raw HTTP calls with signatures independent of the simulator and the client."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ NOW = 1_609_848_000  # 2021-01-05 12:00:00 UTC
 
 @attrs.define
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that advances only on demand."""
 
     seconds: float = NOW
 
@@ -31,7 +31,7 @@ class Clock:
 
 @attrs.define
 class Raw:
-    """Calls an action and returns the JSON of the reply."""
+    """Calls actions over HTTP and returns the JSON of the replies."""
 
     http: httpx.AsyncClient
     sim: Simulator
@@ -43,19 +43,19 @@ class Raw:
         return body
 
     async def data(self, action: str, **params: Any) -> Any:
-        """Return the data of a reply that must be a success."""
+        """Return ``data`` of a successful reply."""
         body = await self(action, **params)
         assert body["status"] == "ok", body
         return body["data"]
 
     async def send(self, action: str, **params: Any) -> httpx.Response:
-        """Post JSON, with a token or else with the vendor's signed header."""
+        """Post JSON, with the token if there is one, else with the signed header."""
         path = "/api/oauth2" if self.token else "/api/admin/v2"
         headers = {"Authorization": f"Bearer {self.token}" if self.token else self.signature(action)}
         return await self.http.post(path, params={"action": action}, json=params, headers=headers)
 
     async def upload(self, action: str, files: list[tuple[str, tuple[str, bytes]]], **params: Any) -> Any:
-        """Post files, the parameters in the query."""
+        """Post files, with the parameters in the query."""
         headers = {"Authorization": self.signature(action)}
         query = {"action": action, **params}
         response = await self.http.post("/api/admin/v2", params=query, files=files, headers=headers)
@@ -67,7 +67,7 @@ class Raw:
         return f"Admin {time}_{digest}"
 
     def hashed(self, **params: Any) -> str:
-        """Return a query signed by the documented scheme."""
+        """Return a query with the documented hash."""
         return self.with_hash(urlencode(params, doseq=True, quote_via=quote))
 
     def with_hash(self, query: str) -> str:
@@ -80,7 +80,7 @@ class Raw:
 
 @attrs.define
 class OAuthForms:
-    """Sends forms to the OAuth paths, with the application's credentials, and returns the JSON of the reply."""
+    """Posts forms to the OAuth2 paths, with the credentials of the application, and returns the JSON of the replies."""
 
     http: httpx.AsyncClient
     sim: Simulator
@@ -132,7 +132,7 @@ async def raw(sim: Simulator, clock: Clock) -> AsyncIterator[Raw]:
 
 @pytest.fixture
 async def bare(empty: Simulator, clock: Clock) -> AsyncIterator[Raw]:
-    """As `raw`, on an account that holds nothing."""
+    """Like `raw`, with an empty account."""
     async with httpx.AsyncClient(transport=empty.transport(), base_url="http://127.0.0.1") as http:
         yield Raw(http, empty, clock)
 

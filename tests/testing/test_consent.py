@@ -1,4 +1,4 @@
-"""The page on which users log in: what it asks, what it makes of the answer, and when it sends nobody anywhere."""
+"""The login page: its content, the redirect after a decision, and the requests that get no redirect."""
 
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -22,11 +22,11 @@ Attrs = dict[str, str | None]
 
 @attrs.define(slots=False)
 class Page(HTMLParser):
-    """What a browser would make of the page; fails where tags do not match."""
+    """The parsed page; parsing fails if tags do not match."""
 
     tags: list[tuple[str, Attrs]] = attrs.field(factory=list)
     texts: dict[str, list[str]] = attrs.field(factory=dict)
-    """Texts by the tag they are in."""
+    """Texts by the name of their tag."""
     _open: list[str] = attrs.field(factory=list)
 
     def __attrs_pre_init__(self) -> None:
@@ -52,7 +52,7 @@ class Page(HTMLParser):
         return [found for name, found in self.tags if name == tag]
 
     def form(self, button: str, **changes: str) -> dict[str, str]:
-        """Return what the browser sends when the button with this text is clicked."""
+        """Return the form data that a browser sends after a click on the button with this text."""
         fields = {str(field["name"]): str(field["value"]) for field in self.all("input")}
         (chosen,) = [str(option["value"]) for option in self.all("option") if "selected" in option]
         buttons = dict(zip(self.texts["button"], self.all("button"), strict=True))
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 @attrs.define
 class Browser:
-    """Opens the page and clicks; follows no redirect."""
+    """Opens the page and clicks buttons; does not follow redirects."""
 
     http: httpx.AsyncClient
     sim: Simulator
@@ -93,8 +93,8 @@ def read(response: httpx.Response) -> Page:
     return page
 
 
-def landed(response: httpx.Response, at: str = REDIRECT_URI) -> dict[str, str]:
-    """Return the query a redirect takes the browser to *at* with."""
+def redirect_params(response: httpx.Response, at: str = REDIRECT_URI) -> dict[str, str]:
+    """Check that *response* redirects to *at*; return the parameters in its query."""
     assert response.status_code == 302
     uri, _, query = response.headers["location"].partition("?")
     assert uri == at
@@ -107,10 +107,10 @@ async def browser(sim: Simulator) -> Any:
         yield Browser(http, sim)
 
 
-# The question
+# The page
 
 
-async def test_page_says_who_asks_for_what_and_who_can_answer(browser: Browser) -> None:
+async def test_page_shows_the_application_the_scopes_and_the_members(browser: Browser) -> None:
     page = await browser.open()
     assert browser.sim.oauth.client_id in page.texts["strong"]
     assert page.texts["code"] == ["tasks_read", "users_read"]
@@ -123,8 +123,8 @@ async def test_page_says_who_asks_for_what_and_who_can_answer(browser: Browser) 
     assert page.form("Allow")["user"] == str(browser.sim.world.owner.id)
 
 
-async def test_page_is_for_everybody(browser: Browser) -> None:
-    """It has a language, a title, one heading and a labelled list, and needs no script and no second request."""
+async def test_page_is_accessible_and_needs_no_script(browser: Browser) -> None:
+    """The page has a language, a title, one heading and a labelled list, and loads no other resources."""
     response = await browser.get()
     page = read(response)
     assert page.all("html") == [{"lang": "en"}]
@@ -143,7 +143,7 @@ async def test_scopes_are_separated_by_commas_or_spaces(browser: Browser, scope:
     assert (await browser.open(scope=scope)).texts["code"] == ["tasks_read", "users_read"]
 
 
-async def test_those_who_left_cannot_log_in(browser: Browser) -> None:
+async def test_deactivated_members_cannot_log_in(browser: Browser) -> None:
     kate = browser.sim.world.users[5686]
     page = await browser.open()
     kate.active = False
@@ -151,11 +151,11 @@ async def test_those_who_left_cannot_log_in(browser: Browser) -> None:
     assert (await browser.click(page, "Allow", user="5686")).status_code == 400
 
 
-# The answer
+# The decision
 
 
-async def test_allow_brings_a_code_that_is_good_for_what_was_asked(browser: Browser) -> None:
-    answer = landed(await browser.click(await browser.open(), "Allow", user="5686"))
+async def test_allow_redirects_with_a_code_for_the_requested_scopes(browser: Browser) -> None:
+    answer = redirect_params(await browser.click(await browser.open(), "Allow", user="5686"))
     assert answer.keys() == {"code", "state"}
     assert answer["state"] == "a state"
     token = await browser.sim.oauth_app().exchange(answer["code"])
@@ -164,35 +164,35 @@ async def test_allow_brings_a_code_that_is_good_for_what_was_asked(browser: Brow
     assert pair.scopes == {"tasks_read", "users_read"}
 
 
-async def test_deny_brings_none(browser: Browser) -> None:
-    answer = landed(await browser.click(await browser.open(), "Deny"))
+async def test_deny_redirects_with_an_error(browser: Browser) -> None:
+    answer = redirect_params(await browser.click(await browser.open(), "Deny"))
     assert answer == {"error": "access_denied", "state": "a state"}
 
 
-async def test_client_and_browser_together(browser: Browser) -> None:
-    """From the URL the client makes to its tokens."""
+async def test_client_and_browser_complete_a_login(browser: Browser) -> None:
+    """From the authorization URL of the client to its tokens."""
     app = browser.sim.oauth_app("https://localhost/back", ["users_read"])
     url, state = app.authorization_url()
     page = read(await browser.http.get(url))
-    answer = landed(await browser.click(page, "Allow"), "https://localhost/back")
+    answer = redirect_params(await browser.click(page, "Allow"), "https://localhost/back")
     assert answer["state"] == state
-    who = await app.identity(await app.exchange(answer["code"]))
-    assert who.id == browser.sim.world.owner.id
+    identity = await app.identity(await app.exchange(answer["code"]))
+    assert identity.id == browser.sim.world.owner.id
 
 
 @pytest.mark.parametrize("decision", ["Allow", "Deny"])
 @pytest.mark.parametrize("state", [HOSTILE, "", "1+1 = 2&code=no#x", "состояние", "\r\nSet-Cookie: no"])
-async def test_state_comes_back_as_it_went(browser: Browser, state: str, decision: str) -> None:
-    answer = landed(await browser.click(await browser.open(state=state), decision))
+async def test_state_is_returned_unchanged(browser: Browser, state: str, decision: str) -> None:
+    answer = redirect_params(await browser.click(await browser.open(state=state), decision))
     assert answer["state"] == state
     assert answer.get("code") != "no"
 
 
-async def test_no_state_stays_none(browser: Browser) -> None:
-    assert landed(await browser.click(await browser.open(state=None), "Allow")).keys() == {"code"}
+async def test_without_a_state_the_redirect_has_no_state(browser: Browser) -> None:
+    assert redirect_params(await browser.click(await browser.open(state=None), "Allow")).keys() == {"code"}
 
 
-async def test_redirect_uri_keeps_its_query(browser: Browser) -> None:
+async def test_query_of_the_redirect_uri_is_kept(browser: Browser) -> None:
     uri = "https://localhost/back?tenant=7&x=%20"
     browser.sim.oauth_app(uri)
     response = await browser.click(await browser.open(redirect_uri=uri), "Deny")
@@ -200,21 +200,21 @@ async def test_redirect_uri_keeps_its_query(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"user": "1"}, {"user": ""}, {"decision": "perhaps"}, {"decision": ""}])
-async def test_answer_that_is_none(browser: Browser, changes: dict[str, str]) -> None:
+async def test_an_invalid_decision_is_refused(browser: Browser, changes: dict[str, str]) -> None:
     response = await browser.click(await browser.open(), "Allow", **changes)
     assert response.status_code == 400
     assert "location" not in response.headers
     read(response)
 
 
-# What is refused
+# Refused requests
 
 
 BY_GET: Callable[..., Any] = Browser.get
 
 
 async def by_post(browser: Browser, **changes: str | None) -> httpx.Response:
-    """Somebody has tampered with the form."""
+    """Submit a manipulated form."""
     form = (await browser.open()).form("Allow")
     return await browser.http.post(
         "/oauth2/authorize", data={k: v for k, v in (form | changes).items() if v is not None}
@@ -238,8 +238,10 @@ async def by_post(browser: Browser, **changes: str | None) -> httpx.Response:
         {"redirect_uri": HOSTILE},
     ],
 )
-async def test_strangers_are_sent_nowhere(browser: Browser, send: Callable[..., Any], changes: Any) -> None:
-    """The person is told; an address nobody registered is told nothing."""
+async def test_an_unregistered_client_or_address_gets_no_redirect(
+    browser: Browser, send: Callable[..., Any], changes: Any
+) -> None:
+    """The error is shown on the page; nothing is sent to an unregistered address."""
     response = await send(browser, **changes)
     assert response.status_code == 400
     assert "location" not in response.headers
@@ -249,24 +251,24 @@ async def test_strangers_are_sent_nowhere(browser: Browser, send: Callable[..., 
 
 @pytest.mark.parametrize("send", [BY_GET, by_post], ids=["get", "post"])
 @pytest.mark.parametrize("scope", ["timers_read", "tasks_read,everything", "", None, HOSTILE])
-async def test_unknown_scopes(browser: Browser, send: Callable[..., Any], scope: str | None) -> None:
-    """Asking for nothing is one of them."""
-    assert landed(await send(browser, scope=scope)) == {"error": "invalid_scope", "state": "a state"}
+async def test_unknown_scopes_are_refused(browser: Browser, send: Callable[..., Any], scope: str | None) -> None:
+    """A request without scopes is refused, too."""
+    assert redirect_params(await send(browser, scope=scope)) == {"error": "invalid_scope", "state": "a state"}
 
 
-async def test_scopes_not_enabled_for_the_application(browser: Browser) -> None:
+async def test_scopes_that_are_not_enabled_for_the_application_are_refused(browser: Browser) -> None:
     browser.sim.oauth.scopes = {"users_read"}
-    assert landed(await browser.get())["error"] == "invalid_scope"
+    assert redirect_params(await browser.get())["error"] == "invalid_scope"
     assert (await browser.open(scope="users_read")).texts["code"] == ["users_read"]
 
 
 @pytest.mark.parametrize("response_type", ["token", None])
-async def test_only_codes_are_given(browser: Browser, response_type: str | None) -> None:
-    assert landed(await browser.get(response_type=response_type))["error"] == "unsupported_response_type"
+async def test_only_the_response_type_code_is_supported(browser: Browser, response_type: str | None) -> None:
+    assert redirect_params(await browser.get(response_type=response_type))["error"] == "unsupported_response_type"
 
 
-async def test_texts_are_texts(browser: Browser) -> None:
-    """Whatever a request or the account holds, it makes no tags."""
+async def test_texts_on_the_page_are_escaped(browser: Browser) -> None:
+    """Values of requests and records do not become HTML tags."""
     sim = browser.sim
     sim.oauth.client_id, uri = HOSTILE, f"https://localhost/{HOSTILE}"
     sim.oauth.redirect_uri = uri
@@ -279,12 +281,12 @@ async def test_texts_are_texts(browser: Browser) -> None:
     assert plain.texts["strong"] == [HOSTILE]
 
 
-async def test_page_can_be_clicked_over_a_socket() -> None:
+async def test_login_works_over_a_socket() -> None:
     sim = Simulator()
     async with sim.serve() as url, httpx.AsyncClient(base_url=url) as http:
         browser = Browser(http, sim)
         app = sim.oauth_app(base_url=url)
         page = read(await http.get(app.authorization_url()[0]))
-        code = landed(await browser.click(page, "Allow"))["code"]
+        code = redirect_params(await browser.click(page, "Allow"))["code"]
         assert (await app.exchange(code)).account_url == url
     assert urlsplit(url).hostname == "127.0.0.1"

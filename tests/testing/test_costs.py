@@ -8,20 +8,20 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("time", ["0.15", "0,15", "0:09"])
-async def test_three_ways_to_write_nine_minutes(raw: Raw, time: str) -> None:
+async def test_time_is_accepted_in_three_formats(raw: Raw, time: str) -> None:
     number = (await raw.as_user()("add_costs", id_task=2601, time=time))["id"]
     cost = (await raw.data("get_costs", id_task=2601))[0]
     assert (cost["id"], cost["time"], cost["money"], cost["date"]) == (str(number), "0:09", "0.00", "2021-01-05")
 
 
-async def test_key_needs_to_say_whose_costs(raw: Raw) -> None:
+async def test_with_the_key_the_user_is_required(raw: Raw) -> None:
     assert (await raw("add_costs", id_task=2601, money=5))["message_details"] == "email_user_from"
     await raw("add_costs", id_task=2601, money="5,5", email_user_from="kate.greenway@ws.com", date="01.01.2021")
     (cost,) = await raw.data("get_costs", id_task=2601)
     assert (cost["user_from"]["name"], cost["money"], cost["date"]) == ("Kate Greenway", "5.50", "2021-01-01")
 
 
-async def test_rate_overrules_money(raw: Raw) -> None:
+async def test_is_rate_overrides_money(raw: Raw) -> None:
     kate = raw.as_user("kate.greenway@ws.com")
     number = (await kate("add_costs", id_task=2601, time="1:30", money=1000, is_rate=1))["id"]
     assert (await raw.data("get_costs", id_task=2601))[0]["money"] == "16.50"
@@ -29,7 +29,7 @@ async def test_rate_overrules_money(raw: Raw) -> None:
     assert (await raw.data("get_costs", id_task=2601))[0]["money"] == "22.00"
 
 
-async def test_update_and_delete(raw: Raw) -> None:
+async def test_costs_can_be_updated_and_deleted(raw: Raw) -> None:
     assert await raw("update_costs", id_costs=3690, comment="Talks") == {"status": "ok"}
     cost = (await raw.data("get_costs", is_timer=0))[0]
     assert (cost["comment"], cost["time"], cost["money"]) == ("Talks", "6:50", "75.17")
@@ -37,7 +37,7 @@ async def test_update_and_delete(raw: Raw) -> None:
     assert (await raw("delete_costs", id_costs=3690))["message_details"] == "id_costs"
 
 
-async def test_sums(raw: Raw) -> None:
+async def test_totals_of_time_and_money(raw: Raw) -> None:
     body = await raw("get_costs", id_project=6622)
     assert body["total"] == {"time": "103:39", "money": "5435.17"}
     assert (await raw("get_costs", id_project=26)) == {
@@ -51,7 +51,7 @@ async def test_sums(raw: Raw) -> None:
     }
 
 
-async def test_sums_by_project_month_and_task(raw: Raw) -> None:
+async def test_totals_by_project_month_and_task(raw: Raw) -> None:
     world = raw.sim.world
     for number, date in {331894: "01.02.2021", 331914: "02.02.2021"}.items():
         await raw.as_user()("add_costs", id_task=number, time=1, date=date)
@@ -69,7 +69,7 @@ async def test_sums_by_project_month_and_task(raw: Raw) -> None:
     assert "projects" not in await raw("get_costs_total", extra="projects", id_task=331894)
 
 
-async def test_timer_becomes_costs(raw: Raw, clock: Clock) -> None:
+async def test_a_stopped_timer_becomes_costs(raw: Raw, clock: Clock) -> None:
     kate = raw.as_user("kate.greenway@ws.com")
     assert await kate.data("get_my_timer") == []
     await kate("start_my_timer", id_task=331914)
@@ -86,13 +86,13 @@ async def test_timer_becomes_costs(raw: Raw, clock: Clock) -> None:
     assert (await kate("stop_my_timer"))["status_code"] == 7
 
 
-async def test_timers_of_others(raw: Raw) -> None:
+async def test_timers_of_other_users_can_be_stopped(raw: Raw) -> None:
     assert await raw("stop_timer", timer=2918) == {"status": "ok"}
     assert (await raw("stop_timer", timer=2918))["message"] == "Timer not found"
     assert raw.sim.world.timers == {}
 
 
-async def test_discarded_timer_leaves_nothing(raw: Raw) -> None:
+async def test_a_deleted_timer_adds_no_costs(raw: Raw) -> None:
     user = raw.as_user()
     await user("start_my_timer", id_task=2601)
     assert await user("delete_my_timer") == {"status": "ok"}

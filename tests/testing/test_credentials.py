@@ -1,4 +1,4 @@
-"""Who is let in, and with which words the others are not."""
+"""Authentication: accepted credentials, and the errors for others."""
 
 import hashlib
 from typing import Any
@@ -19,8 +19,8 @@ async def get(raw: Raw, query: str, path: str = "/api/admin/v2/", **options: Any
     return (await raw.http.get(f"{path}?{query}", **options)).json()
 
 
-async def test_documented_example_opens_the_demo_account(raw: Raw) -> None:
-    """Key, query and hash are those of the vendor's page."""
+async def test_the_documented_example_is_accepted(raw: Raw) -> None:
+    """Key, query and hash are from the documentation of the vendor."""
     body = await get(raw, "action=get_tasks&id_project=26&hash=ec3ab2c28f21b4a07424f8ed688d6644")
     assert [task["id"] for task in body["data"]] == ["2601", "2602"]
 
@@ -36,8 +36,8 @@ async def test_documented_example_opens_the_demo_account(raw: Raw) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/admin/v2", "/api/admin/v2/"])
-async def test_hash_covers_the_bytes_as_sent(raw: Raw, query: str, path: str) -> None:
-    """Whatever the order and the encoding, GET or POST, with the slash or without."""
+async def test_the_hash_covers_the_bytes_as_sent(raw: Raw, query: str, path: str) -> None:
+    """Order, encoding, method and a trailing slash do not matter."""
     signed = raw.with_hash(query)
     for method in ("GET", "POST"):
         request = httpx.Request(method, "http://127.0.0.1" + path)
@@ -47,37 +47,39 @@ async def test_hash_covers_the_bytes_as_sent(raw: Raw, query: str, path: str) ->
         assert raw.sim.requests[-1].query == signed.encode()
 
 
-@pytest.mark.parametrize("spoil", [lambda q: q.replace("26", "27"), lambda q: q[:-1] + "x", lambda q: q.split("&h")[0]])
-async def test_wrong_hash(raw: Raw, spoil: Any) -> None:
-    assert await get(raw, spoil(raw.hashed(action="get_tasks", id_project=26))) == REFUSED
+@pytest.mark.parametrize(
+    "damage", [lambda q: q.replace("26", "27"), lambda q: q[:-1] + "x", lambda q: q.split("&h")[0]]
+)
+async def test_a_wrong_hash_is_refused(raw: Raw, damage: Any) -> None:
+    assert await get(raw, damage(raw.hashed(action="get_tasks", id_project=26))) == REFUSED
 
 
-async def test_hash_that_is_not_last_is_refused(raw: Raw) -> None:
+async def test_a_hash_that_is_not_last_is_refused(raw: Raw) -> None:
     assert await get(raw, raw.hashed(action="get_tasks", id_project=26) + "&filter=active") == REFUSED
 
 
-async def test_body_of_a_hashed_request_is_not_looked_at(raw: Raw) -> None:
-    """Nothing signs it."""
+async def test_the_body_of_a_hashed_request_is_ignored(raw: Raw) -> None:
+    """The hash does not cover the body."""
     query = raw.hashed(action="get_task")
     body = (await raw.http.post(f"/api/admin/v2/?{query}", json={"id_task": 2601})).json()
     assert body["message_details"] == "id_task"
 
 
-@pytest.mark.parametrize(("skew", "welcome"), [(0, True), (299, True), (-299, True), (301, False), (-301, False)])
-async def test_signed_header_tolerates_five_minutes(raw: Raw, skew: int, welcome: bool) -> None:
+@pytest.mark.parametrize(("skew", "is_accepted"), [(0, True), (299, True), (-299, True), (301, False), (-301, False)])
+async def test_the_signed_header_allows_five_minutes_of_clock_skew(raw: Raw, skew: int, is_accepted: bool) -> None:
     headers = {"Authorization": raw.signature("get_users", at=NOW + skew)}
     body = (await raw.http.post("/api/admin/v2?action=get_users", headers=headers)).json()
-    assert (body["status"] == "ok") is welcome
+    assert (body["status"] == "ok") is is_accepted
 
 
-async def test_signature_is_for_one_action(raw: Raw) -> None:
+async def test_a_signature_is_valid_for_one_action(raw: Raw) -> None:
     headers = {"Authorization": raw.signature("get_users")}
     for send in ({"params": {"action": "get_contacts"}}, {"json": {"action": "get_users"}}):
         assert (await raw.http.post("/api/admin/v2", headers=headers, **send)).json() == REFUSED  # type: ignore[arg-type]
 
 
-async def test_page_hash_of_the_older_scheme(raw: Raw) -> None:
-    """It names project and task by their page, and covers nothing else."""
+async def test_the_page_hash_of_the_older_scheme_is_accepted(raw: Raw) -> None:
+    """The page contains the ids of project and task; the hash covers no other parameters."""
     page = "/project/26/2601/"
     digest = hashlib.md5(f"{page}get_task{raw.sim.api_key}".encode()).hexdigest()
     body = await get(raw, f"action=get_task&page={page}&extra=text&hash={digest}")
@@ -85,7 +87,7 @@ async def test_page_hash_of_the_older_scheme(raw: Raw) -> None:
     assert await get(raw, f"action=get_comments&page={page}&hash={digest}") == REFUSED
 
 
-async def test_token_in_header_or_query(raw: Raw) -> None:
+async def test_a_token_can_be_in_the_header_or_in_the_query(raw: Raw) -> None:
     token = raw.sim.issue_token()
     by_header = await get(raw, "action=me", "/api/oauth2", headers={"Authorization": f"Bearer {token}"})
     by_query = await get(raw, f"action=me&access_token={token}", "/api/oauth2/")
@@ -93,7 +95,7 @@ async def test_token_in_header_or_query(raw: Raw) -> None:
     assert by_header["data"]["id"] == "3993"
 
 
-async def test_expired_and_unknown_tokens_are_401(raw: Raw, clock: Clock) -> None:
+async def test_expired_and_unknown_tokens_get_401(raw: Raw, clock: Clock) -> None:
     user = raw.as_user(expires_in=60)
     assert (await user.send("me")).status_code == 200
     clock.advance(60)
@@ -104,7 +106,7 @@ async def test_expired_and_unknown_tokens_are_401(raw: Raw, clock: Clock) -> Non
     assert (response.status_code, response.json()["message"]) == (401, "Invalid token")
 
 
-async def test_scopes_are_those_of_the_spec(raw: Raw) -> None:
+async def test_actions_require_the_scope_in_the_spec(raw: Raw) -> None:
     reader = raw.as_user(scopes=["tasks_read"])
     assert (await reader("get_tasks", id_project=26))["status"] == "ok"
     assert (await reader("post_task", id_project=26, title="no"))["message"] == "Access denied"
@@ -117,12 +119,12 @@ async def test_unknown_scopes_are_not_issued(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("action", ["me", "get_my_timer", "start_my_timer", "stop_my_timer", "delete_my_timer"])
-async def test_some_actions_need_a_token(raw: Raw, action: str) -> None:
+async def test_some_actions_require_a_token(raw: Raw, action: str) -> None:
     body = await raw(action, id_task=2601)
     assert (body["status_code"], body["message"]) == (0, "Action is invalid")
 
 
-async def test_unknown_and_missing_actions(raw: Raw) -> None:
+async def test_unknown_and_missing_actions_are_refused(raw: Raw) -> None:
     assert (await raw("get_rich"))["status_code"] == 0
     assert (await get(raw, raw.with_hash("id_task=1")))["status_code"] == 1
 
@@ -130,14 +132,14 @@ async def test_unknown_and_missing_actions(raw: Raw) -> None:
 @pytest.mark.parametrize(
     "body", [{"data": {"id_project": "26"}}, {"content": b'{"id_project": 26'}, {"content": b"[26]"}]
 )
-async def test_body_that_is_no_json_object(raw: Raw, body: dict[str, Any]) -> None:
+async def test_a_body_that_is_not_a_json_object_is_refused(raw: Raw, body: dict[str, Any]) -> None:
     headers = {"Authorization": f"Bearer {raw.sim.issue_token()}"}
     response = await raw.http.post("/api/oauth2", params={"action": "get_tasks"}, headers=headers, **body)
     assert response.json() == {"status": "error", "message": "invalid JSON"}
 
 
-async def test_nothing_secret_is_shown(raw: Raw) -> None:
-    """Neither by the log's repr nor by the simulator's."""
+async def test_representations_contain_no_secrets(raw: Raw) -> None:
+    """This holds for the request log, the simulator and its tokens."""
     token = raw.sim.issue_token()
     signed = raw.hashed(action="get_projects")
     await get(raw, f"action=me&access_token={token}", "/api/oauth2")

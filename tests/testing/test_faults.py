@@ -1,4 +1,4 @@
-"""Scripted failures: what the caller sees, and whether the action was carried out."""
+"""Scripted faults: their effect for the client, and whether the action is carried out."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from .conftest import Raw
 pytestmark = pytest.mark.anyio
 
 
-def tasks(sim: Simulator) -> int:
+def count_new_tasks(sim: Simulator) -> int:
     return len(sim.world.projects[26].tasks) - 2
 
 
@@ -24,20 +24,22 @@ def tasks(sim: Simulator) -> int:
     ids=["reset", "timeout"],
 )
 @pytest.mark.parametrize("executed", [False, True])
-async def test_no_reply(raw: Raw, fault: Callable[..., Fault], error: type[Exception], executed: bool) -> None:
-    """The caller sees the same; whether a task was created differs."""
+async def test_a_fault_without_a_reply_can_follow_the_action(
+    raw: Raw, fault: Callable[..., Fault], error: type[Exception], executed: bool
+) -> None:
+    """The client sees the same error, whether or not the task was created."""
     raw.sim.faults.add("post_task", fault(executed=executed))
     with pytest.raises(error):
         await raw("post_task", id_project=26, title="once")
     (request,) = raw.sim.requests
-    assert (tasks(raw.sim), request.executed, request.status) == (int(executed), executed, None)
+    assert (count_new_tasks(raw.sim), request.executed, request.status) == (int(executed), executed, None)
 
 
-async def test_unreachable(raw: Raw) -> None:
+async def test_an_unreachable_service_carries_out_nothing(raw: Raw) -> None:
     raw.sim.faults.add("post_task", faults.unreachable())
     with pytest.raises(httpx.ConnectError):
         await raw("post_task", id_project=26, title="never")
-    assert tasks(raw.sim) == 0
+    assert count_new_tasks(raw.sim) == 0
 
 
 @pytest.mark.parametrize("executed", [False, True])
@@ -53,7 +55,7 @@ async def test_unreachable(raw: Raw) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-async def test_reply_nobody_can_read(
+async def test_an_unreadable_reply_can_follow_the_action(
     raw: Raw, fault: Callable[..., Fault], status: int, begins: bytes, executed: bool
 ) -> None:
     raw.sim.faults.add("post_task", fault(executed=executed))
@@ -62,17 +64,17 @@ async def test_reply_nobody_can_read(
     assert response.content.startswith(begins)
     with pytest.raises(ValueError):  # noqa: PT011 - of JSON or of UTF-8
         json.loads(response.content.decode())
-    assert (tasks(raw.sim), raw.sim.requests[0].executed) == (int(executed), executed)
+    assert (count_new_tasks(raw.sim), raw.sim.requests[0].executed) == (int(executed), executed)
 
 
-async def test_any_reply(raw: Raw) -> None:
+async def test_a_redirect_can_be_scripted(raw: Raw) -> None:
     raw.sim.faults.add("get_users", faults.redirect("https://evil.example.com/"))
     response = await raw.send("get_users")
     assert (response.status_code, response.headers["location"]) == (302, "https://evil.example.com/")
 
 
 @pytest.mark.parametrize(("status", "retry_after"), [(200, None), (429, 3.5)])
-async def test_rate_limit_answer(raw: Raw, status: int, retry_after: float | None) -> None:
+async def test_the_rate_limit_refusal_can_be_scripted(raw: Raw, status: int, retry_after: float | None) -> None:
     raw.sim.faults.add("get_users", faults.too_many_requests(status=status, retry_after=retry_after))
     response = await raw.send("get_users")
     assert response.status_code == status
@@ -80,7 +82,7 @@ async def test_rate_limit_answer(raw: Raw, status: int, retry_after: float | Non
     assert response.json() == {"status": "error", "message": "Too many requests"}
 
 
-async def test_faults_are_met_in_order_and_used_up(raw: Raw) -> None:
+async def test_faults_apply_in_order_and_are_used_up(raw: Raw) -> None:
     raw.sim.faults.add("get_users", faults.server_error(500), times=2)
     raw.sim.faults.add("*", faults.server_error(503))
     raw.sim.faults.add("get_contacts", faults.server_error(504))
@@ -89,7 +91,7 @@ async def test_faults_are_met_in_order_and_used_up(raw: Raw) -> None:
     assert [action for action, _ in raw.sim.faults.unused] == ["get_contacts"]
 
 
-async def test_fault_for_ever(raw: Raw) -> None:
+async def test_a_permanent_fault_applies_until_it_is_cleared(raw: Raw) -> None:
     raw.sim.faults.add("*", faults.empty_body(), times=None)
     assert {(await raw.send("get_users")).content for _ in range(3)} == {b""}
     raw.sim.faults.clear()
@@ -97,21 +99,21 @@ async def test_fault_for_ever(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("executed", [False, True])
-async def test_delay_outlasts_the_client(raw: Raw, executed: bool) -> None:
-    """The client's own timeout ends the waiting, and *executed* says on which side of it the action was."""
+async def test_a_delay_can_exceed_the_timeout_of_the_client(raw: Raw, executed: bool) -> None:
+    """The client times out; *executed* decides whether the action is carried out before."""
     raw.sim.faults.add("post_task", faults.delay(30, executed=executed))
     raw.http.timeout = httpx.Timeout(0.01)
     with pytest.raises(httpx.ReadTimeout):
         await raw("post_task", id_project=26, title="late")
-    assert tasks(raw.sim) == int(executed)
+    assert count_new_tasks(raw.sim) == int(executed)
 
 
-async def test_delay_ends(raw: Raw) -> None:
+async def test_a_delayed_reply_arrives(raw: Raw) -> None:
     raw.sim.faults.add("get_users", faults.delay(0.001, executed=False))
     assert (await raw("get_users"))["status"] == "ok"
 
 
-async def test_others_are_served_meanwhile(raw: Raw) -> None:
+async def test_a_delay_does_not_block_other_requests(raw: Raw) -> None:
     raw.sim.faults.add("get_users", faults.delay(0.05))
     order: list[str] = []
 
@@ -125,7 +127,7 @@ async def test_others_are_served_meanwhile(raw: Raw) -> None:
     assert order == ["get_timers", "get_users"]
 
 
-async def test_log_can_be_cleared_at_any_time(raw: Raw) -> None:
+async def test_the_request_log_can_be_cleared_during_a_request(raw: Raw) -> None:
     async with anyio.create_task_group() as group:
         raw.sim.faults.add("get_users", faults.delay(0.02))
         group.start_soon(raw, "get_users")
@@ -134,8 +136,7 @@ async def test_log_can_be_cleared_at_any_time(raw: Raw) -> None:
     assert raw.sim.requests == []
 
 
-async def test_session_repeats_reads_and_never_writes(sim: Simulator) -> None:
-    """What all this is for."""
+async def test_a_session_retries_reads_but_not_writes(sim: Simulator) -> None:
     async with sim.session(retries=1) as ws:
         sim.faults.add("get_tasks", faults.reset(executed=True))
         assert len(await ws.get_tasks(26)) == 2

@@ -1,4 +1,4 @@
-"""Files in and out."""
+"""Uploads and downloads of files."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ PLAN, PHOTO = ("план & co.pdf", b"%PDF"), ("photo.JPG", b"\xff\xd8")
 ATTACHED = [("attach[0]", PLAN), ("attach[1]", PHOTO), ("other", ("ignored.txt", b""))]
 
 
-async def test_attached_to_a_task(raw: Raw) -> None:
+async def test_files_can_be_attached_to_a_task(raw: Raw) -> None:
     body = await raw.upload("post_task", ATTACHED, id_project=26, title="Read this")
     task = await raw.data("get_task", id_task=body["data"]["id"], extra="files")
     assert [(file["name"], file["size"]) for file in task["files"]] == [("план & co.pdf", "4"), ("photo.JPG", "2")]
@@ -21,7 +21,7 @@ async def test_attached_to_a_task(raw: Raw) -> None:
     assert (listed[0]["date_added"], listed[0]["user_from"]["id"]) == ("2021-01-05 12:00", "3993")
 
 
-async def test_attached_to_project_and_comment(raw: Raw) -> None:
+async def test_files_can_be_attached_to_a_project_and_a_comment(raw: Raw) -> None:
     project = (await raw.upload("post_project", ATTACHED, title="Moon"))["data"]
     assert len(await raw.data("get_files", id_project=project["id"])) == 2
     query = {"id_task": 2601, "text": "see", "email_user_from": "kate.greenway@ws.com"}
@@ -37,7 +37,7 @@ async def test_hash_does_not_cover_files(raw: Raw) -> None:
     assert len(raw.sim.world.tasks[int(response.json()["data"]["id"])].files) == 2
 
 
-async def test_uploaded_ahead_and_used_once(raw: Raw) -> None:
+async def test_an_uploaded_file_can_be_used_once(raw: Raw) -> None:
     rows = (await raw.upload("upload_files", [("files[]", PLAN), *ATTACHED, ("files[]", PHOTO)]))["data"]
     assert [(row["name"], row["ext"]) for row in rows] == [("план & co.pdf", "pdf"), ("photo.JPG", "jpg")]
     task = await raw.data("post_task", id_project=26, title="x", files=rows)
@@ -46,11 +46,11 @@ async def test_uploaded_ahead_and_used_once(raw: Raw) -> None:
     assert raw.sim.world.uploads == {}
 
 
-async def test_upload_without_files(raw: Raw) -> None:
+async def test_upload_without_files_is_refused(raw: Raw) -> None:
     assert (await raw("upload_files"))["message_details"] == "files"
 
 
-async def test_download(raw: Raw) -> None:
+async def test_download_returns_the_content_and_headers(raw: Raw) -> None:
     file = raw.sim.world.add_file(raw.sim.world.tasks[2601], PLAN[0], PLAN[1])
     response = await raw.send("download", id_file=file.id)
     assert response.content == PLAN[1]
@@ -65,7 +65,7 @@ async def test_download(raw: Raw) -> None:
     assert response.headers["last-modified"] == "Tue, 05 Jan 2021 12:00:00 GMT"
 
 
-async def test_download_of_json_is_no_error(raw: Raw) -> None:
+async def test_a_downloaded_json_file_is_not_an_envelope(raw: Raw) -> None:
     file = raw.sim.world.add_file(raw.sim.world.tasks[2601], "error.json", b'{"status":"error"}')
     response = await raw.send("download", id_file=file.id)
     assert response.headers["content-type"] == "application/x-download"

@@ -1,4 +1,4 @@
-"""The language of filters."""
+"""The filter language of the simulator."""
 
 import datetime as dt
 from contextlib import suppress
@@ -15,16 +15,16 @@ from .conftest import Raw
 
 
 @attrs.frozen
-class Thing:
+class Item:
     id: int = 7
     name: str = "Yearly Report"
     date: dt.date | None = dt.date(2021, 5, 25)
 
 
-FIELDS: dict[str, FilterableField[Thing]] = {
-    "id": FilterableField("number", lambda thing: thing.id),
-    "name": FilterableField("text", lambda thing: thing.name),
-    "dateend": FilterableField("date", lambda thing: thing.date),
+FIELDS: dict[str, FilterableField[Item]] = {
+    "id": FilterableField("number", lambda item: item.id),
+    "name": FilterableField("text", lambda item: item.name),
+    "dateend": FilterableField("date", lambda item: item.date),
 }
 
 
@@ -49,13 +49,13 @@ FIELDS: dict[str, FilterableField[Thing]] = {
         ("((name has 'and') or ((id=7)))", True),
     ],
 )
-def test_meaning(text: str, found: bool) -> None:
-    assert compile_filter(text, FIELDS)(Thing()) is found
+def test_filter_matches_the_expected_records(text: str, found: bool) -> None:
+    assert compile_filter(text, FIELDS)(Item()) is found
 
 
-def test_what_is_not_set_never_fits() -> None:
+def test_an_unset_value_never_matches() -> None:
     for sign in ("=", "!=", "<", ">"):
-        assert compile_filter(f"dateend{sign}'01.01.2000'", FIELDS)(Thing(date=None)) is False
+        assert compile_filter(f"dateend{sign}'01.01.2000'", FIELDS)(Item(date=None)) is False
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_not_set_never_fits() -> None:
         "(" * 1000 + "id=7" + ")" * 1000,
     ],
 )
-def test_everything_else_is_refused(text: str) -> None:
+def test_an_invalid_filter_is_refused(text: str) -> None:
     with pytest.raises(ServiceRefusal) as caught:
         compile_filter(text, FIELDS)
     assert caught.value.envelope() == {
@@ -100,22 +100,21 @@ def test_everything_else_is_refused(text: str) -> None:
 
 
 @given(st.text(alphabet="id name has in and or()=<>!,'0123456789. x", max_size=60))
-def test_no_text_breaks_it(text: str) -> None:
-    """A filter either means something or is refused."""
+def test_any_text_is_a_filter_or_is_refused(text: str) -> None:
     with suppress(ServiceRefusal):
-        assert compile_filter(text, FIELDS)(Thing()) in (True, False)
+        assert compile_filter(text, FIELDS)(Item()) in (True, False)
 
 
 @given(st.lists(st.sampled_from(["id=7", "id=8"]), min_size=1), st.data())
-def test_agrees_with_python(conditions: list[str], data: st.DataObject) -> None:
-    """``and``, ``or`` and parentheses bind as they do in Python."""
+def test_operators_bind_as_in_python(conditions: list[str], data: st.DataObject) -> None:
+    """``and``, ``or`` and parentheses have the same precedence as in Python."""
     text = conditions[0]
     for condition in conditions[1:]:
         word = data.draw(st.sampled_from(["and", "or"]))
         text = f"({text}) {word} {condition}" if data.draw(st.booleans()) else f"{text} {word} {condition}"
     expected = eval(text.replace("=", "=="), {"id": 7})
     try:
-        assert compile_filter(text, FIELDS)(Thing()) is expected
+        assert compile_filter(text, FIELDS)(Item()) is expected
     except ServiceRefusal:
         assert text.count("(") > 50
 
@@ -132,15 +131,15 @@ def test_agrees_with_python(conditions: list[str], data: st.DataObject) -> None:
         ("date_added<'02.01.2021' and dateadd>'31.12.2020'", {330090}),
     ],
 )
-async def test_search(raw: Raw, filter_: str, found: set[int]) -> None:
-    """Subtasks are found, closed tasks are not, and a filter is enough of a question."""
+async def test_search_tasks_with_filters(raw: Raw, filter_: str, found: set[int]) -> None:
+    """A filter alone is a valid search. Subtasks are found, closed tasks are not."""
     rows = await raw.data("search_tasks", filter=filter_)
     assert {int(row["id"]) for row in rows} == found
     assert not any("parent" in row or "child" in row for row in rows)
 
 
 @pytest.mark.anyio
-async def test_costs(raw: Raw) -> None:
+async def test_get_costs_with_filters(raw: Raw) -> None:
     for filter_, found in {
         "comment has 'views' and dateadd='04.01.2021'": ["3690"],
         "task=330090 and project in (6622, 26)": ["3690", "3706"],

@@ -1,4 +1,4 @@
-"""The rate, the length of a request line, the number of records."""
+"""Limits: the rate, the length of a request line, the number of records, the length of texts."""
 
 import anyio
 import httpx
@@ -13,11 +13,11 @@ pytestmark = pytest.mark.anyio
 REFUSED = {"status": "error", "message": "Too many requests"}
 
 
-async def test_no_rate_unless_asked_for(raw: Raw) -> None:
+async def test_the_rate_is_unlimited_by_default(raw: Raw) -> None:
     assert [(await raw("get_users"))["status"] for _ in range(3)] == ["ok"] * 3
 
 
-async def test_distance_counts_from_the_last_accepted(raw: Raw, clock: Clock) -> None:
+async def test_the_interval_counts_from_the_last_accepted_request(raw: Raw, clock: Clock) -> None:
     raw.sim.rate.per_second = 1.0
     outcomes = []
     for pause in (0, 0.5, 0.4, 0.1, 0.999, 0.001, 5):
@@ -28,14 +28,14 @@ async def test_distance_counts_from_the_last_accepted(raw: Raw, clock: Clock) ->
     assert [request.executed for request in raw.sim.requests] == outcomes
 
 
-async def test_refused_writes_are_not_carried_out(raw: Raw) -> None:
+async def test_a_refused_write_is_not_carried_out(raw: Raw) -> None:
     raw.sim.rate.per_second = 1.0
     await raw("get_users")
     assert await raw("post_task", id_project=26, title="too soon") == REFUSED
     assert len(raw.sim.world.projects[26].tasks) == 2
 
 
-async def test_refusal_can_be_a_429(raw: Raw) -> None:
+async def test_the_refusal_can_have_status_429(raw: Raw) -> None:
     raw.sim.rate.per_second = 1.0
     raw.sim.rate.refuse_with(429, retry_after=1)
     await raw.send("get_users")
@@ -43,8 +43,8 @@ async def test_refusal_can_be_a_429(raw: Raw) -> None:
     assert (response.status_code, response.headers["retry-after"]) == (429, "1")
 
 
-async def test_session_keeps_the_rate(clock: Clock) -> None:
-    """Two sessions and four tasks at once share what there is."""
+async def test_sessions_respect_the_rate_limit(clock: Clock) -> None:
+    """Four concurrent calls of two sessions share the limit."""
     sim = Simulator(rate=50.0)
     async with sim.session() as one, sim.session() as other, anyio.create_task_group() as group:
         for ws in (one, other):
@@ -53,14 +53,14 @@ async def test_session_keeps_the_rate(clock: Clock) -> None:
     assert sum(request.executed for request in sim.requests) == 4
 
 
-async def test_long_request_line_is_nginx_business(raw: Raw) -> None:
-    """8 192 bytes pass, one more does not; the line break counts."""
+async def test_a_long_request_line_gets_the_414_of_nginx(raw: Raw) -> None:
+    """The limit is 8192 bytes, including the line break."""
     path = "/api/admin/v2/"
 
     async def get(length: int) -> httpx.Response:
         query = "action=get_users&x="
-        around = len(f"GET {path}? HTTP/1.1\r\n&hash=") + 32
-        return await raw.http.get(f"{path}?{raw.with_hash(query.ljust(length - around, 'x'))}")
+        overhead = len(f"GET {path}? HTTP/1.1\r\n&hash=") + 32
+        return await raw.http.get(f"{path}?{raw.with_hash(query.ljust(length - overhead, 'x'))}")
 
     assert (await get(8192)).json()["status"] == "ok"
     response = await get(8193)
@@ -69,7 +69,7 @@ async def test_long_request_line_is_nginx_business(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("action", ["get_all_tasks", "get_tasks", "search_tasks"])
-async def test_too_many_tasks(bare: Raw, action: str) -> None:
+async def test_more_than_10000_tasks_are_refused(bare: Raw, action: str) -> None:
     project = bare.sim.world.add_project("Big")
     for number in range(10_000):
         bare.sim.world.add_task(project, f"Task {number}")
@@ -81,6 +81,6 @@ async def test_too_many_tasks(bare: Raw, action: str) -> None:
     }
 
 
-async def test_long_text_is_cut_without_a_word(raw: Raw) -> None:
+async def test_a_long_text_is_cut_without_an_error(raw: Raw) -> None:
     task = await raw.data("post_task", id_project=26, title="long", text="é" * 70_000, extra="text")
     assert len(task["text"]) == 65_536

@@ -1,4 +1,4 @@
-"""OAuth2 as applications see it: codes, pairs of tokens and their rotation, in the shapes captured from the service."""
+"""OAuth2 for applications: codes, token pairs and their rotation, in the format captured from the service."""
 
 import base64
 import json
@@ -26,28 +26,28 @@ BAD_REFRESH_TOKEN = {"error": "invalid_request", "errorDescription": "Cannot dec
 BAD_ACCESS_TOKEN = {"error": "not_authorized", "errorDescription": "Malformed UTF-8 characters"}
 
 
-async def answered(raw: Raw, access_token: str) -> tuple[int, str]:
-    """Status and message of a call with this token."""
+async def call_with(raw: Raw, access_token: str) -> tuple[int, str]:
+    """Make a call with this token; return the HTTP status and the error message."""
     response = await attrs.evolve(raw, token=access_token).send("me")
     return response.status_code, response.json().get("message", "")
 
 
-# Shapes
+# Formats
 
 
 @pytest.mark.skipif(not CAPTURES, reason=f"no captured replies in {RECORDED}")
 @pytest.mark.parametrize("name", CAPTURES)
-async def test_captured_request_is_answered_as_captured(forms: OAuthForms, name: str) -> None:
-    """As POST with a query, which the captures are: the same keys in the same order, and refusals word for word."""
+async def test_a_captured_request_gets_the_captured_reply(forms: OAuthForms, name: str) -> None:
+    """The reply has the same keys in the same order, or the same error. The captures are POSTs with a query."""
     capture = json.loads(CAPTURES[name])
     action, _, outcome = name.removeprefix("oauth2_").partition(".")
     form = {
         "token": forms.form(**forms.for_code(forms.sim.issue_code())),
         "resource": forms.form(access_token=forms.sim.issue_token()),
     }[action]
-    spoil = {"invalid_client": "client_secret", "invalid_request": "code", "not_authorized": "access_token"}
-    if outcome in spoil:
-        form[spoil[outcome]] = "spoilt"
+    invalid = {"invalid_client": "client_secret", "invalid_request": "code", "not_authorized": "access_token"}
+    if outcome in invalid:
+        form[invalid[outcome]] = "invalid"
     response = await forms.http.post(f"/oauth2/{action}", params=form)
     body = response.json()
     assert response.status_code == capture["http_status"] == 200
@@ -61,8 +61,8 @@ async def test_captured_request_is_answered_as_captured(forms: OAuthForms, name:
         assert body[key] == capture["body"][key]
 
 
-async def test_tokens_look_like_the_services(forms: OAuthForms) -> None:
-    """A JWT which says whose it is, what it allows and when it ends; and ciphertext in hex."""
+async def test_tokens_have_the_format_of_the_service(forms: OAuthForms) -> None:
+    """The access token is a JWT with user, scopes and expiry; the refresh token is ciphertext in hex."""
     kate = forms.sim.world.user("kate.greenway@ws.com")
     pair = await forms.exchange(forms.sim.issue_code(kate, ["tasks_read", "costs_read"]))
     assert pair["access_token"].startswith("eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.")
@@ -74,8 +74,8 @@ async def test_tokens_look_like_the_services(forms: OAuthForms) -> None:
 
 
 @pytest.mark.parametrize("how", ["POST form", "POST query", "GET query"])
-async def test_form_or_query(forms: OAuthForms, how: str) -> None:
-    """The documentation posts a form, the vendor's clients get with a query."""
+async def test_parameters_can_be_in_the_form_or_in_the_query(forms: OAuthForms, how: str) -> None:
+    """The documentation posts a form; the clients of the vendor send a GET with a query."""
     method, _, where = how.partition(" ")
 
     async def send(name: str, **form: str) -> Any:
@@ -87,28 +87,28 @@ async def test_form_or_query(forms: OAuthForms, how: str) -> None:
     assert newer["access_token"] not in ("", pair["access_token"])
 
 
-async def test_json_is_no_form(forms: OAuthForms) -> None:
+async def test_a_json_body_is_not_accepted(forms: OAuthForms) -> None:
     form = forms.form(**forms.for_code(forms.sim.issue_code()))
     assert (await forms.http.post("/oauth2/token", json=form)).json() == BAD_CLIENT
 
 
-async def test_identity_is_only_posted(forms: OAuthForms) -> None:
+async def test_identity_requires_post(forms: OAuthForms) -> None:
     form = forms.form(access_token=forms.sim.issue_token())
     assert (await forms.http.get("/oauth2/resource", params=form)).status_code == 405
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8010", "acme.worksection.example"])
-async def test_account_is_where_the_request_went(forms: OAuthForms, host: str) -> None:
+async def test_account_url_is_the_origin_of_the_request(forms: OAuthForms, host: str) -> None:
     forms.http.base_url = httpx.URL(f"https://{host}")
     pair = await forms.exchange(forms.sim.issue_code())
-    who = await forms.resource(pair["access_token"])
-    assert pair["account_url"] == who["account_url"] == f"https://{host}"
+    identity = await forms.resource(pair["access_token"])
+    assert pair["account_url"] == identity["account_url"] == f"https://{host}"
 
 
 # Codes
 
 
-async def test_code_becomes_tokens_of_the_one_who_allowed(forms: OAuthForms, raw: Raw) -> None:
+async def test_a_code_is_exchanged_for_tokens_of_its_user(forms: OAuthForms, raw: Raw) -> None:
     kate = forms.sim.world.user("kate.greenway@ws.com")
     pair = await forms.exchange(forms.sim.issue_code(kate, ["tasks_read"]))
     assert pair["expires_in"] == ACCESS_HOURS * 3600
@@ -124,7 +124,7 @@ async def test_code_becomes_tokens_of_the_one_who_allowed(forms: OAuthForms, raw
     assert (await user("post_task", id_project=26, title="no"))["message"] == "Access denied"
 
 
-async def test_code_is_good_once(forms: OAuthForms) -> None:
+async def test_a_code_is_valid_once(forms: OAuthForms) -> None:
     code = forms.sim.issue_code()
     assert "access_token" in await forms.exchange(code)
     assert await forms.exchange(code) == BAD_CODE
@@ -132,21 +132,23 @@ async def test_code_is_good_once(forms: OAuthForms) -> None:
     assert len(forms.sim.oauth.live_pairs()) == 1
 
 
-@pytest.mark.parametrize(("seconds", "good"), [(CODE_MINUTES * 60 - 1, True), (CODE_MINUTES * 60, False)])
-async def test_code_lives_ten_minutes(forms: OAuthForms, clock: Clock, seconds: int, good: bool) -> None:
+@pytest.mark.parametrize(("seconds", "is_valid"), [(CODE_MINUTES * 60 - 1, True), (CODE_MINUTES * 60, False)])
+async def test_a_code_expires_after_ten_minutes(forms: OAuthForms, clock: Clock, seconds: int, is_valid: bool) -> None:
     code = forms.sim.issue_code()
     clock.advance(seconds)
-    assert ("access_token" in await forms.exchange(code)) is good
+    assert ("access_token" in await forms.exchange(code)) is is_valid
 
 
 @pytest.mark.parametrize("uri", ["https://localhost:33443/callback/", "https://localhost:33443/Callback", ""])
-async def test_code_belongs_to_its_redirect_uri(forms: OAuthForms, uri: str) -> None:
+async def test_a_code_is_valid_only_for_its_redirect_uri(forms: OAuthForms, uri: str) -> None:
     assert await forms.exchange(forms.sim.issue_code(), redirect_uri=uri) == BAD_CODE
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "another"}, {"client_secret": "another"}, {"client_secret": ""}])
-async def test_other_applications_get_nothing_and_cost_nothing(forms: OAuthForms, wrong: dict[str, str]) -> None:
-    """Neither the code nor the pair is touched."""
+async def test_wrong_client_credentials_are_refused_and_invalidate_nothing(
+    forms: OAuthForms, wrong: dict[str, str]
+) -> None:
+    """The code and the token pair stay valid."""
     code, pair = forms.sim.issue_code(), forms.sim.issue_pair()
     assert await forms.exchange(code, **wrong) == BAD_CLIENT
     assert await forms.refresh(str(pair.refresh_token), **wrong) == BAD_CLIENT
@@ -155,7 +157,7 @@ async def test_other_applications_get_nothing_and_cost_nothing(forms: OAuthForms
     assert "access_token" in await forms.refresh(str(pair.refresh_token))
 
 
-async def test_each_path_has_its_grant_type(forms: OAuthForms) -> None:
+async def test_each_path_requires_its_grant_type(forms: OAuthForms) -> None:
     code, pair = forms.sim.issue_code(), forms.sim.issue_pair()
     for body in (
         await forms.exchange(code, grant_type="refresh_token"),
@@ -169,13 +171,13 @@ async def test_each_path_has_its_grant_type(forms: OAuthForms) -> None:
 # Rotation
 
 
-async def test_refresh_voids_the_pair_before(forms: OAuthForms, raw: Raw) -> None:
-    """Both of its tokens, at once; the new ones are the same user's, with the same scopes, and name no account."""
+async def test_refresh_invalidates_the_old_pair(forms: OAuthForms, raw: Raw) -> None:
+    """The new pair has the same user and scopes; the reply has no account URL."""
     kate = forms.sim.world.user("kate.greenway@ws.com")
     old = await forms.exchange(forms.sim.issue_code(kate, ["users_read"]))
     new = await forms.refresh(old["refresh_token"])
     assert list(new) == ["token_type", "expires_in", "access_token", "refresh_token"]
-    assert await answered(raw, old["access_token"]) == (401, "Invalid token")
+    assert await call_with(raw, old["access_token"]) == (401, "Invalid token")
     assert await forms.refresh(old["refresh_token"]) == BAD_REFRESH_TOKEN
     assert await forms.resource(old["access_token"]) == BAD_ACCESS_TOKEN
 
@@ -183,38 +185,38 @@ async def test_refresh_voids_the_pair_before(forms: OAuthForms, raw: Raw) -> Non
     assert (live.access_token, live.refresh_token) == (new["access_token"], new["refresh_token"])
     assert live.scopes == {"users_read"}
     assert (await forms.resource(new["access_token"]))["id"] == "5686"
-    assert await answered(raw, new["access_token"]) == (200, "")
+    assert await call_with(raw, new["access_token"]) == (200, "")
     assert forms.sim.oauth.refreshes == 1
 
 
-async def test_expired_access_token_can_be_refreshed_and_is_void_then(
-    forms: OAuthForms, raw: Raw, clock: Clock
-) -> None:
+async def test_an_expired_access_token_can_be_refreshed(forms: OAuthForms, raw: Raw, clock: Clock) -> None:
     old = await forms.exchange(forms.sim.issue_code())
     clock.advance(ACCESS_HOURS * 3600)
-    assert await answered(raw, old["access_token"]) == (401, "Access token is expired")
+    assert await call_with(raw, old["access_token"]) == (401, "Access token is expired")
     new = await forms.refresh(old["refresh_token"])
-    assert await answered(raw, old["access_token"]) == (401, "Invalid token")
-    assert await answered(raw, new["access_token"]) == (200, "")
+    assert await call_with(raw, old["access_token"]) == (401, "Invalid token")
+    assert await call_with(raw, new["access_token"]) == (200, "")
 
 
-@pytest.mark.parametrize(("seconds", "good"), [(REFRESH_DAYS * 86400 - 1, True), (REFRESH_DAYS * 86400, False)])
-async def test_refresh_token_lives_a_month(forms: OAuthForms, clock: Clock, seconds: int, good: bool) -> None:
+@pytest.mark.parametrize(("seconds", "is_valid"), [(REFRESH_DAYS * 86400 - 1, True), (REFRESH_DAYS * 86400, False)])
+async def test_a_refresh_token_expires_after_30_days(
+    forms: OAuthForms, clock: Clock, seconds: int, is_valid: bool
+) -> None:
     pair = forms.sim.issue_pair()
     clock.advance(seconds)
-    assert len(forms.sim.oauth.live_pairs()) == good
-    assert ("access_token" in await forms.refresh(str(pair.refresh_token))) is good
-    assert forms.sim.oauth.refreshes == good
+    assert len(forms.sim.oauth.live_pairs()) == is_valid
+    assert ("access_token" in await forms.refresh(str(pair.refresh_token))) is is_valid
+    assert forms.sim.oauth.refreshes == is_valid
 
 
-async def test_access_token_refreshes_nothing(forms: OAuthForms) -> None:
+async def test_access_and_refresh_tokens_are_not_interchangeable(forms: OAuthForms) -> None:
     pair = forms.sim.issue_pair()
     assert await forms.refresh(pair.access_token) == BAD_REFRESH_TOKEN
     assert await forms.resource(str(pair.refresh_token)) == BAD_ACCESS_TOKEN
 
 
-async def test_pairs_do_not_disturb_one_another(forms: OAuthForms) -> None:
-    """Neither those of several users nor several of one."""
+async def test_token_pairs_are_independent(forms: OAuthForms) -> None:
+    """This holds for pairs of different users and for pairs of one user."""
     oauth, kate = forms.sim.oauth, forms.sim.world.user("kate.greenway@ws.com")
     his, hers, hers_too = forms.sim.issue_pair(), forms.sim.issue_pair(kate), forms.sim.issue_pair(kate)
     new = await forms.refresh(str(hers.refresh_token))
@@ -224,7 +226,7 @@ async def test_pairs_do_not_disturb_one_another(forms: OAuthForms) -> None:
     assert len(oauth.live_pairs()) == 3
 
 
-def test_of_many_who_refresh_at_once_one_gets_the_next_pair() -> None:
+def test_only_one_of_concurrent_refreshes_succeeds() -> None:
     sim = Simulator()
     pair = sim.issue_pair()
     form = {"client_id": sim.oauth.client_id, "client_secret": sim.oauth.client_secret, "grant_type": "refresh_token"}

@@ -1,4 +1,4 @@
-"""OAuth2 in tests of programs: what can be scripted, what is seen afterwards, and the shortcuts around the login."""
+"""OAuth2 for tests of programs: scripted faults, the request log, and tokens without a login."""
 
 from collections.abc import Callable
 
@@ -11,16 +11,16 @@ from worksection_async import AccessToken, Token, errors
 from worksection_async.testing import Fault, Simulator, faults
 
 from .conftest import NOW, Clock, OAuthForms, Raw
-from .test_oauth import BAD_REFRESH_TOKEN, answered
+from .test_oauth import BAD_REFRESH_TOKEN, call_with
 
 pytestmark = pytest.mark.anyio
 
-# What can be scripted, and what is seen afterwards
+# Faults and the request log
 
 
 @pytest.mark.parametrize("executed", [False, True])
-async def test_lost_reply_to_a_refresh(forms: OAuthForms, executed: bool) -> None:
-    """The caller sees the same; whether his pair is void differs."""
+async def test_the_reply_to_a_refresh_can_be_lost(forms: OAuthForms, executed: bool) -> None:
+    """The client sees the same error, whether or not the old pair is invalid."""
     pair = forms.sim.issue_pair()
     forms.sim.faults.add("oauth2_refresh", faults.reset(executed=executed))
     with pytest.raises(httpx.ReadError):
@@ -43,10 +43,9 @@ async def test_lost_reply_to_a_refresh(forms: OAuthForms, executed: bool) -> Non
     ids=["5xx", "html", "empty", "cut", "delay"],
 )
 @pytest.mark.parametrize("name", ["token", "refresh", "resource"])
-async def test_faults_by_name(
+async def test_each_oauth_path_has_its_own_faults(
     forms: OAuthForms, name: str, fault: Callable[..., Fault], status: int, begins: bytes
 ) -> None:
-    """Each of the three paths has its own, and nobody else meets it."""
     forms.sim.faults.add(f"oauth2_{name}", fault(executed=True))
     for other in {"token", "refresh", "resource"} - {name}:
         assert (await forms(other))["error"]
@@ -56,7 +55,7 @@ async def test_faults_by_name(
     assert forms.sim.faults.unused == ()
 
 
-async def test_others_are_served_while_a_refresh_is_late(forms: OAuthForms) -> None:
+async def test_a_delayed_refresh_does_not_block_other_requests(forms: OAuthForms) -> None:
     pair = forms.sim.issue_pair()
     forms.sim.faults.add("oauth2_refresh", faults.delay(0.05))
     order: list[str] = []
@@ -72,8 +71,8 @@ async def test_others_are_served_while_a_refresh_is_late(forms: OAuthForms) -> N
     assert order == ["resource", "refresh"]
 
 
-async def test_oauth_does_not_count_against_the_rate(clock: Clock) -> None:
-    """Neither are its requests refused nor do they delay those of the account."""
+async def test_oauth_requests_do_not_count_against_the_rate_limit(clock: Clock) -> None:
+    """They are not refused, and do not cause refusals of API requests."""
     sim = Simulator(rate=1.0, clock=clock, monotonic=clock)
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as http:
         forms, raw = OAuthForms(http, sim), Raw(http, sim, clock)
@@ -85,7 +84,7 @@ async def test_oauth_does_not_count_against_the_rate(clock: Clock) -> None:
     assert [request.accepted for request in sim.requests] == [True] * 4 + [False, True]
 
 
-async def test_the_log_names_what_was_asked_and_shows_no_secret(forms: OAuthForms) -> None:
+async def test_the_request_log_names_actions_and_shows_no_secrets(forms: OAuthForms) -> None:
     sim, code = forms.sim, forms.sim.issue_code()
     pair = await forms.exchange(code)
     newer = await forms.refresh(pair["refresh_token"])
@@ -106,7 +105,7 @@ async def test_the_log_names_what_was_asked_and_shows_no_secret(forms: OAuthForm
         assert secret not in shown
 
 
-# For tests
+# Clients and tokens for tests
 
 
 @pytest.mark.parametrize("over", ["in process", "a socket"])
@@ -127,7 +126,7 @@ async def test_oauth_app_reaches_the_simulator(over: str) -> None:
         assert (await ws.me()).id == 3993
 
 
-async def test_credentials_and_options_of_the_app_are_yours() -> None:
+async def test_client_credentials_and_options_can_be_set() -> None:
     sim = Simulator(client_id="42", client_secret="of-my-choice")
     app = sim.oauth_app(transport=sim.transport())
     assert (app.client_id, len(app.scopes)) == ("42", 17)
@@ -136,20 +135,20 @@ async def test_credentials_and_options_of_the_app_are_yours() -> None:
         await wrong.exchange(sim.issue_code())
 
 
-async def test_issued_pair_is_as_good_as_one_that_logged_in(sim: Simulator, raw: Raw, clock: Clock) -> None:
+async def test_an_issued_pair_is_like_one_from_a_login(sim: Simulator, raw: Raw, clock: Clock) -> None:
     token = sim.issue_pair(scopes=["users_read"], expires_in=60)
     assert isinstance(token, Token)
     assert (token.issued_at, token.expires_at, token.account_url) == (NOW, NOW + 60, "http://127.0.0.1")
-    assert await answered(raw, token.access_token) == (200, "")
+    assert await call_with(raw, token.access_token) == (200, "")
     clock.advance(60)
-    assert await answered(raw, token.access_token) == (401, "Access token is expired")
+    assert await call_with(raw, token.access_token) == (401, "Access token is expired")
     newer = await sim.oauth_app().refresh(token)
-    assert await answered(raw, newer.access_token) == (200, "")
+    assert await call_with(raw, newer.access_token) == (200, "")
     assert sim.oauth.live_pair().scopes == {"users_read"}
     assert sim.issue_pair(account_url="http://127.0.0.1:8010").account_url == "http://127.0.0.1:8010"
 
 
-async def test_lifetime_of_the_next_tokens_can_be_chosen(forms: OAuthForms) -> None:
+async def test_the_lifetime_of_new_tokens_can_be_set(forms: OAuthForms) -> None:
     forms.sim.oauth.access_seconds = 2
     pair = await forms.exchange(forms.sim.issue_code())
     newer = await forms.refresh(pair["refresh_token"])
@@ -157,7 +156,7 @@ async def test_lifetime_of_the_next_tokens_can_be_chosen(forms: OAuthForms) -> N
     assert forms.sim.issue_pair().expires_at == NOW + 2
 
 
-def test_unknown_scopes_are_not_granted(sim: Simulator) -> None:
+def test_unknown_scopes_raise_an_error(sim: Simulator) -> None:
     for issue in (sim.issue_code, sim.issue_pair):
         with pytest.raises(ValueError, match="timers_read"):
             issue(scopes=["timers_read"])

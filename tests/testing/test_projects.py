@@ -1,4 +1,4 @@
-"""Projects, members, contacts, days off, events, webhooks."""
+"""Projects, members, contacts, schedules, events, webhooks."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from .conftest import Clock, Raw
 pytestmark = pytest.mark.anyio
 
 
-async def test_new_project(raw: Raw) -> None:
+async def test_post_project_stores_all_parameters(raw: Raw) -> None:
     project = await raw.data(
         "post_project",
         title="Moon",
@@ -30,19 +30,19 @@ async def test_new_project(raw: Raw) -> None:
     assert [user["name"] for user in members] == ["Kate Greenway", "Frank Harper"]
 
 
-async def test_project_without_a_manager(raw: Raw) -> None:
+async def test_a_project_without_a_manager_has_the_sentinel(raw: Raw) -> None:
     project = await raw.data("get_project", id_project=26)
     assert project["user_to"] == {"id": "0", "email": "NOONE", "name": "Manager isn't assigned"}
     assert "text" not in project
 
 
-async def test_options_nested_in_json_or_dotted(raw: Raw) -> None:
+async def test_options_can_be_nested_or_dotted(raw: Raw) -> None:
     await raw("update_project", id_project=26, options={"allow_close": 1, "allow_give": 1})
     project = await raw.data("update_project", id_project=26, extra="options", **{"options.allow_give": 0})
     assert {name for name, on in project["options"].items() if on} == {"allow_close"}
 
 
-async def test_custom_values(raw: Raw) -> None:
+async def test_custom_fields_and_their_values_are_listed(raw: Raw) -> None:
     world = raw.sim.world
     world.projects[26].custom_values[world.custom_fields[12]] = "A"
     project = await raw.data("get_project", id_project=26, extra="custom_fields")
@@ -52,13 +52,13 @@ async def test_custom_values(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("word", ["archive", "archived"])
-async def test_filter_of_projects_knows_both_spellings(raw: Raw, word: str) -> None:
+async def test_filter_of_projects_accepts_both_spellings(raw: Raw, word: str) -> None:
     projects = await raw.data("get_projects", filter=word)
     assert [(project["id"], project["status"]) for project in projects] == [("8482", "archive")]
     assert len(await raw.data("get_projects", filter="pending")) == 1
 
 
-async def test_archive_and_back(raw: Raw) -> None:
+async def test_a_project_can_be_closed_and_reactivated(raw: Raw) -> None:
     assert await raw("close_project", id_project=26) == {"status": "ok"}
     assert (await raw("close_project", id_project=26))["status_code"] == 12
     assert await raw("activate_project", id_project=26) == {"status": "ok"}
@@ -66,14 +66,14 @@ async def test_archive_and_back(raw: Raw) -> None:
     assert (project["status"], project["date_closed"]) == ("active", "2021-01-05 12:00")
 
 
-async def test_members_come_and_go(raw: Raw) -> None:
+async def test_members_can_be_added_and_removed(raw: Raw) -> None:
     frank = raw.sim.world.user("frank.harper@ws.com")
     await raw("add_project_members", id_project=26, members=["frank.harper@ws.com", "kate.greenway@ws.com"])
     await raw("delete_project_members", id_project=26, members="kate.greenway@ws.com")
     assert raw.sim.world.projects[26].members == [raw.sim.world.owner, frank]
 
 
-async def test_new_user(raw: Raw) -> None:
+async def test_add_user_stores_all_parameters(raw: Raw) -> None:
     user = await raw.data("add_user", email="Ann.Bell@example.com", last_name="Ball", role="guest")
     assert (user["first_name"], user["last_name"], user["role"], user["group"]) == (
         "Ann",
@@ -85,8 +85,8 @@ async def test_new_user(raw: Raw) -> None:
     assert (await raw("add_user", email="ann bell"))["message"] == "Invalid email"
 
 
-async def test_list_of_users(raw: Raw) -> None:
-    """Deactivated ones are missing; when they were invited only the key may know."""
+async def test_get_users_lists_active_users(raw: Raw) -> None:
+    """Only the admin key receives the date of the invitation."""
     raw.sim.world.users[5514].active = False
     by_key, by_token = await raw.data("get_users"), await raw.as_user().data("get_users")
     assert [user["name"] for user in by_key] == ["Henry Gardner", "Kate Greenway"]
@@ -94,7 +94,7 @@ async def test_list_of_users(raw: Raw) -> None:
     assert not any("date_added" in user for user in by_token)
 
 
-async def test_groups_are_made_once(raw: Raw) -> None:
+async def test_a_group_is_created_only_once(raw: Raw) -> None:
     team = await raw.data("add_user_group", title="Pilots", client=1)
     assert team == await raw.data("add_user_group", title="Pilots")
     assert (team["type"], team["client"]) == ("company", 1)
@@ -107,8 +107,8 @@ async def test_groups_are_made_once(raw: Raw) -> None:
     assert [type(row["id"]) for row in await raw.data("get_contact_groups")] == [int, int, int, str]
 
 
-async def test_days_off(raw: Raw) -> None:
-    """Days are set, replaced and taken back; users are numbers or addresses; empty maps are PHP's."""
+async def test_schedules_can_be_set_replaced_and_removed(raw: Raw) -> None:
+    """Users are ids or email addresses. An empty map is an empty array, as in PHP."""
     assert await raw("update_users_schedule", data='{"5686": {"2021-01-04": "unset", "05.01.2021": "workday"}}') == {
         "status": "ok",
         "data": [],
@@ -140,12 +140,12 @@ async def test_days_off(raw: Raw) -> None:
         ("{", "Field is required"),
     ],
 )
-async def test_days_off_nobody_understands(raw: Raw, data: object, message: str) -> None:
+async def test_invalid_schedules_are_refused(raw: Raw, data: object, message: str) -> None:
     assert (await raw("update_users_schedule", data=data))["message"] == message
 
 
-async def test_events(raw: Raw, clock: Clock) -> None:
-    """Newest first, with what changed; `""` stands for what was not set."""
+async def test_get_events_lists_changes_newest_first(raw: Raw, clock: Clock) -> None:
+    """Events have the new and old values; an unset value is `""`."""
     kate = raw.as_user("kate.greenway@ws.com")
     await kate("update_task", id_task=2601, dateend="01.03.2021", title="Read")
     clock.advance(3600)
@@ -168,17 +168,17 @@ async def test_events(raw: Raw, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("period", ["1m", "360m", "72h", "30d"])
-async def test_periods(raw: Raw, period: str) -> None:
+async def test_valid_periods_are_accepted(raw: Raw, period: str) -> None:
     assert await raw.data("get_events", period=period) == []
 
 
 @pytest.mark.parametrize("period", ["0m", "361m", "73h", "31d", "60d", "1w", "3", "d", "1.5h", "-1d", "１d"])
-async def test_other_periods(raw: Raw, period: str) -> None:
+async def test_invalid_periods_are_refused(raw: Raw, period: str) -> None:
     body = await raw("get_events", period=period)
     assert (body["message"], body["message_details"]) == ("Field is required", "period")
 
 
-async def test_webhooks(raw: Raw) -> None:
+async def test_webhooks_can_be_added_and_listed(raw: Raw) -> None:
     body = await raw("add_webhook", url="https://example.com", events="post_task, nonsense", projects="26,6622")
     assert body["status"] == "ok"
     assert isinstance(body["id"], int)

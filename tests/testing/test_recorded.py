@@ -1,4 +1,4 @@
-"""Replies captured from the real service: the simulator answers the same requests in the same shapes."""
+"""Replies captured from the real service: the simulator answers the same requests in the same format."""
 
 import json
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from .conftest import Raw
 
 pytestmark = pytest.mark.anyio
 
-OTHERS = ("legacy.", "oauth2_", "phpsdk.", "error.")  # older API, token endpoint, other clients: not our requests
+EXCLUDED = ("legacy.", "oauth2_", "phpsdk.", "error.")  # older API, token endpoint, other clients
 
-CAPTURES = sorted(path for path in RECORDED.glob("*.json") if not path.name.startswith(OTHERS))
+CAPTURES = sorted(path for path in RECORDED.glob("*.json") if not path.name.startswith(EXCLUDED))
 
-UNSET = {
+OPTIONAL_KEYS = {
     *("rate", "phone", "phone2", "phone3", "phone4", "address", "address2", "email", "client", "projects", "tags"),
     *("files", "comments", "relations", "from", "to", "child", "max_time", "max_money"),
     *("date_start", "date_end", "date_closed", "time_start", "time_end"),
 }
-"""Keys a record lacks when there is nothing to say."""
+"""Keys that a record omits if they have no value."""
 
-GIVEN: dict[str, Callable[[World], Any]] = {
+PREPARE: dict[str, Callable[[World], Any]] = {
     "activate_project.error": lambda world: setattr(world.projects[8482], "status", "active"),
     "close_project.success": lambda world: setattr(world.projects[8482], "status", "active"),
     "complete_task.error": lambda world: setattr(world.tasks[331430], "status", "done"),
@@ -40,7 +40,7 @@ GIVEN: dict[str, Callable[[World], Any]] = {
     "post_task.success": lambda world: world.add_user("bill.jones@example.com"),
     "update_project.success": lambda world: world.add_project("Owls", id=8526),
 }
-"""What has to be so before the request, where the demo account does not have it anyway."""
+"""Changes of the demo account that a request requires."""
 
 
 def _capture(name: str) -> Any:
@@ -59,17 +59,17 @@ def _params(request: str) -> dict[str, Any]:
 
 
 def _differences(captured: Any, answered: Any, path: str = "$") -> list[str]:
-    """Name the places where keys or JSON types differ."""
+    """Return the JSON paths where keys or types differ."""
     if type(captured) is not type(answered):
-        return [f"{path}: {type(captured).__name__} captured, {type(answered).__name__} answered"]
+        return [f"{path}: {type(captured).__name__} captured, {type(answered).__name__} simulated"]
     if isinstance(captured, list):
         union = _union(captured)
         return [line for index, one in enumerate(answered) for line in _differences(union, one, f"{path}[{index}]")]
     if not isinstance(captured, dict):
         return []
     if all(key.isdecimal() for key in captured):
-        return []  # a map by number: names, checked as such wherever they are compared
-    wrong = sorted((captured.keys() ^ answered.keys()) - UNSET)
+        return []  # a map of ids: the keys differ between accounts
+    wrong = sorted((captured.keys() ^ answered.keys()) - OPTIONAL_KEYS)
     both = captured.keys() & answered.keys()
     return [f"{path}.{key}: on one side only" for key in wrong] + [
         line for key in sorted(both) for line in _differences(captured[key], answered[key], f"{path}.{key}")
@@ -85,11 +85,11 @@ def _union(rows: list[Any]) -> Any:
 
 @pytest.mark.skipif(not CAPTURES, reason=f"no captured replies in {RECORDED}")
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
-async def test_captured_request_is_answered_in_the_captured_shape(raw: Raw, path: Path) -> None:
-    """The same keys and JSON types all the way down; refusals word for word."""
+async def test_a_captured_request_gets_a_reply_of_the_captured_format(raw: Raw, path: Path) -> None:
+    """The reply has the same keys and JSON types at every level; a refusal has the same text."""
     capture = _capture(path.stem)
-    if path.stem in GIVEN:
-        GIVEN[path.stem](raw.sim.world)
+    if path.stem in PREPARE:
+        PREPARE[path.stem](raw.sim.world)
     params = _params(capture["request"])
     body = await raw.as_user()(params.pop("action"), **params)
 
@@ -101,23 +101,23 @@ async def test_captured_request_is_answered_in_the_captured_shape(raw: Raw, path
 
 
 @pytest.mark.skipif(not CAPTURES, reason=f"no captured replies in {RECORDED}")
-async def test_comparison_sees_a_difference() -> None:
+async def test_the_comparison_detects_a_difference() -> None:
     captured = _capture("get_task_tags.success")["body"]
-    spoilt = json.loads(json.dumps(captured))
-    spoilt["data"][0]["group"]["id"] = "100"
-    del spoilt["data"][1]["title"]
-    assert _differences(captured, spoilt) == [
-        "$.data[0].group.id: int captured, str answered",
+    damaged = json.loads(json.dumps(captured))
+    damaged["data"][0]["group"]["id"] = "100"
+    del damaged["data"][1]["title"]
+    assert _differences(captured, damaged) == [
+        "$.data[0].group.id: int captured, str simulated",
         "$.data[1].title: on one side only",
     ]
 
 
 @pytest.mark.skipif(not CAPTURES, reason=f"no captured replies in {RECORDED}")
-async def test_texts_are_composed_as_captured(raw: Raw) -> None:
-    """Text, checklist and mentions come out as the real service put them together."""
+async def test_texts_are_composed_as_in_the_captures(raw: Raw) -> None:
+    """Text, checklist and mentions are joined as by the service."""
     for name in ("post_comment.success", "post_task.success"):
-        if name in GIVEN:
-            GIVEN[name](raw.sim.world)
+        if name in PREPARE:
+            PREPARE[name](raw.sim.world)
         capture = _capture(name)
         params = _params(capture["request"])
         data = await raw.as_user().data(params.pop("action"), **params)

@@ -16,7 +16,7 @@ def session(url: str, sim: Simulator, **options: float) -> Session:
     return Session(url, ApiKey(sim.api_key), limiter=TokenBucket(rate=1_000_000), retries=0, **options)  # type: ignore[arg-type]
 
 
-async def test_session_over_a_socket() -> None:
+async def test_a_session_works_over_a_socket() -> None:
     sim = Simulator()
     async with sim.serve() as url, session(url, sim) as ws:
         assert url.startswith("http://127.0.0.1:")
@@ -25,28 +25,28 @@ async def test_session_over_a_socket() -> None:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("worksection-sim")] == []
 
 
-async def test_answers_come_compressed_to_those_who_ask_for_it() -> None:
+async def test_replies_are_compressed_if_the_client_accepts_gzip() -> None:
     sim = Simulator()
     query = {"action": "get_all_tasks", "access_token": sim.issue_token()}
     async with sim.serve() as url, httpx.AsyncClient(base_url=url) as http, session(url, sim) as ws:
         plain = await http.get("/api/oauth2", params=query, headers={"Accept-Encoding": "identity"})
-        zipped = await http.get("/api/oauth2", params=query)
+        compressed = await http.get("/api/oauth2", params=query)
         for accepted in ("gzip;q=0, deflate", "gzip; q=0.0", "br"):
             refused = await http.get("/api/oauth2", params=query, headers={"Accept-Encoding": accepted})
             assert "content-encoding" not in refused.headers
         sim.faults.add("get_users", faults.empty_body())
         empty = await http.get("/api/oauth2", params={**query, "action": "get_users"})
         assert (empty.headers["content-length"], "content-encoding" in empty.headers) == ("0", False)
-        assert zipped.json() == plain.json()
+        assert compressed.json() == plain.json()
         assert "content-encoding" not in plain.headers
-        assert zipped.headers["content-encoding"] == "gzip"
-        assert int(zipped.headers["content-length"]) < len(plain.content)
+        assert compressed.headers["content-encoding"] == "gzip"
+        assert int(compressed.headers["content-length"]) < len(plain.content)
         assert len(await ws.get_all_tasks()) == len(plain.json()["data"])
     assert "gzip" in sim.requests[-1].headers["accept-encoding"]
 
 
 @pytest.mark.parametrize("executed", [False, True])
-async def test_dropped_connection(executed: bool) -> None:
+async def test_a_reset_drops_the_connection(executed: bool) -> None:
     sim = Simulator()
     sim.faults.add("post_task", faults.reset(executed=executed))
     async with sim.serve() as url, session(url, sim) as ws:
@@ -56,7 +56,7 @@ async def test_dropped_connection(executed: bool) -> None:
         assert len(await ws.get_tasks(26)) == 2 + executed
 
 
-async def test_silence_until_the_client_gives_up() -> None:
+async def test_a_timeout_fault_sends_nothing_until_the_client_disconnects() -> None:
     sim = Simulator()
     sim.faults.add("get_users", faults.timeout())
     async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=0.1) as http:
@@ -64,14 +64,14 @@ async def test_silence_until_the_client_gives_up() -> None:
             await http.get("/api/oauth2", params={"action": "get_users", "access_token": sim.issue_token()})
 
 
-async def test_two_simulators_do_not_meet() -> None:
+async def test_two_simulators_are_independent() -> None:
     one, other = Simulator(), Simulator(seed="empty")
     async with one.serve() as first, other.serve() as second, session(first, one) as ws, session(second, other) as ws2:
         assert len(await ws.get_users()) == 3
         assert [user.email for user in await ws2.get_users()] == ["owner@example.com"]
 
 
-async def test_cancelled_caller_leaves_no_server_behind() -> None:
+async def test_cancellation_stops_the_server() -> None:
     sim = Simulator()
     with anyio.move_on_after(0.05):
         async with sim.serve():
@@ -79,13 +79,13 @@ async def test_cancelled_caller_leaves_no_server_behind() -> None:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("worksection-sim")] == []
 
 
-def test_stopped_before_it_has_started() -> None:
+def test_a_server_can_be_stopped_immediately() -> None:
     for _ in range(3):
         with Simulator().serve():
             pass
 
 
-def test_without_a_loop() -> None:
+def test_the_server_needs_no_event_loop_of_the_caller() -> None:
     sim = Simulator()
     with sim.serve() as url:
         reply = httpx.get(f"{url}/api/oauth2", params={"action": "me", "access_token": sim.issue_token()})

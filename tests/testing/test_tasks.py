@@ -9,7 +9,7 @@ from .conftest import Clock, Raw
 pytestmark = pytest.mark.anyio
 
 
-async def test_new_task_is_what_was_asked_for(raw: Raw) -> None:
+async def test_post_task_stores_all_parameters(raw: Raw) -> None:
     task = await raw.data(
         "post_task",
         id_project=26,
@@ -61,24 +61,24 @@ def _tag(raw: Raw, title: str) -> int:
         ("any", {"id": "2", "email": "ANY", "name": "Anyone"}),
     ],
 )
-async def test_users_that_are_none(raw: Raw, given: str | None, user: dict[str, str]) -> None:
+async def test_assignee_can_be_a_sentinel(raw: Raw, given: str | None, user: dict[str, str]) -> None:
     task = await raw.data("post_task", id_project=26, title="x", email_user_to=given)
     assert task["user_to"] == user
 
 
-async def test_project_says_who_gets_new_tasks(raw: Raw) -> None:
+async def test_project_sets_the_default_assignee(raw: Raw) -> None:
     await raw("update_project", id_project=26, email_user_to="ANY")
     assert (await raw.data("post_task", id_project=26, title="x"))["user_to"]["email"] == "ANY"
 
 
-async def test_author_with_a_token_is_its_user(raw: Raw) -> None:
+async def test_with_a_token_the_author_is_its_user(raw: Raw) -> None:
     kate = raw.as_user("kate.greenway@ws.com")
     task = await kate.data("post_task", id_project=26, title="x", email_user_from="frank.harper@ws.com")
     assert task["user_from"]["name"] == "Kate Greenway"
 
 
-async def test_three_levels(raw: Raw) -> None:
-    """The page of the lowest leaves the middle one out; a fourth level is refused."""
+async def test_tasks_have_at_most_three_levels(raw: Raw) -> None:
+    """The page of the lowest level omits the middle level; a fourth level is refused."""
     parents: list[Any] = [await raw.data("post_task", id_project=26, title="top")]
     for title in ("middle", "low"):
         parents.append(await raw.data("post_task", id_project=26, title=title, id_parent=parents[-1]["id"]))
@@ -90,8 +90,8 @@ async def test_three_levels(raw: Raw) -> None:
     assert (await raw("post_task", id_project=6622, title="x", id_parent=top))["message"] == "Task is invalid"
 
 
-async def test_subtasks_come_when_asked_for(raw: Raw) -> None:
-    """In full in the lists, extras included; brief in `get_task`; open ones only with filter=active."""
+async def test_extra_subtasks_includes_subtasks(raw: Raw) -> None:
+    """Lists have complete subtasks with extras, `get_task` brief ones; filter=active omits closed ones."""
     assert not any("child" in task for task in await raw.data("get_tasks", id_project=8562))
     listed = (await raw.data("get_tasks", id_project=8562, extra="subtasks, comments"))[0]
     alone = await raw.data("get_task", id_task=331894, extra="subtasks,comments")
@@ -120,7 +120,7 @@ async def test_subtasks_come_when_asked_for(raw: Raw) -> None:
     assert "child" not in only_active["child"][0]
 
 
-async def test_archived_projects_are_left_out_of_all_tasks(raw: Raw) -> None:
+async def test_get_all_tasks_omits_archived_projects(raw: Raw) -> None:
     world = raw.sim.world
     old = world.add_task(world.projects[8482], "Old task")
     for extra, found in {"": False, "archive": True}.items():
@@ -128,7 +128,7 @@ async def test_archived_projects_are_left_out_of_all_tasks(raw: Raw) -> None:
     assert [row["name"] for row in await raw.data("get_tasks", id_project=8482)] == ["Old task"]
 
 
-async def test_empty_lists_of_tasks_have_no_data(bare: Raw) -> None:
+async def test_empty_lists_have_no_data(bare: Raw) -> None:
     project = bare.sim.world.add_project("Empty")
     assert await bare("get_tasks", id_project=project.id) == {"status": "ok"}
     assert await bare("get_all_tasks") == {"status": "ok"}
@@ -137,8 +137,8 @@ async def test_empty_lists_of_tasks_have_no_data(bare: Raw) -> None:
     assert await bare("get_projects") == {"status": "ok"}
 
 
-async def test_closing_and_reopening(raw: Raw, clock: Clock) -> None:
-    """The answer to closing shows the task still active; parents close last and open first."""
+async def test_tasks_can_be_closed_and_reopened(raw: Raw, clock: Clock) -> None:
+    """The reply to a close has the task as before, still active. Parents close last and reopen first."""
     world = raw.sim.world
     assert (await raw("complete_task", id_task=331894))["message"] == "Task has children"
     for number in (331914, 331910, 331894):
@@ -154,7 +154,7 @@ async def test_closing_and_reopening(raw: Raw, clock: Clock) -> None:
     assert "date_closed" not in await raw.data("get_task", id_task=331894)
 
 
-async def test_update_changes_what_is_given(raw: Raw) -> None:
+async def test_update_changes_only_the_given_values(raw: Raw) -> None:
     before = await raw.data("get_task", id_task=331894)
     after = await raw.data("update_task", id_task=331894, title="Dev", priority="10", tags="bug", dateend="01.03.2021")
     changed = {name for name in before | after if before.get(name) != after.get(name)}
@@ -164,7 +164,7 @@ async def test_update_changes_what_is_given(raw: Raw) -> None:
     assert closed["date_closed"].startswith("2021-01-04")
 
 
-async def test_tags_by_name_or_number(raw: Raw) -> None:
+async def test_tags_can_be_named_by_title_or_id(raw: Raw) -> None:
     async def tags() -> set[str]:
         return set((await raw.data("get_task", id_task=2601)).get("tags", {}).values())
 
@@ -177,8 +177,8 @@ async def test_tags_by_name_or_number(raw: Raw) -> None:
     assert await tags() == {"To-do", "bug"}
 
 
-async def test_sets_of_tags(raw: Raw) -> None:
-    """Statuses are public whatever is asked, what exists is not made twice, numbers are numbers."""
+async def test_tag_sets_and_tags_are_created_only_once(raw: Raw) -> None:
+    """A set of statuses is always public. Ids of tags are numbers."""
     status, label = [
         (await raw.data("add_task_tag_groups", title="Stage", type="status", access="private"))[0],
         (await raw.data("add_task_tag_groups", title="Stage,Kind", type="label", access="private"))[1],
@@ -194,8 +194,8 @@ async def test_sets_of_tags(raw: Raw) -> None:
     assert (await raw("add_task_tags", group="Nothing", title="x"))["message_details"] == "group (id or title)"
 
 
-async def test_comments_newest_first(raw: Raw) -> None:
-    """The list has all, the task the last five; the key needs an author, a token is one."""
+async def test_comments_are_listed_newest_first(raw: Raw) -> None:
+    """The list has all comments, the task the last five. With the key, the author is required."""
     assert (await raw("post_comment", id_task=2601, text="0"))["message_details"] == "email_user_from"
     for number in range(7):
         await raw.as_user().data("post_comment", id_task=2601, text=str(number))
@@ -204,12 +204,12 @@ async def test_comments_newest_first(raw: Raw) -> None:
     assert (task["has_comments"], [row["text"] for row in task["comments"]]) == (1, list("65432"))
 
 
-async def test_text_and_html(raw: Raw) -> None:
+async def test_extra_html_escapes_the_text(raw: Raw) -> None:
     task = await raw.data("post_task", id_project=26, title="x", text="1 < 2", todo="one", extra="html")
     assert task["text"] == "1 &lt; 2<br>• one"
 
 
-async def test_relations_and_custom_fields(raw: Raw) -> None:
+async def test_relations_and_custom_fields_are_listed(raw: Raw) -> None:
     world = raw.sim.world
     world.tasks[2601].custom_values[world.custom_fields[11]] = "ACME"
     world.relate(world.tasks[2601], world.tasks[2602], "start-to-start")
@@ -220,7 +220,7 @@ async def test_relations_and_custom_fields(raw: Raw) -> None:
     assert [field["name"] for field in await raw.data("get_task_custom_fields")] == ["Customer"]
 
 
-async def test_subscriptions(raw: Raw) -> None:
+async def test_subscribe_and_unsubscribe(raw: Raw) -> None:
     for _ in range(2):
         await raw("subscribe", id_task=2601, email_user="kate.greenway@ws.com")
     assert [user.id for user in raw.sim.world.tasks[2601].subscribers] == [5686]
@@ -228,7 +228,7 @@ async def test_subscriptions(raw: Raw) -> None:
     assert raw.sim.world.tasks[2601].subscribers == []
 
 
-async def test_search_by_people(raw: Raw) -> None:
+async def test_search_by_author_and_assignee(raw: Raw) -> None:
     found: dict[str, dict[str, set[str]]] = {
         "email_user_to": {"frank.harper@ws.com": {"331906"}, "ANY": {"330090"}},
         "email_user_from": {"kate.greenway@ws.com": set()},

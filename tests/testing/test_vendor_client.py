@@ -1,10 +1,10 @@
-"""The vendor's own client, which knows nothing of us, works with the simulator over a real socket.
+"""The client of the vendor works with the simulator over a real socket.
 
-What it gets wrong by itself is called on its raw level here, where its models are not in the way:
+Its models have bugs; calls with these bugs are made with its low-level API, which has no models:
 
 * an empty list without ``data`` (`get_projects`, `get_tasks`, …) becomes one record full of defaults;
-* `costs.total` with ``extra=projects`` and `members.schedule` take maps keyed by id for lists;
-* ids stay strings although its models declare numbers.
+* `costs.total` with ``extra=projects`` and `members.schedule` treat maps by id as lists;
+* ids are strings, although its models declare numbers.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ LOGIN_PATHS = {"auth": "authorize", "token": "token", "refresh": "refresh"}
 
 @pytest.fixture
 def account() -> Simulator:
-    """The demo account by the real clock, which the vendor's signatures use."""
+    """The demo account with the real clock, because the signatures of the client use it."""
     return Simulator()
 
 
@@ -76,7 +76,7 @@ def test_tasks(client: Client, account: Simulator) -> None:
 
 def test_comments(client: Client) -> None:
     with pytest.raises(ResponseException, match="Field is required"):
-        client.comments.create(2601, "who says so?")
+        client.comments.create(2601, "without an author")
     client.comments.create(2601, "привет", {"email_user_from": "kate.greenway@ws.com"})
     assert [(comment.text, comment.user_from.name) for comment in client.comments.list(2601)] == [
         ("привет", "Kate Greenway")
@@ -94,7 +94,7 @@ def test_costs(client: Client) -> None:
     assert client.costs.list({"id_task": 2601}) == []
 
 
-def test_costs_by_project_on_the_raw_level(client: Client) -> None:
+def test_costs_by_project_with_the_low_level_api(client: Client) -> None:
     reply = client.call_admin_action_one("get_costs_total", {"extra": "projects,tasks"})
     assert reply["projects"]["6622"]["tasks"]["330090"]["time"] == "103:39"
     with pytest.raises(AttributeError):
@@ -147,7 +147,7 @@ def test_timer_of_a_token(url: str, account: Simulator) -> None:
     assert account.world.timers.keys() == {2918}
 
 
-def test_refused_credentials(url: str, account: Simulator) -> None:
+def test_wrong_credentials_are_refused(url: str, account: Simulator) -> None:
     with pytest.raises(ResponseException, match="Action hash is missed or invalid"):
         Client(url).set_api_key("another").projects.list()
     with pytest.raises(UnauthorizedException, match="Access token is expired"):
@@ -155,7 +155,7 @@ def test_refused_credentials(url: str, account: Simulator) -> None:
 
 
 def test_login(url: str, account: Simulator) -> None:
-    """It asks for tokens by GET, and refreshes by itself when the service says that its token is expired."""
+    """The client requests tokens with GET, and refreshes when the service reports an expired token."""
     account.oauth.access_seconds = 0
     client = Client(url).set_client(
         {
@@ -175,6 +175,6 @@ def test_login(url: str, account: Simulator) -> None:
     assert account.oauth.client_secret not in repr(account.requests)
 
 
-def test_missing_list_is_one_bogus_record_to_the_vendor(client: Client, account: Simulator) -> None:
+def test_the_client_misreads_a_missing_list_as_one_record(client: Client, account: Simulator) -> None:
     account.world.projects.clear()
     assert client.call_admin_action("get_projects") == [{"status": "ok"}]

@@ -1,4 +1,4 @@
-"""The simulator calls webhooks: once when they are registered, and for every event after that."""
+"""The simulator calls webhooks when they are registered and after each event."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ URL = "https://hooks.test/in"
 
 
 class Listener:
-    """An address that remembers what it was called with, and answers what it is told to."""
+    """A web application that records the calls of its URL."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, bytes]] = []
@@ -57,7 +57,7 @@ def listener(sim: Simulator) -> Listener:
 ALL = "post_task,update_task,close_task,reopen_task,delete_task,post_comment,post_project,update_project"
 
 
-async def test_the_url_is_called_before_the_answer(raw: Raw, listener: Listener) -> None:
+async def test_the_url_is_called_before_the_webhook_is_added(raw: Raw, listener: Listener) -> None:
     added = await raw("add_webhook", url=URL, events="post_task", http_user="me", http_pass="geheim")
     assert added["status"] == "ok"
     assert listener.calls == [("POST", "Basic bWU6Z2VoZWlt", b"")]
@@ -76,7 +76,7 @@ async def test_the_url_is_called_before_the_answer(raw: Raw, listener: Listener)
     ],
     ids=lambda answer: f"{answer.status_code} {answer.body!r}",
 )
-async def test_wrong_answers_are_refused(raw: Raw, listener: Listener, answer: Response) -> None:
+async def test_a_url_with_a_wrong_reply_is_refused(raw: Raw, listener: Listener, answer: Response) -> None:
     listener.answer = answer
     refused = await raw("add_webhook", url=URL, events="post_task")
     assert (refused["status_code"], refused["message_details"]) == (11, URL)
@@ -84,13 +84,13 @@ async def test_wrong_answers_are_refused(raw: Raw, listener: Listener, answer: R
     assert len(raw.sim.world.webhooks) == len(Simulator().world.webhooks)
 
 
-async def test_late_answers_are_refused(raw: Raw, listener: Listener) -> None:
+async def test_a_url_with_a_late_reply_is_refused(raw: Raw, listener: Listener) -> None:
     assert raw.sim.webhooks.seconds == 5
     listener.silent, raw.sim.webhooks.seconds = True, 0.01
     assert (await raw("add_webhook", url=URL, events="post_task"))["status_code"] == 11
 
 
-async def test_an_application_that_breaks_is_refused(raw: Raw) -> None:
+async def test_a_url_with_a_failing_application_is_refused(raw: Raw) -> None:
     async def broken(*_: Any) -> None:
         raise LookupError
 
@@ -98,7 +98,7 @@ async def test_an_application_that_breaks_is_refused(raw: Raw) -> None:
     assert (await raw("add_webhook", url=URL, events="post_task"))["status_code"] == 11
 
 
-async def test_nobody_is_called_for_what_is_refused_anyway(raw: Raw, listener: Listener) -> None:
+async def test_an_invalid_request_does_not_call_the_url(raw: Raw, listener: Listener) -> None:
     assert (await raw("add_webhook", url=URL))["message_details"] == "events"
     async with httpx.AsyncClient(transport=raw.sim.transport(), base_url="http://127.0.0.1") as http:
         refused = await http.get(f"/api/admin/v2?action=add_webhook&url={URL}&events=post_task&hash=wrong")
@@ -108,7 +108,7 @@ async def test_nobody_is_called_for_what_is_refused_anyway(raw: Raw, listener: L
     assert listener.calls == []
 
 
-async def test_what_is_told(raw: Raw, listener: Listener, clock: Clock) -> None:
+async def test_events_are_delivered_with_their_values(raw: Raw, listener: Listener, clock: Clock) -> None:
     await raw("add_webhook", url=URL, events=ALL, http_user="me", http_pass="geheim")
     listener.calls.clear()
     task = await raw.data("post_task", id_project=26, title="Запуск", priority=3)
@@ -140,7 +140,7 @@ async def test_what_is_told(raw: Raw, listener: Listener, clock: Clock) -> None:
     ]
 
 
-async def test_only_what_was_asked_for_is_told(raw: Raw, listener: Listener) -> None:
+async def test_only_subscribed_events_and_projects_are_delivered(raw: Raw, listener: Listener) -> None:
     await raw("add_webhook", url=URL, events="close_task,post_project", projects="26")
     other = await raw.data("post_project", title="Elsewhere")
     for project in (26, other["id"]):
@@ -150,7 +150,7 @@ async def test_only_what_was_asked_for_is_told(raw: Raw, listener: Listener) -> 
     assert listener.kinds == ["close_task"]
 
 
-async def test_tags_are_changed_without_an_event(raw: Raw, listener: Listener) -> None:
+async def test_a_change_of_tags_is_no_event(raw: Raw, listener: Listener) -> None:
     await raw("add_webhook", url=URL, events=ALL)
     task = await raw.data("post_task", id_project=26, title="Task")
     assert (await raw("update_task_tags", id_task=task["id"], plus="Done"))["status"] == "ok"
@@ -158,7 +158,7 @@ async def test_tags_are_changed_without_an_event(raw: Raw, listener: Listener) -
     assert listener.kinds == ["post_task"]
 
 
-async def test_what_people_do_in_the_browser(raw: Raw, listener: Listener) -> None:
+async def test_tell_creates_an_event(raw: Raw, listener: Listener) -> None:
     await raw("add_webhook", url=URL, events=ALL)
     world = raw.sim.world
     world.tell("delete", world.add_task(world.projects[26], "Mistake"))
@@ -167,7 +167,7 @@ async def test_what_people_do_in_the_browser(raw: Raw, listener: Listener) -> No
     assert (await raw.data("get_events", period="1h"))[0]["user_from"]["name"] == "Henry Gardner"
 
 
-async def test_errors_switch_it_off(raw: Raw, listener: Listener) -> None:
+async def test_errors_pause_the_webhook(raw: Raw, listener: Listener) -> None:
     number = (await raw("add_webhook", url=URL, events="post_task"))["id"]
     webhook = raw.sim.world.webhooks[number]
     listener.answer = Response("busy", 503)
@@ -195,19 +195,19 @@ async def test_a_deleted_webhook_is_not_called(raw: Raw, listener: Listener) -> 
 @pytest.mark.parametrize(
     "url", ["https://example.com/hook", "http://10.0.0.1/", "http://127.0.0.1.example.com/", "http://[::1/"]
 )
-async def test_addresses_beyond_this_machine_are_never_called(raw: Raw, url: str) -> None:
-    """The guard of these tests would fail this one."""
+async def test_urls_of_other_machines_are_never_called(raw: Raw, url: str) -> None:
+    """Otherwise the test would fail: connections to other hosts are blocked."""
     assert (await raw("add_webhook", url=url, events="post_task"))["status"] == "ok"
     await raw("post_task", id_project=26, title="Task")
     assert (raw.sim.webhooks.pending, await raw.sim.webhooks.deliver()) == (0, [])
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "127.0.0.1"])
-async def test_what_is_no_address(raw: Raw, url: str) -> None:
+async def test_an_invalid_url_is_refused(raw: Raw, url: str) -> None:
     assert (await raw("add_webhook", url=url, events="post_task"))["status_code"] == 11
 
 
-async def test_over_http(raw: Raw) -> None:
+async def test_local_urls_are_called_over_http(raw: Raw) -> None:
     listener = Listener()
     async with Server(listener.app, "127.0.0.1", 0) as url:
         assert (await raw("add_webhook", url=f"{url}/in", events="post_task"))["status"] == "ok"
@@ -220,18 +220,18 @@ async def test_over_http(raw: Raw) -> None:
     assert delivery.error.startswith("ConnectError")
 
 
-async def test_served_it_delivers_by_itself() -> None:
+async def test_a_served_simulator_delivers_automatically() -> None:
     sim, listener = Simulator(), Listener()
     async with Server(listener.app, "127.0.0.1", 0) as hooks, sim.serve() as url:
         async with Session(url, ApiKey(sim.api_key), limiter=TokenBucket(rate=1_000_000)) as ws:
             await ws.add_webhook(f"{hooks}/in", ["post_task"])
             tasks = [(await ws.post_task(26, f"Task {number}")).id for number in range(20)]
-            await sim.webhooks.deliver()  # waits for those that are under way
+            await sim.webhooks.deliver()  # waits for the calls in progress
         assert [int(event["object"]["id"]) for event in listener.events] == tasks
         assert [delivery.ok for delivery in sim.webhooks.deliveries] == [True] * 20
 
 
-async def test_two_who_deliver_keep_the_order(raw: Raw, listener: Listener) -> None:
+async def test_concurrent_deliveries_keep_the_order(raw: Raw, listener: Listener) -> None:
     await raw("add_webhook", url=URL, events="post_task")
     tasks = [(await raw.data("post_task", id_project=26, title="Task"))["id"] for _ in range(10)]
     async with anyio.create_task_group() as group:
@@ -241,7 +241,7 @@ async def test_two_who_deliver_keep_the_order(raw: Raw, listener: Listener) -> N
     assert raw.sim.webhooks.pending == 0
 
 
-async def test_whoever_is_cancelled_leaves_the_rest_to_others(raw: Raw, listener: Listener) -> None:
+async def test_a_cancelled_delivery_keeps_the_other_calls_pending(raw: Raw, listener: Listener) -> None:
     await raw("add_webhook", url=URL, events="post_task")
     for _ in range(3):
         await raw("post_task", id_project=26, title="Task")

@@ -1,4 +1,4 @@
-"""Declaring a world, and what the simulator says about itself."""
+"""Creation of records, and the representation of the simulator."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from worksection_async.testing import Simulator
 from .conftest import Clock
 
 
-def test_numbers_and_times_are_the_same_every_time(clock: Clock) -> None:
+def test_ids_and_times_are_reproducible(clock: Clock) -> None:
     def made() -> list[object]:
         world = Simulator(seed="empty", clock=clock).world
         project = world.add_project("One")
@@ -19,7 +19,7 @@ def test_numbers_and_times_are_the_same_every_time(clock: Clock) -> None:
     assert made() == made()
 
 
-def test_deleted_numbers_are_not_given_again(empty: Simulator) -> None:
+def test_ids_of_deleted_records_are_not_reused(empty: Simulator) -> None:
     world = empty.world
     task = world.add_task(world.add_project("One"), "Task")
     first = world.add_cost(task)
@@ -27,19 +27,19 @@ def test_deleted_numbers_are_not_given_again(empty: Simulator) -> None:
     assert world.add_cost(task).id == first.id + 1
 
 
-def test_names_of_users_come_from_their_addresses(empty: Simulator) -> None:
+def test_names_of_users_are_derived_from_email_addresses(empty: Simulator) -> None:
     user = empty.world.add_user("ann.bell@example.com")
     assert (user.name, user.role) == ("ann bell", "User")
     assert empty.world.user("ANN.bell@Example.com") is user
 
 
-def test_keywords_are_attributes(empty: Simulator) -> None:
+def test_keyword_arguments_set_attributes(empty: Simulator) -> None:
     assert empty.world.add_project("One", status="archive").status == "archive"
     with pytest.raises(TypeError, match="statsu"):
         empty.world.add_project("One", statsu="archive")
 
 
-def test_fourth_level_is_a_mistake(empty: Simulator) -> None:
+def test_a_fourth_level_of_tasks_raises_an_error(empty: Simulator) -> None:
     world = empty.world
     project = world.add_project("One")
     task = None
@@ -50,13 +50,13 @@ def test_fourth_level_is_a_mistake(empty: Simulator) -> None:
 
 
 @pytest.mark.anyio
-async def test_repr_and_context(clock: Clock) -> None:
+async def test_representation_counts_the_records(clock: Clock) -> None:
     async with Simulator(clock=clock) as sim:
         assert repr(sim) == "<Simulator 5 projects, 12 tasks, 0 requests>"
 
 
 @pytest.mark.anyio
-async def test_documented_example(clock: Clock) -> None:
+async def test_the_documented_example_works(clock: Clock) -> None:
     async with Simulator(seed="empty") as sim:
         project = sim.world.add_project("Moon")
         async with sim.session() as ws:

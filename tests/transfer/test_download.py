@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.constants import KEY
-from tests.support.tcp import Server
+from tests.support.tcp import TcpServer
 from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, DownloadedFile, Session, TokenBucket, errors
 from worksection_async._transfer.file_names import safe_name
@@ -237,9 +237,9 @@ async def test_incomplete_file_is_requested_again(session_with: Make, tmp_path: 
     assert open_file.getvalue() == CONTENT
 
 
-async def test_file_is_deleted_after_a_lost_connection(serve: Callable[..., Server], tmp_path: Path) -> None:
-    def cut(server: Server, connection: Any) -> None:
-        server.take(connection)
+async def test_file_is_deleted_after_a_lost_connection(serve: Callable[..., TcpServer], tmp_path: Path) -> None:
+    def cut(server: TcpServer, connection: Any) -> None:
+        server.read_request(connection)
         head = f"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\nContent-Disposition: {disposition('a.bin')}\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 3000)
         connection.close()
@@ -273,9 +273,9 @@ async def test_download_may_take_longer_than_the_timeout() -> None:
     assert timeouts == [10]
 
 
-async def test_stalled_download_is_a_timeout(serve: Callable[..., Server], tmp_path: Path) -> None:
-    def stop(server: Server, connection: Any) -> None:
-        server.take(connection)
+async def test_stalled_download_is_a_timeout(serve: Callable[..., TcpServer], tmp_path: Path) -> None:
+    def stop(server: TcpServer, connection: Any) -> None:
+        server.read_request(connection)
         connection.sendall(
             f"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Disposition: {disposition('a')}\r\n\r\nxx".encode()
         )

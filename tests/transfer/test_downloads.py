@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from tests.support.constants import KEY
-from tests.support.tcp import Server
+from tests.support.tcp import TcpServer
 from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async.__main__ import main
 from worksection_async._cli._screen import Screen
@@ -38,13 +38,13 @@ pytestmark = [
 ]
 
 Make = Callable[..., Session]
-Serve = Callable[..., Server]
+Serve = Callable[..., TcpServer]
 
 CONTENT = random.Random(5).randbytes(3_000_000)
 HANG_SECONDS = 60.0
 
 
-def session_at(server: Server, **options: Any) -> Session:
+def session_at(server: TcpServer, **options: Any) -> Session:
     return Session(server.url, ApiKey(KEY), **{"limiter": TokenBucket(1e6), **options})
 
 
@@ -70,8 +70,8 @@ class Store:
     requested: list[dict[str, str]] = attrs.field(factory=list)
     """The headers of the requests that concern ranges."""
 
-    def __call__(self, server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+    def __call__(self, server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         head = server.received[-1].partition(b"\r\n\r\n")[0].decode()
         headers = dict(re.findall(r"(?m)^([\w-]+): (.*?)\r?$", head))
         self.requested.append({name: headers[name] for name in ("Range", "If-Range") if name in headers})
@@ -162,9 +162,9 @@ async def test_range_is_requested_only_if_the_service_supports_it(
     assert store.requested == [{}, requested]
 
 
-def changed(store: Store, **changes: Any) -> Callable[[Server, socket.socket], None]:
+def changed(store: Store, **changes: Any) -> Callable[[TcpServer, socket.socket], None]:
     """Return a copy of *store* with *changes*, for a later connection."""
-    return cast(Callable[[Server, socket.socket], None], attrs.evolve(store, **changes))
+    return cast(Callable[[TcpServer, socket.socket], None], attrs.evolve(store, **changes))
 
 
 async def test_changed_file_is_downloaded_from_the_start(serve: Serve) -> None:
@@ -195,8 +195,8 @@ async def test_mismatching_partial_response_is_discarded(serve: Serve, wrong: di
 
 
 async def test_download_restarts_after_range_not_satisfiable(serve: Serve) -> None:
-    def no_range(server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+    def no_range(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         connection.sendall(b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n")
 
     store, target = Store([2_000_000]), io.BytesIO()
@@ -209,8 +209,8 @@ async def test_download_restarts_after_range_not_satisfiable(serve: Serve) -> No
 async def test_error_reply_instead_of_the_rest_is_raised(serve: Serve, tmp_path: Path) -> None:
     body = b'{"status":"error","message":"File not found"}'
 
-    def not_found(server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+    def not_found(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
     async with session_at(serve(Store([1000]), not_found)) as ws:

@@ -22,18 +22,18 @@ from tests.support.tcp import (
     BODY,
     REPLY,
     Behaviour,
-    Server,
+    TcpServer,
     answer,
     answer_and_close,
-    answer_for_ever,
+    answer_repeatedly,
     answer_slowly,
     close_after_reading,
     close_at_once,
     cut_the_body,
     cut_the_headers,
     echo,
+    never_answer,
     reset_after_reading,
-    say_nothing,
     stop_in_the_body,
 )
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket, __version__, errors
@@ -50,13 +50,13 @@ HANG_SECONDS = 60.0
 Make = Callable[..., Session]
 
 
-def session(server: Server | str, **options: Any) -> Session:
+def session(server: TcpServer | str, **options: Any) -> Session:
     url = server if isinstance(server, str) else server.url
     auth = options.pop("auth", ApiKey(KEY))
     return Session(url, auth, **{"limiter": TokenBucket(1e6), "retries": 0, "timeout": HANG_SECONDS, **options})
 
 
-async def failure(server: Server | str, **options: Any) -> WorksectionError:
+async def failure(server: TcpServer | str, **options: Any) -> WorksectionError:
     """Return the error of a call to *server*."""
     async with session(server, **options) as ws:
         with pytest.raises(WorksectionError) as caught:
@@ -64,7 +64,7 @@ async def failure(server: Server | str, **options: Any) -> WorksectionError:
     return caught.value
 
 
-def wait_for_request(server: Server) -> None:
+def wait_for_request(server: TcpServer) -> None:
     """Block until *server* has read a request."""
     while not server.received and not server.done.wait(0.005):
         pass
@@ -87,7 +87,9 @@ async def test_refused_connection_means_never_sent() -> None:
     [close_after_reading, reset_after_reading, cut_the_headers, cut_the_body, echo],
     ids=lambda b: b.__name__,
 )
-async def test_failure_after_sending_means_may_have_arrived(serve: Callable[..., Server], behaviour: Behaviour) -> None:
+async def test_failure_after_sending_means_may_have_arrived(
+    serve: Callable[..., TcpServer], behaviour: Behaviour
+) -> None:
     server = serve(behaviour)
     error = await failure(server)
     assert type(error) is TransportError
@@ -97,7 +99,7 @@ async def test_failure_after_sending_means_may_have_arrived(serve: Callable[...,
 
 
 async def test_connection_closed_before_reading_is_never_sent_only_if_certain(
-    serve: Callable[..., Server],
+    serve: Callable[..., TcpServer],
 ) -> None:
     """The client may have sent bytes already: `sent` is False only if the connection failed."""
     server = serve(close_at_once)
@@ -107,8 +109,8 @@ async def test_connection_closed_before_reading_is_never_sent_only_if_certain(
     assert error.sent or "ConnectError" in str(error)
 
 
-@pytest.mark.parametrize("behaviour", [say_nothing, answer_slowly, stop_in_the_body], ids=lambda b: b.__name__)
-def test_missing_answer_is_a_timeout(serve: Callable[..., Server], behaviour: Behaviour, anyio_backend: str) -> None:
+@pytest.mark.parametrize("behaviour", [never_answer, answer_slowly, stop_in_the_body], ids=lambda b: b.__name__)
+def test_missing_answer_is_a_timeout(serve: Callable[..., TcpServer], behaviour: Behaviour, anyio_backend: str) -> None:
     server, clock, caught = serve(behaviour), LoopClock(), []
 
     async def call() -> None:
@@ -127,9 +129,9 @@ def test_missing_answer_is_a_timeout(serve: Callable[..., Server], behaviour: Be
     assert "8 s" in str(error)
 
 
-async def test_timeout_limits_the_whole_exchange(serve: Callable[..., Server]) -> None:
-    def drip(server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+async def test_timeout_limits_the_whole_exchange(serve: Callable[..., TcpServer]) -> None:
+    def drip(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         for byte in REPLY:
             connection.sendall(bytes([byte]))
             if server.done.wait(0.02):
@@ -162,10 +164,10 @@ async def test_unknown_host_means_never_sent(monkeypatch: pytest.MonkeyPatch) ->
     assert error.sent is False
 
 
-async def test_failure_on_a_reused_connection_means_may_have_arrived(serve: Callable[..., Server]) -> None:
+async def test_failure_on_a_reused_connection_means_may_have_arrived(serve: Callable[..., TcpServer]) -> None:
     """The server closes the connection after the second request."""
 
-    def answer_then_close(server: Server, connection: socket.socket) -> None:
+    def answer_then_close(server: TcpServer, connection: socket.socket) -> None:
         answer(server, connection)
         close_after_reading(server, connection)
 
@@ -206,11 +208,11 @@ async def test_transport_without_events_is_assumed_to_have_sent(
 @pytest.mark.one_row_on_trio("behaviour")
 @pytest.mark.parametrize(
     "behaviour",
-    [close_after_reading, cut_the_headers, cut_the_body, echo, say_nothing, stop_in_the_body],
+    [close_after_reading, cut_the_headers, cut_the_body, echo, never_answer, stop_in_the_body],
     ids=lambda b: b.__name__,
 )
 @pytest.mark.parametrize("auth", [ApiKey(KEY), ApiKey(KEY, scheme="signature"), AccessToken(TOKEN)], ids=repr)
-async def test_errors_hold_no_httpx_objects(serve: Callable[..., Server], behaviour: Behaviour, auth: Any) -> None:
+async def test_errors_hold_no_httpx_objects(serve: Callable[..., TcpServer], behaviour: Behaviour, auth: Any) -> None:
     """An httpx error holds its request, and the request holds the credential."""
     error: BaseException | None = await failure(serve(behaviour), auth=auth, timeout=0.1)
     assert isinstance(error, TransportError)
@@ -218,7 +220,7 @@ async def test_errors_hold_no_httpx_objects(serve: Callable[..., Server], behavi
     assert not any("httpx" in type(value).__module__ for value in vars(error).values())
 
 
-async def test_error_of_a_retry_does_not_hold_the_first_error(serve: Callable[..., Server]) -> None:
+async def test_error_of_a_retry_does_not_hold_the_first_error(serve: Callable[..., TcpServer]) -> None:
     async with session(serve(cut_the_body), retries=1) as ws:
         with pytest.raises(TransportError) as caught:
             await ws.get_tasks(26)
@@ -262,7 +264,7 @@ async def test_models_are_compiled_before_the_slot_starts(session_with: Make, mo
     assert steps == [Task, "queue", "queue"]
 
 
-async def test_limiter_failure_after_sending_does_not_fail_the_write(serve: Callable[..., Server]) -> None:
+async def test_limiter_failure_after_sending_does_not_fail_the_write(serve: Callable[..., TcpServer]) -> None:
     """A failed write would be retried, and executed twice."""
 
     class FailingBucket(TokenBucket):
@@ -297,10 +299,10 @@ async def test_cookies_are_ignored(session_with: Make) -> None:
     assert all("cookie" not in call.request.headers for call in route.calls)
 
 
-async def test_cookies_are_ignored_on_a_real_connection(serve: Callable[..., Server]) -> None:
-    def set_cookie(server: Server, connection: socket.socket) -> None:
+async def test_cookies_are_ignored_on_a_real_connection(serve: Callable[..., TcpServer]) -> None:
+    def set_cookie(server: TcpServer, connection: socket.socket) -> None:
         for _ in range(2):
-            server.take(connection)
+            server.read_request(connection)
             connection.sendall(REPLY.replace(b"\r\n\r\n", b"\r\nSet-Cookie: rsid=abc; path=/\r\n\r\n", 1))
 
     server = serve(set_cookie)
@@ -311,7 +313,7 @@ async def test_cookies_are_ignored_on_a_real_connection(serve: Callable[..., Ser
     assert b"rsid" not in b"".join(server.received)
 
 
-async def test_plain_http_uses_no_proxy(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plain_http_uses_no_proxy(serve: Callable[..., TcpServer], monkeypatch: pytest.MonkeyPatch) -> None:
     server, proxy = serve(answer), serve(answer)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy.url)
@@ -321,10 +323,10 @@ async def test_plain_http_uses_no_proxy(serve: Callable[..., Server], monkeypatc
 
 
 async def test_https_uses_the_proxy_of_the_environment(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., TcpServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+    def refuse(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
     proxy = serve(refuse)
@@ -338,12 +340,12 @@ async def test_https_uses_the_proxy_of_the_environment(
 
 @pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_not_followed(serve: Callable[..., Server], status: int) -> None:
+async def test_redirects_are_not_followed(serve: Callable[..., TcpServer], status: int) -> None:
     elsewhere = serve(answer)
     head = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}/api/\r\nContent-Length: 0\r\n\r\n".encode()
 
-    def redirect(server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+    def redirect(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         connection.sendall(head)
 
     error = await failure(serve(redirect), auth=AccessToken(TOKEN))
@@ -378,7 +380,7 @@ async def test_requests_go_to_the_configured_origin_with_a_user_agent(account: s
         assert request.headers["User-Agent"] == f"worksection-async/{__version__}"
 
 
-async def test_signed_query_is_sent_byte_for_byte(serve: Callable[..., Server]) -> None:
+async def test_signed_query_is_sent_byte_for_byte(serve: Callable[..., TcpServer]) -> None:
     server = serve(answer)
     async with session(server) as ws:
         await ws.call("search_tasks", {"filter": "name has 'Ω + 1,5 %/?&=#~'"})
@@ -387,12 +389,12 @@ async def test_signed_query_is_sent_byte_for_byte(serve: Callable[..., Server]) 
     assert line.endswith(" HTTP/1.1")
 
 
-async def test_connection_is_reused(serve: Callable[..., Server]) -> None:
+async def test_connection_is_reused(serve: Callable[..., TcpServer]) -> None:
     connections = []
 
-    def count(server: Server, connection: socket.socket) -> None:
+    def count(server: TcpServer, connection: socket.socket) -> None:
         connections.append(connection)
-        answer_for_ever(server, connection)
+        answer_repeatedly(server, connection)
 
     async with session(serve(count)) as ws:
         for _ in range(3):
@@ -400,12 +402,12 @@ async def test_connection_is_reused(serve: Callable[..., Server]) -> None:
     assert len(connections) == 1
 
 
-async def test_number_of_connections_is_not_limited(serve: Callable[..., Server]) -> None:
+async def test_number_of_connections_is_not_limited(serve: Callable[..., TcpServer]) -> None:
     """With a limit, the pool of httpx could lose connections when calls are cancelled while they wait for one."""
     barrier = threading.Barrier(20)
 
-    def answer_when_all_have_asked(server: Server, connection: socket.socket) -> None:
-        server.take(connection)
+    def answer_when_all_have_asked(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
         barrier.wait(HANG_SECONDS)
         connection.sendall(REPLY)
 
@@ -415,8 +417,8 @@ async def test_number_of_connections_is_not_limited(serve: Callable[..., Server]
     assert not barrier.broken
 
 
-async def test_session_works_after_a_cancelled_call(serve: Callable[..., Server]) -> None:
-    server = serve(say_nothing, answer_for_ever)
+async def test_session_works_after_a_cancelled_call(serve: Callable[..., TcpServer]) -> None:
+    server = serve(never_answer, answer_repeatedly)
     async with session(server) as ws:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ws.get_tasks, 26)
@@ -452,7 +454,7 @@ async def test_closing_closes_the_transport() -> None:
     assert transport.closed == 1
 
 
-def test_one_session_serves_successive_event_loops(serve: Callable[..., Server]) -> None:
+def test_one_session_serves_successive_event_loops(serve: Callable[..., TcpServer]) -> None:
     """A connection can be used only in the event loop that opened it, so each loop opens its own."""
     ws = session(serve(answer_and_close))
 
@@ -468,7 +470,7 @@ def test_one_session_serves_successive_event_loops(serve: Callable[..., Server])
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux")
-def test_closed_event_loops_leave_no_open_sockets(serve: Callable[..., Server]) -> None:
+def test_closed_event_loops_leave_no_open_sockets(serve: Callable[..., TcpServer]) -> None:
     """One session, with one `asyncio.run` per call; the server keeps the connections open."""
     ws, before = session(serve(answer)), _open_sockets()
 
@@ -491,7 +493,7 @@ def _open_sockets() -> int:
     return count
 
 
-def test_one_session_serves_concurrent_event_loops(serve: Callable[..., Server]) -> None:
+def test_one_session_serves_concurrent_event_loops(serve: Callable[..., TcpServer]) -> None:
     ws = session(serve(answer_and_close))
     results: list[int] = []
     barrier = threading.Barrier(2)

@@ -59,7 +59,7 @@ class MemoryTokenStore:
         self._token = token
         reset_now_and_after_fork(self)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
 
     async def load(self) -> Token | None:

@@ -206,7 +206,8 @@ class _CallbackApp:
             return html_response(405, "Method not allowed").with_header("allow", "GET")
         if error := self.waiter.receive(scope["query_string"].decode("latin-1")):
             return html_response(400, "You are not logged in", f"{error.message}.", "Go back to the terminal.")
-        return html_response(200, "Worksection accepted the login", "You can close this window and go back to the terminal.")
+        closing = "You can close this window and go back to the terminal."
+        return html_response(200, "Worksection accepted the login", closing)
 
 
 class _Server(uvicorn.Server):

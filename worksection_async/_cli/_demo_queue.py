@@ -17,7 +17,7 @@ from ..testing import ReceivedRequest
 from ._demo_session import DemoSession
 from ._screen import Screen, number, table
 
-BAR_WIDTH = 28
+BAR_WIDTH = 27
 MAX_INTERACTIVE_POSITION = 2
 """The limiter gives one slot in eight to the call that has waited longest, so that the first slot is not certain."""
 

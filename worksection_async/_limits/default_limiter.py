@@ -63,9 +63,9 @@ def _remove_unused(folder: Path) -> None:
                 Path(f"{path}.lock").unlink()
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
 
 
-after_fork(_begin_in_child)
+after_fork(_reset_in_child)

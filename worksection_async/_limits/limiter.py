@@ -55,7 +55,7 @@ class Limiter(ABC):
         self._clock = clock
         reset_now_and_after_fork(self)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Start with an empty queue: after construction, and in a forked child (its parent keeps the waiters)."""
         self._lock = threading.Lock()
         self._visit_lock = threading.RLock()

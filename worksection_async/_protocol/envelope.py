@@ -104,7 +104,7 @@ def _error_without_message(action: str, reply: Reply, path: str, reason: str) ->
     if reply.status in (401, 403):
         return AuthError(action, f"HTTP {reply.status} without a message", http_status=reply.status)
     if 300 <= reply.status < 400:
-        reason = "a redirect, which is not followed: check the address of the account"
+        reason = "a redirect, which is not followed: check the account"
     error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
     error.retry_after = _retry_after(reply) if reply.status == 503 else None
     return error

@@ -40,7 +40,7 @@ class Connection:
         if account is not None:
             self._set_origin(origin_of(account))
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
 
     async def open(self, auth: Auth) -> None:

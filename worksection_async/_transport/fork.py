@@ -9,10 +9,10 @@ from typing import Protocol
 
 
 class Resettable(Protocol):
-    """An object with locks."""
+    """An object whose locks must be created again in a forked child."""
 
-    def _begin(self) -> None:
-        """Create new locks and clear what belongs to the parent's tasks."""
+    def _reset(self) -> None:
+        """Create new locks, and discard the state of the parent's tasks."""
 
 
 def after_fork(work: Callable[[], None]) -> None:
@@ -22,17 +22,17 @@ def after_fork(work: Callable[[], None]) -> None:
 
 
 def reset_now_and_after_fork(owner: Resettable) -> None:
-    """Call ``owner._begin`` now, and in every forked child."""
-    owner._begin()
+    """Call ``owner._reset`` now, and in every forked child."""
+    owner._reset()
     _owners.add(owner)
 
 
 _owners: weakref.WeakSet[Resettable] = weakref.WeakSet()
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     for owner in list(_owners):
-        owner._begin()
+        owner._reset()
 
 
-after_fork(_begin_in_child)
+after_fork(_reset_in_child)

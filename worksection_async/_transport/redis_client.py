@@ -28,6 +28,7 @@ SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "
 
 
 def connect(url_or_client: str | Client) -> Client:
+    """Return a client for the URL of a server, or the given client; it connects with its first command."""
     if isinstance(url_or_client, Client):
         return url_or_client
     if not isinstance(url_or_client, str):

@@ -50,7 +50,7 @@ async def in_thread(work: Callable[..., T], *args: object) -> T:
 
 
 def copy_for_next_waiter(error: Exception) -> Exception:
-    """Return a copy of *error* for one more waiter: raising the same object duplicate would extend its traceback."""
+    """Return a copy of *error* for the next waiter: raising one object twice would extend its traceback."""
     try:
         duplicate = copy.copy(error).with_traceback(error.__traceback__)
     except Exception:  # noqa: BLE001  # not all exceptions can be copied

@@ -1,4 +1,4 @@
-"""Calls and their turns: a request is sent when its turn has come; an unused turn goes to the next call."""
+"""Sessions and slots: no request is sent before its slot, and an unused slot is returned."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ import pytest
 import trio
 import trio.testing
 
-from tests.support.tcp import REPLY, Server, answer
+from tests.support.tcp import REPLY, TcpServer, answer
 from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, FileTokenBucket, Session, TokenBucket, errors
 from worksection_async._limits.bucket_state import MAX_JITTER
 from worksection_async._limits.queue import Waiter
 from worksection_async._transport.http import _Progress
 
-SECOND_TURN = 1 + MAX_JITTER
+SECOND_SLOT_SECONDS = 1 + MAX_JITTER
 
 
 class Service:
-    """Answers everything, and keeps when each action came."""
+    """A service that answers each request, and records its action and arrival time."""
 
     def __init__(self) -> None:
-        self.came: list[tuple[str, float]] = []
+        self.arrivals: list[tuple[str, float]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.came.append((request.url.params["action"], trio.current_time()))
+        self.arrivals.append((request.url.params["action"], trio.current_time()))
         return httpx.Response(200, json={"status": "ok", "data": []})
 
 
 @contextlib.asynccontextmanager
 async def session(service: Callable[[httpx.Request], httpx.Response], **options: Any) -> AsyncIterator[Session]:
-    """A session on the virtual clock, whose first turn was used just now."""
+    """A session on the virtual clock; its first slot was used just now."""
     limiter = TokenBucket(clock=trio.current_time)
     options = {"limiter": limiter, "coalesce": False, "retries": 0, **options}
     async with Session("example", ApiKey("key"), transport=httpx.MockTransport(service), **options) as ws:
@@ -53,13 +53,13 @@ async def test_with_a_transport_without_trace_events_requests_are_an_interval_ap
     async with session(service) as ws, anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(ws.get_tasks, 1)
-    assert len(service.came) == 20
-    assert min(after - before for (_, before), (_, after) in itertools.pairwise(service.came)) >= 1
+    assert len(service.arrivals) == 20
+    assert min(after - before for (_, before), (_, after) in itertools.pairwise(service.arrivals)) >= 1
 
 
 @virtual_time
 async def test_a_cancelled_call_is_not_sent_and_returns_its_slot() -> None:
-    """Reads and writes, while they wait for a turn."""
+    """A read and a write are cancelled while they wait for a slot."""
     service = Service()
     async with session(service) as ws, anyio.create_task_group() as tasks:
         began = trio.current_time()
@@ -68,12 +68,12 @@ async def test_a_cancelled_call_is_not_sent_and_returns_its_slot() -> None:
         for scope, call in zip(scopes, calls, strict=True):
             tasks.start_soon(_within, scope, call)
         tasks.start_soon(ws.get_tasks, 1)
-        await trio.sleep(SECOND_TURN - 0.001)
+        await trio.sleep(SECOND_SLOT_SECONDS - 0.001)
         for scope in scopes:
             scope.cancel()
-    ((action, came),) = service.came
+    ((action, arrival),) = service.arrivals
     assert action == "get_tasks"
-    assert came == pytest.approx(began + SECOND_TURN)
+    assert arrival == pytest.approx(began + SECOND_SLOT_SECONDS)
 
 
 async def _within(scope: anyio.CancelScope, call: Callable[[], Awaitable[object]]) -> None:
@@ -83,17 +83,17 @@ async def _within(scope: anyio.CancelScope, call: Callable[[], Awaitable[object]
 
 @virtual_time
 async def test_the_waiting_time_does_not_count_for_the_timeout() -> None:
-    """A timeout of 0.5 s, and turns that come after 1, 2 and 3 s."""
+    """The timeout is 0.5 s, and the slots are due after 1, 2 and 3 s."""
     service = Service()
     async with session(service, timeout=0.5) as ws, anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(ws.get_tasks, 1)
-    assert len(service.came) == 3
+    assert len(service.arrivals) == 3
 
 
 @virtual_time
 async def test_a_retry_without_a_slot_raises_the_first_failure() -> None:
-    """The call could not connect, and would have to wait for longer than what is left of max_wait to try again."""
+    """The first attempt could not connect, and the next slot is later than the rest of max_wait."""
 
     def fail(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route")
@@ -108,28 +108,28 @@ async def test_a_retry_without_a_slot_raises_the_first_failure() -> None:
 
 @pytest.mark.anyio
 async def test_no_request_is_sent_before_its_slot(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., TcpServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    came: list[float] = []
-    turns: list[float] = []
+    arrivals: list[float] = []
+    slots: list[float] = []
 
-    def reply(server: Server, connection: Any) -> None:
+    def reply(server: TcpServer, connection: Any) -> None:
         while connection.recv(65536):
-            came.append(time.monotonic())
+            arrivals.append(time.monotonic())
             connection.sendall(REPLY)
 
     async def sent(self: TokenBucket, waiter: Waiter) -> None:
-        turns.append(waiter.granted_at)
-        await once(self, waiter)
+        slots.append(waiter.granted_at)
+        await original_sent(self, waiter)
 
-    once = TokenBucket.sent
+    original_sent = TokenBucket.sent
     monkeypatch.setattr(TokenBucket, "sent", sent)
     server = serve(reply)
     async with Session(server.url, ApiKey("key"), limiter=TokenBucket(50)) as ws, anyio.create_task_group() as tasks:
         for number in range(1, 11):
             tasks.start_soon(ws.get_tasks, number)
-    assert len(came) == len(turns) == 10
-    assert all(arrival >= turn for arrival, turn in zip(sorted(came), turns, strict=True))
+    assert len(arrivals) == len(slots) == 10
+    assert all(arrival >= slot for arrival, slot in zip(sorted(arrivals), slots, strict=True))
 
 
 @pytest.mark.anyio
@@ -163,40 +163,40 @@ async def test_a_call_whose_connection_took_too_long_was_not_sent(unreachable: s
     assert not caught.value.sent
 
 
-class Sent:
-    """Counts how often it is told that the request was sent."""
+class SentCallback:
+    """Counts its calls."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.calls = 0
 
     async def __call__(self) -> None:
-        self.times += 1
+        self.calls += 1
 
 
 @pytest.mark.anyio
 async def test_a_partly_written_request_uses_its_slot() -> None:
-    """Some services refuse before they have read everything, and close the connection."""
-    sent = Sent()
+    """Some services refuse a request and close the connection before they have read all of it."""
+    sent = SentCallback()
     progress = _Progress(sent)
     await progress("http11.send_request_headers.started", {"request": SimpleNamespace(method=b"GET")})
     await progress("http11.send_request_headers.failed", {"exception": OSError()})
-    assert sent.times == 1
+    assert sent.calls == 1
     assert progress.may_have_arrived
 
 
 @pytest.mark.anyio
 async def test_a_proxy_connect_request_does_not_count_as_sent() -> None:
-    sent = Sent()
+    sent = SentCallback()
     progress = _Progress(sent)
-    for method, times in ((b"CONNECT", 0), (b"POST", 1)):
+    for method, calls in ((b"CONNECT", 0), (b"POST", 1)):
         await progress("http11.send_request_headers.started", {"request": SimpleNamespace(method=method)})
         await progress("http11.send_request_headers.complete", {"return_value": None})
-        assert sent.times == times
+        assert sent.calls == calls
 
 
 @pytest.mark.anyio
-async def test_closing_a_session_ends_its_waiting_calls(serve: Callable[..., Server]) -> None:
-    """The next turn is ten seconds away; nothing was sent, and the error names the action."""
+async def test_closing_a_session_ends_its_waiting_calls(serve: Callable[..., TcpServer]) -> None:
+    """The next slot is ten seconds away; no request is sent, and the error names the action."""
     server, failures = serve(answer), []
     ws = Session(server.url, ApiKey("key"), limiter=TokenBucket(0.1), coalesce=False)
 
@@ -219,7 +219,7 @@ async def test_closing_a_session_ends_its_waiting_calls(serve: Callable[..., Ser
 
 @virtual_time
 async def test_closing_a_session_ends_a_call_between_two_attempts() -> None:
-    """It does not join the queue again: five other calls wait there."""
+    """The call does not join the queue again, in which five other calls wait."""
 
     def fail(request: httpx.Request) -> httpx.Response:
         return httpx.Response(502)
@@ -232,7 +232,7 @@ async def test_closing_a_session_ends_a_call_between_two_attempts() -> None:
             assert trio.current_time() - began < 1
 
         tasks.start_soon(call)
-        await trio.sleep(SECOND_TURN + 0.01)
+        await trio.sleep(SECOND_SLOT_SECONDS + 0.01)
         for _ in range(5):
             tasks.start_soon(ws.limiter.acquire)
         began = trio.current_time()
@@ -243,7 +243,7 @@ async def test_closing_a_session_ends_a_call_between_two_attempts() -> None:
 @pytest.mark.parametrize("coalesce", [True, False])
 @pytest.mark.usefixtures("no_retry_delay")
 async def test_a_briefly_locked_file_fails_no_call(
-    coalesce: bool, tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    coalesce: bool, tmp_path: Path, serve: Callable[..., TcpServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = [OSError("busy")] * 2
     open_ = FileTokenBucket._open
