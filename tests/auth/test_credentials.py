@@ -23,6 +23,8 @@ from worksection_async._protocol.request import Request
 from worksection_async.errors import InvalidCall
 from worksection_async.models import ProjectOptions, UploadedFile
 
+pytestmark = pytest.mark.one_row_on_trio
+
 KEY = "7776461cd931e7b1c8e9632ff8e979ce"
 TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.test"
 NOW = 1_800_000_000.75

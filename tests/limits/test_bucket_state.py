@@ -164,7 +164,7 @@ def test_a_returned_slot_moves_the_reserved_tickets_forward() -> None:
 
 @pytest.mark.parametrize("then", ["sent", "hold"])
 def test_a_slot_is_not_returned_after_another_change_of_the_state(then: str) -> None:
-    """A late request and a hold both define the earliest time of the next request; a returned slot must not undo that."""
+    """A late request and a hold define the earliest time of the next request; a returned slot must not undo that."""
     state = BucketState(1.0)
     visit = send(state, 0.0)
     state.sent(0.3) if then == "sent" else state.hold(5.0, 0.0)
@@ -293,7 +293,7 @@ def test_random_jitter_spreads_the_next_attempt() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_backoff_corrects_a_tenfold_rate_within_seconds(seed: int) -> None:
-    """40 requests/s against a service that allows 4: after three seconds, at least half of the requests are accepted."""
+    """40 requests/s against a service that allows 4: after three seconds at least half of the requests pass."""
     chances = itertools.cycle([0.1, 0.9, 0.4, 0.7, 0.2 * seed])
     state, now, accepted, outcomes = BucketState(1 / 40), 0.0, -1.0, []
     while now < 20:

@@ -18,7 +18,7 @@ from worksection_async._spec import ActionSpec, load
 from worksection_async.models import Model, ProjectOptions, UploadedFile
 from worksection_async.testing import Simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 SPEC = load()
 ACTIONS = SPEC.actions

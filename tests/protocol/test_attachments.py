@@ -21,6 +21,8 @@ from worksection_async._transfer.spool import read_chunks
 from worksection_async.errors import InvalidCall
 from worksection_async.testing import Simulator
 
+pytestmark = pytest.mark.one_row_on_trio
+
 SessionWith = Callable[..., Session]
 
 NAME = "Звіт «2026» – план.pdf"

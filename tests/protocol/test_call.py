@@ -16,7 +16,7 @@ from worksection_async import AccessToken, Session
 from worksection_async.errors import InvalidCall, TransportError, UnexpectedReply
 from worksection_async.models import ProjectOptions, UploadedFile
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 SessionWith = Callable[..., Session]
 Use = Callable[[Any], Awaitable[object]]

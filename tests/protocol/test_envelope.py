@@ -27,6 +27,8 @@ from worksection_async._spec import load as read_spec
 from worksection_async.errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError
 from worksection_async.models import Task
 
+pytestmark = pytest.mark.one_row_on_trio
+
 HTML = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<hr>nginx</body></html>"
 SAMPLES_ = [load(path) for path in sorted(SAMPLES.glob("*.json"))]
 CUT = next(sample for sample in SAMPLES_ if sample.name == "get_all_tasks")

@@ -9,6 +9,8 @@ from worksection_async.testing._actions import HANDLERS
 
 from .conftest import Raw
 
+pytestmark = pytest.mark.one_row_on_trio
+
 ACTIONS = load().actions
 
 VALID_VALUES: dict[str, Any] = {

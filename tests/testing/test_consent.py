@@ -11,7 +11,7 @@ import pytest
 
 from worksection_async.testing import Simulator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 REDIRECT_URI = "https://localhost:33443/callback"
 HOSTILE = """"><script>alert(1)</script><b id='x">&amp;"""

@@ -4,7 +4,7 @@ import pytest
 
 from .conftest import Clock, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 
 @pytest.mark.parametrize("time", ["0.15", "0,15", "0:09"])

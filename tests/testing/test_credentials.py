@@ -10,7 +10,7 @@ from worksection_async.testing import Simulator
 
 from .conftest import NOW, Clock, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 REFUSED = {"status": "error", "status_code": 2, "message": "Action hash is missed or invalid"}
 

@@ -11,7 +11,7 @@ from worksection_async.testing import Fault, Simulator, faults
 
 from .conftest import Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 
 def count_new_tasks(sim: Simulator) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 PLAN, PHOTO = ("план & co.pdf", b"%PDF"), ("photo.JPG", b"\xff\xd8")
 ATTACHED = [("attach[0]", PLAN), ("attach[1]", PHOTO), ("other", ("ignored.txt", b""))]

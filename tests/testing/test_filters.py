@@ -13,6 +13,8 @@ from worksection_async.testing._reply import ServiceRefusal
 
 from .conftest import Raw
 
+pytestmark = pytest.mark.one_row_on_trio
+
 
 @attrs.frozen
 class Item:

@@ -8,7 +8,7 @@ from worksection_async.testing import Simulator
 
 from .conftest import Clock, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 REFUSED = {"status": "error", "message": "Too many requests"}
 

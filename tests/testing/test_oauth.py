@@ -14,7 +14,7 @@ from worksection_async.testing import Simulator
 
 from .conftest import NOW, Clock, OAuthForms, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 CAPTURES = {path.stem: path.read_text("utf-8") for path in sorted(RECORDED.glob("oauth2_*.json"))}
 

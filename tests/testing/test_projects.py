@@ -4,7 +4,7 @@ import pytest
 
 from .conftest import Clock, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 
 async def test_post_project_stores_all_parameters(raw: Raw) -> None:

@@ -13,7 +13,7 @@ from worksection_async.testing import World
 
 from .conftest import Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 EXCLUDED = ("legacy.", "oauth2_", "phpsdk.", "error.")  # older API, token endpoint, other clients
 

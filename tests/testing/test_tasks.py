@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Clock, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 
 async def test_post_task_stores_all_parameters(raw: Raw) -> None:

@@ -18,7 +18,7 @@ from worksection_async.testing._server import Server
 
 from .conftest import Clock, Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
 URL = "https://hooks.test/in"
 

@@ -76,9 +76,9 @@ class OAuth2(Auth):
         """URL of the account the OAuth2 token belongs to; known after `ready`."""
         return self._token.account_url if self._token else ""
 
-    def for_user(self, who: TokenStore | Token) -> OAuth2:
+    def for_user(self, tokens: TokenStore | Token) -> OAuth2:
         """Return the credential of another user of the same application."""
-        return OAuth2(self._app, MemoryTokenStore(who) if isinstance(who, Token) else who)
+        return OAuth2(self._app, MemoryTokenStore(tokens) if isinstance(tokens, Token) else tokens)
 
     @property
     def identity_generation(self) -> object:

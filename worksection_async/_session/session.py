@@ -143,20 +143,20 @@ class Session(Endpoints):
         changes = {name: value for name, value in given.items() if value is not SAME}
         return self._view(options=attrs.evolve(self._caller.options, **changes))
 
-    def as_user(self, who: TokenStore | Token) -> Self:
+    def as_user(self, tokens: TokenStore | Token) -> Self:
         """Return a view of this session for another user of the same OAuth2 application.
 
         The view shares the connections and the rate limit. Replies are never shared between users.
 
         Args:
-            who: The store of that user's tokens, or a token, which is then stored in memory.
+            tokens: The store of that user's tokens, or a token, which is then stored in memory.
 
         Raises:
             InvalidCall: The credential of this session is not `OAuth2`.
         """
         if not isinstance(self._caller.auth, OAuth2):
             raise InvalidCall("Session", "as_user needs OAuth2: only its application can have other users")
-        return self._view(auth=self._caller.auth.for_user(who))
+        return self._view(auth=self._caller.auth.for_user(tokens))
 
     def _view(self, **changes: Any) -> Self:
         view = copy.copy(self)
