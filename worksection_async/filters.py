@@ -7,8 +7,8 @@
     late = F.name.has("Report") & (F.dateend < date(2026, 5, 25))
     tasks = await ws.search_tasks(filter=late | F.id.is_in([1234, 1240]))
 
-The attributes of `F` are the fields, named as in the service. Each action knows some of them, with some operators: type
-checkers check this by the type of the `Filter`, and the call checks it before it sends anything (`InvalidCall`).
+The attributes of `F` are the fields, named as in the service. Each action supports some of them, with some operators:
+type checkers check this by the type of the `Filter`, and the call checks it before it sends anything (`InvalidCall`).
 
 Vendor page: https://worksection.com/en/faq/api-task.html
 """

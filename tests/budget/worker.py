@@ -19,7 +19,7 @@ from worksection_async.errors import WorksectionError
 
 
 class Worker:
-    """Runs one thread per event loop in *loops*; each runs *tasks* tasks, which make *calls* calls one after another."""
+    """One thread per event loop in *loops*; each runs *tasks* tasks, which make *calls* calls one after another."""
 
     def __init__(self, *, url: str, limiter: str, loops: list[str], tasks: int, calls: int) -> None:
         self.url, self.limiter = url, create_limiter(limiter)

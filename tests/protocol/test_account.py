@@ -1,4 +1,4 @@
-"""Where requests go, and the options a session refuses to be made with."""
+"""The origin of an account, and the options of a session."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ ORIGINS = {
     "https://acme.worksection.com/": "https://acme.worksection.com",
     "HTTPS://Acme.Worksection.COM": "https://acme.worksection.com",
     "https://tasks.example.com:8443": "https://tasks.example.com:8443",
-    "https://acme.worksection.com:443": "https://acme.worksection.com",  # one account, one origin, one limiter
+    "https://acme.worksection.com:443": "https://acme.worksection.com",  # the same origin, so the same limiter
     "https://приклад.укр": "https://приклад.укр",
     "https://10.0.0.1": "https://10.0.0.1",
     "https://[2001:DB8::1]:8443": "https://[2001:db8::1]:8443",
@@ -76,11 +76,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("account", "complaint"), REFUSED.items(), ids=map(ascii, REFUSED))
-def test_invalid_account_is_refused(account: str, complaint: str) -> None:
-    with pytest.raises(InvalidCall, match=complaint):
+@pytest.mark.parametrize(("account", "problem"), REFUSED.items(), ids=map(ascii, REFUSED))
+def test_invalid_account_is_refused(account: str, problem: str) -> None:
+    with pytest.raises(InvalidCall, match=problem):
         origin_of(account)
-    with pytest.raises(InvalidCall, match=complaint):
+    with pytest.raises(InvalidCall, match=problem):
         Session(account, KEY)
 
 
@@ -109,33 +109,33 @@ def test_any_text_is_an_origin_or_an_invalid_call(account: str) -> None:
 
 # Options
 
-BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "no time": ({"timeout": 0}, "timeout must be a positive number"),
-    "negative time": ({"timeout": -1.0}, "timeout must be a positive number"),
-    "no number for a time": ({"timeout": float("nan")}, "timeout must be a positive number"),
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
+    "zero timeout": ({"timeout": 0}, "timeout must be a positive number"),
+    "negative timeout": ({"timeout": -1.0}, "timeout must be a positive number"),
+    "timeout is not a number": ({"timeout": float("nan")}, "timeout must be a positive number"),
     "negative retries": ({"retries": -1}, "retries must not be negative"),
 }
-BAD_IN_VIEWS: dict[str, tuple[dict[str, Any], str]] = {
+INVALID_IN_VIEWS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown lane": ({"lane": "express"}, "lane must be one of interactive, normal, bulk"),
-    "no lane": ({"lane": None}, "lane must be one of"),
+    "lane is None": ({"lane": None}, "lane must be one of"),
     "negative wait": ({"max_wait": -0.1}, "max_wait must not be negative"),
-    "no number for a wait": ({"max_wait": float("nan")}, "max_wait must not be negative"),
+    "max_wait is not a number": ({"max_wait": float("nan")}, "max_wait must not be negative"),
 }
 
 
-@pytest.mark.parametrize(("options", "complaint"), BAD.values(), ids=BAD.keys())
-def test_session_refuses_invalid_options(options: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(InvalidCall, match=complaint) as caught:
+@pytest.mark.parametrize(("options", "problem"), INVALID.values(), ids=INVALID.keys())
+def test_session_refuses_invalid_options(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidCall, match=problem) as caught:
         Session("acme", KEY, **options)
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize(("options", "complaint"), (BAD | BAD_IN_VIEWS).values(), ids=(BAD | BAD_IN_VIEWS).keys())
-def test_with_options_refuses_invalid_options(
-    fast_limiter: TokenBucket, options: dict[str, Any], complaint: str
-) -> None:
+@pytest.mark.parametrize(
+    ("options", "problem"), (INVALID | INVALID_IN_VIEWS).values(), ids=(INVALID | INVALID_IN_VIEWS).keys()
+)
+def test_with_options_refuses_invalid_options(fast_limiter: TokenBucket, options: dict[str, Any], problem: str) -> None:
     session = Session("acme", KEY, limiter=fast_limiter)
-    with pytest.raises(InvalidCall, match=complaint):
+    with pytest.raises(InvalidCall, match=problem):
         session.with_options(**options)
 
 
@@ -153,5 +153,5 @@ def test_all_spellings_of_an_account_share_one_limiter() -> None:
     assert Session("limits-3", KEY).limiter is not Session("limits-2", KEY).limiter
 
 
-def test_session_account_is_the_origin(session_with: Callable[..., Session]) -> None:
+def test_repr_of_a_session_shows_the_origin(session_with: Callable[..., Session]) -> None:
     assert repr(session_with(lambda _: None)) == "<Session https://acme.worksection.com ApiKey>"

@@ -1,4 +1,4 @@
-"""The whole journey of every action, with as little and with as much as it takes, under every credential."""
+"""Every action against the simulator: with minimal and maximal arguments, and with each credential."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("action", "size", "auth"), cases())
 async def test_every_action_works(action: str, size: str, auth: str, tmp_path: Path) -> None:
-    """It is accepted, it returns what it says it returns, and no key of the answer is unknown to its model."""
+    """The simulator accepts the call, the result has the declared type, and the models have a field for each key."""
     sim = Simulator(seed="empty")
     values = World(sim, tmp_path)
     async with sim, sim.session(AUTHS[auth](sim)) as ws:
@@ -52,12 +52,12 @@ async def test_every_action_works(action: str, size: str, auth: str, tmp_path: P
         result = await getattr(ws, action)(**arguments)
     assert sim.requests[-1].action == action
     expected = get_type_hints(getattr(Session, action))["return"]
-    assert conforms(result, expected), f"{result!r} is no {expected}"
+    assert conforms(result, expected), f"{result!r} is not {expected}"
     assert unknown_keys(result) == []
 
 
 class World:
-    """An account in which everything an action may ask for exists, in the state the action needs."""
+    """An account with the records that the actions need, and valid values for all parameters."""
 
     def __init__(self, sim: Simulator, folder: Path) -> None:
         world = sim.world
@@ -87,7 +87,7 @@ class World:
         given = {name: self.value(action, name, spec.params[name].type) for name in chosen}
         if "files" in given and action == "post_task":
             given["files"] = await ws.upload_files([self.attachment])
-            del given["attach"]  # they do not go together: see test_auth
+            del given["attach"]  # stored files and attachments exclude each other
         if action == "download":
             given["to"] = self.folder / "downloaded.pdf"
         return given
@@ -142,12 +142,12 @@ class World:
 
 
 def minimal(spec: ActionSpec) -> set[str]:
-    """What is required, and the first of each group of which one is."""
+    """Return the required parameters, and the first of each group of alternatives."""
     return {name for name, param in spec.params.items() if param.required} | {group[0] for group in spec.one_of}
 
 
 def maximal(spec: ActionSpec) -> set[str]:
-    """Everything that goes together."""
+    """Return all parameters, but only the first of each exclusive group."""
     return spec.params.keys() - {name for group in spec.exclusive for name in group[1:]}
 
 
@@ -165,7 +165,7 @@ def conforms(value: object, type_: Any) -> bool:
 
 
 def unknown_keys(value: object) -> list[str]:
-    """Keys that ended up in some model's `.extra`, however deep."""
+    """Return the keys in `extra` of all models in *value*."""
     if isinstance(value, Model):
         inside = [each for field in attrs.fields(type(value)) for each in unknown_keys(getattr(value, field.name))]
         return [f"{type(value).__name__}.{key}" for key in value.extra] + inside

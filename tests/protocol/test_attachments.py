@@ -1,4 +1,4 @@
-"""Files on their way out: every form an attachment can have, and that all of it arrives, also at the second attempt."""
+"""Attachments: the accepted types, the multipart body, retries, and sources that can be read only once."""
 
 import io
 import os
@@ -50,8 +50,8 @@ async def joined(source: SinglePassSource) -> bytes:
     return b"".join([chunk async for chunk in read_chunks(source, "post_task")])
 
 
-class Parcel:
-    """A multipart body taken apart: for each file its field, its name, its type and its content."""
+class MultipartBody:
+    """A parsed multipart body: field, name, media type and content of each file."""
 
     def __init__(self, request: httpx.Request) -> None:
         boundary = request.headers["Content-Type"].partition("boundary=")[2].encode()
@@ -67,14 +67,14 @@ class Parcel:
 
 
 class Service:
-    """Stores what it is sent; its first answers may be bad ones."""
+    """A fake service that stores the requests; its first replies are *failures*."""
 
     def __init__(self, *failures: httpx.Response | Exception) -> None:
         self.failures = list(failures)
-        self.parcels: list[Parcel] = []
+        self.bodies: list[MultipartBody] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.parcels.append(Parcel(request))
+        self.bodies.append(MultipartBody(request))
         if self.failures:
             failure = self.failures.pop(0)
             if isinstance(failure, Exception):
@@ -84,8 +84,8 @@ class Service:
 
     @property
     def files(self) -> list[tuple[str, str, str, bytes]]:
-        (parcel,) = self.parcels
-        return parcel.files
+        (body,) = self.bodies
+        return body.files
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def opened_at(path: Path, position: int) -> io.BufferedReader:
 
 
 class Pipe(io.RawIOBase):
-    """A stream that can be read once, from front to end."""
+    """A stream that is not seekable; it yields *content*, raises it, or (None) has no data yet."""
 
     def __init__(self, content: bytes | OSError | None) -> None:
         self._left = io.BytesIO(content) if isinstance(content, bytes) else content
@@ -118,21 +118,21 @@ class Pipe(io.RawIOBase):
         return None if self._left is None else self._left.readinto(buffer)
 
 
-class Shreds:
-    """An async iterable of whatever it is made of."""
+class AsyncChunks:
+    """An async iterable of the given chunks."""
 
-    def __init__(self, *shreds: Any) -> None:
-        self._shreds = shreds
+    def __init__(self, *chunks: Any) -> None:
+        self._chunks = chunks
 
     async def __aiter__(self) -> Any:
-        for shred in self._shreds:
+        for chunk in self._chunks:
             await anyio.lowlevel.checkpoint()
-            yield shred
+            yield chunk
 
 
-# Forms
+# Accepted types
 
-FORMS: dict[str, tuple[Callable[[Path], Attachment], str, str, bytes]] = {
+ATTACHMENTS: dict[str, tuple[Callable[[Path], Attachment], str, str, bytes]] = {
     "path": (lambda path: path, NAME, "application/pdf", CONTENT),
     "text": (str, NAME, "application/pdf", CONTENT),
     "path and name": (lambda path: ("b.txt", path), "b.txt", "text/plain", CONTENT),
@@ -148,18 +148,18 @@ FORMS: dict[str, tuple[Callable[[Path], Attachment], str, str, bytes]] = {
     "file in memory": (lambda _: io.BytesIO(b"abc"), "file", "application/octet-stream", b"abc"),
     "file without a name": (lambda _: tempfile.TemporaryFile(), "file", "application/octet-stream", b""),  # noqa: SIM115
     "stream": (lambda _: ("s.txt", Pipe(b"abc")), "s.txt", "text/plain", b"abc"),  # type: ignore[dict-item, return-value]
-    "async iterable": (lambda _: Shreds(b"a", b"", bytearray(b"bc")), "file", "application/octet-stream", b"abc"),
-    "async iterable and name": (lambda _: (NAME, Shreds(*[CONTENT] * 3)), NAME, "application/pdf", CONTENT * 3),
-    "async iterable, name and type": (lambda _: ("a", Shreds(b"abc"), "text/x-own"), "a", "text/x-own", b"abc"),
-    "empty async iterable": (lambda _: ("a", Shreds(), "text/x-own"), "a", "text/x-own", b""),
-    "async generator": (lambda _: ("a.txt", aiter(Shreds(b"abc"))), "a.txt", "text/plain", b"abc"),
+    "async iterable": (lambda _: AsyncChunks(b"a", b"", bytearray(b"bc")), "file", "application/octet-stream", b"abc"),
+    "async iterable and name": (lambda _: (NAME, AsyncChunks(*[CONTENT] * 3)), NAME, "application/pdf", CONTENT * 3),
+    "async iterable, name and type": (lambda _: ("a", AsyncChunks(b"abc"), "text/x-own"), "a", "text/x-own", b"abc"),
+    "empty async iterable": (lambda _: ("a", AsyncChunks(), "text/x-own"), "a", "text/x-own", b""),
+    "async generator": (lambda _: ("a.txt", aiter(AsyncChunks(b"abc"))), "a.txt", "text/plain", b"abc"),
     "async file": (lambda path: anyio.wrap_file(path.open("rb")), NAME, "application/pdf", CONTENT),
 }
 
 
 @attrs.frozen
 class Sent:
-    """An attachment, and how it is to arrive."""
+    """An attachment, and the expected file in the request."""
 
     attachment: Attachment
     name: str
@@ -167,15 +167,15 @@ class Sent:
     content: bytes
 
 
-@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
+@pytest.fixture(params=ATTACHMENTS.values(), ids=list(ATTACHMENTS))
 def sent(request: pytest.FixtureRequest, path: Path) -> Iterator[Sent]:
-    make, *facts = request.param
+    make, *expected = request.param
     attachment = make(path)
-    yield Sent(attachment, *facts)
-    for each in attachment if isinstance(attachment, tuple) else (attachment,):
-        file = getattr(each, "wrapped", each)
+    yield Sent(attachment, *expected)
+    for item in attachment if isinstance(attachment, tuple) else (attachment,):
+        file = getattr(item, "wrapped", item)
         if isinstance(file, io.IOBase):
-            assert not file.closed  # whoever opened it closes it
+            assert not file.closed  # a file that the caller opened is not closed by the session
             file.close()
 
 
@@ -215,7 +215,7 @@ def test_repr_of_a_part_does_not_show_its_content() -> None:
     assert "secret" not in repr(part_of(("a.txt", b"secret")))
 
 
-# What is refused
+# Invalid attachments
 
 
 def closed_file() -> io.BytesIO:
@@ -234,34 +234,34 @@ REFUSED: dict[str, tuple[object, str]] = {
     "mapping": ({"a.pdf": b"abc"}, "must be a sequence of files"),
     "number": (5, "must be a sequence of files"),
     "number in a list": ([5], "an open binary file or an async iterable of bytes, got int"),
-    "nothing in a list": ([None], "async iterable of bytes, got NoneType"),
+    "None in a list": ([None], "async iterable of bytes, got NoneType"),
     "file in text mode": ([io.StringIO("abc")], "async iterable of bytes, got StringIO"),
     "closed file": ([closed_file()], "closed file"),
     "name only": ([("a.pdf",)], r"must be \(name, file\) or \(name, file, media_type\)"),
-    "too much": ([("a", b"abc", "text/plain", {})], r"must be \(name, file\) or \(name, file, media_type\)"),
+    "tuple of four": ([("a", b"abc", "text/plain", {})], r"must be \(name, file\) or \(name, file, media_type\)"),
     "number for a name": ([(5, b"abc")], r"must be \(name, file\)"),
-    "async iterable of text": ([("a", Shreds("abc"))], "a file must contain bytes, got str"),
-    "pipe that does not wait": ([("a", Pipe(None))], "a file must contain bytes, got NoneType"),
+    "async iterable of text": ([("a", AsyncChunks("abc"))], "a file must contain bytes, got str"),
+    "pipe without data": ([("a", Pipe(None))], "a file must contain bytes, got NoneType"),
     "pipe that breaks": (
         [("a", Pipe(OSError(5, "Input/output error")))],
         "cannot read the file: .* Input/output error",
     ),
     "line break in a type": ([("a", b"abc", "text/plain\r\nX: y")], r"must be \(name, file\)"),
-    "half a character in a name": ([("\ud83d", b"abc")], "surrogates not allowed"),
+    "lone surrogate in a name": ([("\ud83d", b"abc")], "surrogates not allowed"),
 }
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("attach", "complaint"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(("attach", "problem"), REFUSED.values(), ids=REFUSED.keys())
 async def test_invalid_attachments_are_refused_before_sending(
-    session_with: SessionWith, attach: Any, complaint: str
+    session_with: SessionWith, attach: Any, problem: str
 ) -> None:
     service = Service()
-    with pytest.raises(InvalidCall, match=complaint) as caught:
+    with pytest.raises(InvalidCall, match=problem) as caught:
         await session_with(service).post_task(26, "T", attach=attach)
     assert str(caught.value).startswith("post_task: ")
     assert caught.value.sent is False
-    assert service.parcels == []
+    assert service.bodies == []
 
 
 @pytest.mark.anyio
@@ -269,7 +269,7 @@ async def test_one_missing_file_prevents_the_whole_upload(session_with: SessionW
     service = Service()
     with pytest.raises(InvalidCall, match="gone"):
         await session_with(service).upload_files([path, path.with_name("gone.pdf")])
-    assert service.parcels == []
+    assert service.bodies == []
 
 
 def test_a_file_without_permission_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ async def test_an_empty_list_attaches_nothing(session_with: SessionWith) -> None
     assert (await session_with(handler).post_task(26, "T", attach=[])).id == 1
 
 
-# What arrives
+# Names and retries
 
 
 @pytest.mark.anyio
@@ -302,8 +302,8 @@ async def test_file_names_are_utf_8_and_cannot_break_the_header(session_with: Se
     assert {field for field, *_ in service.files} == {"files[]"}
 
 
-class Kept:
-    """Paths whose files, once opened, are kept in view."""
+class OpenedFiles:
+    """Records the files that are opened by their path."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.files: list[Any] = []
@@ -317,11 +317,11 @@ class Kept:
 
 
 def failures() -> list[Any]:
-    """Ways an attempt can end after which another one is made, whatever the action."""
+    """Return failures after which every action is retried."""
     refusal = {"status": "error", "message": "Too many requests"}
     return [
-        pytest.param(httpx.Response(200, json=refusal), id="refused-for-its-rate"),
-        pytest.param(httpx.ConnectError("no way there"), id="never-sent"),
+        pytest.param(httpx.Response(200, json=refusal), id="rate-limited"),
+        pytest.param(httpx.ConnectError("no route to host"), id="never-sent"),
     ]
 
 
@@ -331,11 +331,11 @@ def failures() -> list[Any]:
 async def test_path_is_opened_and_closed_for_each_attempt(
     session_with: SessionWith, path: Path, failure: httpx.Response | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = Kept(monkeypatch)
+    opened = OpenedFiles(monkeypatch)
     service = Service(failure)
     await session_with(service).upload_files([path])
-    assert [parcel.files[0][3] for parcel in service.parcels] == [CONTENT, CONTENT]
-    assert [file.closed for file in kept.files] == [True, True, True]  # looked at, and sent twice
+    assert [body.files[0][3] for body in service.bodies] == [CONTENT, CONTENT]
+    assert [file.closed for file in opened.files] == [True, True, True]  # one check, two attempts
 
 
 @pytest.mark.anyio
@@ -353,12 +353,12 @@ async def test_retry_sends_an_open_file_from_its_initial_position(
     memory.seek(position)
     rest = CONTENT[position:]
     with opened_at(path, position) as file:
-        attach: list[Any] = [file, memory, ("s", Pipe(rest)), ("i", Shreds(rest[:9], rest[9:]))]
+        attach: list[Any] = [file, memory, ("s", Pipe(rest)), ("i", AsyncChunks(rest[:9], rest[9:]))]
         await session_with(service).post_task(26, "T", attach=attach)
         assert not file.closed
-    assert len(service.parcels) == 2
-    for parcel in service.parcels:
-        assert [content for *_, content in parcel.files] == [rest] * 4
+    assert len(service.bodies) == 2
+    for body in service.bodies:
+        assert [content for *_, content in body.files] == [rest] * 4
 
 
 @pytest.mark.anyio
@@ -376,14 +376,14 @@ async def test_file_deleted_before_sending_raises_invalid_call(
     monkeypatch.setattr(session.limiter, "enter", late)
     with pytest.raises(InvalidCall, match="cannot be read: No such file or directory"):
         await session.upload_files([path])
-    assert service.parcels == []
+    assert service.bodies == []
 
 
-# What can be read only once
+# Sources that can be read only once
 
 
-class Undoing:
-    """An async iterable that fails after a while."""
+class FailingIterable:
+    """An async iterable that raises *error* after its first chunk."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -398,22 +398,22 @@ class Undoing:
 async def test_exception_of_an_async_iterable_is_passed_through(session_with: SessionWith, error: Exception) -> None:
     service = Service()
     with pytest.raises(type(error), match="mine") as caught:
-        await session_with(service).post_task(26, "T", attach=[("a", Undoing(error))])
+        await session_with(service).post_task(26, "T", attach=[("a", FailingIterable(error))])
     assert caught.value is error
-    assert service.parcels == []
+    assert service.bodies == []
 
 
 @pytest.mark.anyio
 async def test_async_iterable_is_read_before_a_slot_is_acquired(
     session_with: SessionWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A turn must not age while a slow source is waited for."""
+    """Otherwise the slot would expire while a slow source is read."""
     session = session_with(Service())
     order: list[str] = []
     enter = session.limiter.enter
 
     def entered(*args: Any, **options: Any) -> None:
-        order.append("turn")
+        order.append("enter")
         enter(*args, **options)
 
     async def source() -> Any:
@@ -422,7 +422,7 @@ async def test_async_iterable_is_read_before_a_slot_is_acquired(
 
     monkeypatch.setattr(session.limiter, "enter", entered)
     await session.post_task(26, "T", attach=[("a", source())])
-    assert order == ["read", "turn"]
+    assert order == ["read", "enter"]
 
 
 @pytest.mark.anyio
@@ -434,9 +434,11 @@ async def test_temporary_copies_are_deleted(session_with: SessionWith, monkeypat
         return kept[-1]
 
     monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", temporary)
-    await session_with(Service()).post_task(26, "T", attach=[("a", Shreds(b"a")), ("b", Pipe(b"b"))])  # type: ignore[list-item]
+    await session_with(Service()).post_task(26, "T", attach=[("a", AsyncChunks(b"a")), ("b", Pipe(b"b"))])  # type: ignore[list-item]
     with pytest.raises(KeyError):
-        await session_with(Service()).post_task(26, "T", attach=[("a", Shreds(b"a")), ("b", Undoing(KeyError()))])
+        await session_with(Service()).post_task(
+            26, "T", attach=[("a", AsyncChunks(b"a")), ("b", FailingIterable(KeyError()))]
+        )
     assert [file.closed for file in kept] == [True] * 4
 
 
@@ -455,7 +457,10 @@ async def test_simulator_stores_unicode_file_names() -> None:
     names = ["Звіт «2026» – план.pdf", "Ім'я 'їжак'.txt", "名前.txt", "😀 (1).png"]
     async with sim, sim.session() as ws:
         comment = await ws.post_comment(
-            task.id, text="see", attach=[(name, Shreds(b"x")) for name in names], email_user_from=sim.world.owner.email
+            task.id,
+            text="see",
+            attach=[(name, AsyncChunks(b"x")) for name in names],
+            email_user_from=sim.world.owner.email,
         )
         stored = await ws.upload_files([(name, b"y") for name in names])
     assert [file.name for file in sim.world.comments[comment.id].files] == names

@@ -1,4 +1,4 @@
-"""A call that cannot be meant ends before it is sent; what is sent is what was asked for."""
+"""Arguments: invalid calls are refused before anything is sent, valid ones are encoded; and `Session.call`."""
 
 import datetime as dt
 import json
@@ -29,20 +29,20 @@ OK = {"status": "ok", "data": []}
 
 @pytest.fixture
 def unused(session_with: SessionWith) -> Session:
-    """A session none of whose requests may leave."""
+    """A session that fails the test if it sends a request."""
 
     def handler(request: httpx.Request) -> httpx.Response:
-        raise AssertionError(f"a request left: {request.method} {request.url}")
+        raise AssertionError(f"a request was sent: {request.method} {request.url}")
 
     return session_with(handler)
 
 
-def case(name: str, use: Use, complaint: str) -> Any:
-    return pytest.param(use, complaint, id=name.replace(" ", "-"))
+def case(name: str, use: Use, problem: str) -> Any:
+    return pytest.param(use, problem, id=name.replace(" ", "-"))
 
 
 INVALID = [
-    # required, and not there
+    # missing required parameters
     case("required missing", lambda ws: ws.call("get_tasks"), "get_tasks: id_project is required"),
     case("required None", lambda ws: ws.get_tasks(None), "id_project is required"),
     case("required empty text", lambda ws: ws.post_task(26, ""), "title is required"),
@@ -51,7 +51,7 @@ INVALID = [
     case("required empty map", lambda ws: ws.update_users_schedule({}), "data is required"),
     case("required empty files", lambda ws: ws.upload_files([]), "files is required"),
     case("required empty e-mail", lambda ws: ws.add_user(""), "email: must be one e-mail address"),
-    # one of several, and none there
+    # none of several alternatives
     case("search without anything", lambda ws: ws.search_tasks(), "at least one of id_project, id_task, email_user_"),
     case("search by state only", lambda ws: ws.search_tasks(status="done", extra=["text"]), "at least one of"),
     case("search with an empty filter", lambda ws: ws.search_tasks(filter=""), "at least one of"),
@@ -59,9 +59,13 @@ INVALID = [
     case("comment without text", lambda ws: ws.post_comment(1), "at least one of text, todo"),
     case("comment of files only", lambda ws: ws.post_comment(1, attach=[b"x"]), "at least one of text, todo"),
     case("comment with an empty checklist", lambda ws: ws.post_comment(1, todo=[]), "at least one of text, todo"),
-    case("files of nothing", lambda ws: ws.get_files(), "at least one of id_project, id_task"),
-    # one of several, and more there
-    case("files of two things", lambda ws: ws.get_files(id_project=26, id_task=1), "only one of id_project, id_task"),
+    case("files without a project and task", lambda ws: ws.get_files(), "at least one of id_project, id_task"),
+    # more than one of several exclusive parameters
+    case(
+        "files of a project and a task",
+        lambda ws: ws.get_files(id_project=26, id_task=1),
+        "only one of id_project, id_task",
+    ),
     case(
         "new project with two time options",
         lambda ws: ws.post_project("P", options=ProjectOptions(time_require=True, timer_only=True)),
@@ -72,14 +76,14 @@ INVALID = [
         lambda ws: ws.update_project(26, options=ProjectOptions(time_require=True, time_today=True, timer_only=True)),
         "only one of options.time_require, options.time_today, options.timer_only can be given",
     ),
-    # unknown
+    # unknown names and values
     case(
         "unknown parameter",
         lambda ws: ws.call("get_tasks", {"id_projekt": 26}),
         "unknown parameter 'id_projekt'; known",
     ),
     case(
-        "unknown parameter of none",
+        "parameter of an action without parameters",
         lambda ws: ws.call("get_users", {"id": 1}),
         "unknown parameter 'id'; known parameters: none",
     ),
@@ -134,7 +138,7 @@ INVALID = [
         "email_manager: must be one e-mail",
     ),
     case("search by two", lambda ws: ws.search_tasks(email_user_to=TWO), "email_user_to: must be one e-mail"),
-    # values of another kind
+    # values of a wrong type or out of range
     case("name for a number", lambda ws: ws.get_tasks("Relaunch"), "id_project: must be a positive integer"),
     case("flag for a number", lambda ws: ws.get_task(True), "id_task: must be a positive integer, got True"),
     case("number for a flag", lambda ws: ws.get_costs(is_timer=2), "is_timer: must be True or False, got 2"),
@@ -161,29 +165,33 @@ INVALID = [
         lambda ws: ws.post_task(1, "T", files=[UploadedFile(error="no")]),
         "files: must be results of upload_fil",
     ),
-    case("half a character", lambda ws: ws.post_task(26, "\ud83d"), "title: 'utf-8' codec can't encode"),
+    case("lone surrogate", lambda ws: ws.post_task(26, "\ud83d"), "title: 'utf-8' codec can't encode"),
     case(
-        "half a character in a name",
+        "lone surrogate in a parameter name",
         lambda ws: ws.call("newest", {"\ud83d": 1}),
         "the name '\\ud83d': 'utf-8'",
     ),
-    case("half a character for an action", lambda ws: ws.call("new\ud83d"), "new\\ud83d: the name 'new"),
-    case("no JSON", lambda ws: ws.call("newest", {"map": MappingProxyType({})}), "map: cannot be encoded as JSON"),
-    # a user is needed
+    case("lone surrogate in an action name", lambda ws: ws.call("new\ud83d"), "new\\ud83d: the name 'new"),
+    case(
+        "not encodable as JSON",
+        lambda ws: ws.call("newest", {"map": MappingProxyType({})}),
+        "map: cannot be encoded as JSON",
+    ),
+    # actions that need an access token
     *(
         case(f"{action} with the admin key", operator.methodcaller("call", action), "needs an access token")
         for action in ("me", "get_my_timer", "start_my_timer", "stop_my_timer", "delete_my_timer")
     ),
     case("my timer with the admin key", lambda ws: ws.get_my_timer(), "needs an access token"),
     # files
-    case("download without a place", lambda ws: ws.call("download", {"id_file": 1}), "use Session.download"),
+    case("download without a destination", lambda ws: ws.call("download", {"id_file": 1}), "use Session.download"),
     case(
-        "more than a URL holds, and a file",
+        "text too long for a URL, and a file",
         lambda ws: ws.post_comment(1, text=TEXT, attach=[b"x"]),
         "too long for a call with files",
     ),
     case(
-        "old files and new ones",
+        "stored files and new files",
         lambda ws: ws.post_task(26, "T", files=[UploadedFile(id="1")], attach=[b"x"]),
         "cannot have both stored and new files",
     ),
@@ -196,11 +204,11 @@ INVALID = [
 ]
 
 
-@pytest.mark.parametrize(("use", "complaint"), INVALID)
-async def test_invalid_call_is_raised_before_sending(unused: Session, use: Use, complaint: str) -> None:
+@pytest.mark.parametrize(("use", "problem"), INVALID)
+async def test_invalid_call_is_raised_before_sending(unused: Session, use: Use, problem: str) -> None:
     with pytest.raises(InvalidCall) as caught:
         await use(unused)
-    assert complaint in str(caught.value)
+    assert problem in str(caught.value)
     assert str(caught.value).endswith("No request was sent.")
     assert isinstance(caught.value, ValueError)
     assert caught.value.sent is False
@@ -217,11 +225,11 @@ async def test_unknown_keyword_is_a_type_error(unused: Session) -> None:
         await unused.get_costs(id_projekt=26)  # type: ignore[call-arg]
 
 
-# What is sent instead
+# Valid calls
 
 
 class Recorder:
-    """Answers ok and keeps what came."""
+    """A fake service that records the requests and replies ok."""
 
     def __init__(self, reply: object = OK) -> None:
         self.reply = reply
@@ -354,7 +362,7 @@ async def test_lost_reply_is_retried_for_reads_and_idempotent_writes_only(
 
 
 async def test_call_accepts_text_for_any_parameter(session_with: Callable[..., Session]) -> None:
-    """A command line has nothing but text; the service reads it as it is."""
+    """The command line passes all values as text; they are sent unchanged."""
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:

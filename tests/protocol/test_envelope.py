@@ -1,4 +1,4 @@
-"""Whatever comes back, what comes out is a model or an error of this package that says what is wrong."""
+"""Replies: each one becomes a model or raises an error of this package with the action, the path and the reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read(body: object, action: str = "get_tasks", status: int = 200, **headers: 
 
 
 def outcome(call: Callable[[], object]) -> object:
-    """What *call* returns, or the error of this package that it raises; any other comes through."""
+    """Return the result of *call*, or the error of this package that it raises; other exceptions are not caught."""
     try:
         return call()
     except WorksectionError as exc:
@@ -62,11 +62,11 @@ def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> Un
     return caught.value
 
 
-# No JSON
+# Invalid JSON
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         (200, HTML, "not JSON"),
         (500, HTML, "not JSON"),
@@ -90,10 +90,10 @@ def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> Un
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_invalid_json_is_an_unexpected_reply(status: int, body: bytes, said: str) -> None:
+def test_invalid_json_is_an_unexpected_reply(status: int, body: bytes, expected: str) -> None:
     error = unexpected(body, status=status)
     assert error.path == "$"
-    assert said in str(error)
+    assert expected in str(error)
     assert len(str(error)) < 300
 
 
@@ -103,7 +103,7 @@ def test_truncated_json_is_an_unexpected_reply(part: int) -> None:
     assert unexpected(body[: len(body) * part // 200], "get_all_tasks").path == "$"
 
 
-# Wrong shapes
+# Wrong types
 
 
 @pytest.mark.parametrize("body", [None, True, 0, 7, -1.5, "", "ok", [], [1], [{"status": "ok"}]], ids=repr)
@@ -185,7 +185,7 @@ def test_any_type_of_data_is_a_value_or_an_unexpected_reply(action: str, data: o
         assert not isinstance(result, WorksectionError) or isinstance(result, UnexpectedReply)
 
 
-# Where
+# Paths of invalid values
 
 
 def test_invalid_record_among_ten_thousand_is_reported_with_its_path() -> None:
@@ -228,7 +228,7 @@ def test_unknown_keys_are_kept_in_extra() -> None:
     assert task.user_to.extra == {"team": "blue"}
 
 
-# Odd JSON
+# Unusual JSON
 
 
 @pytest.mark.parametrize(
@@ -272,16 +272,16 @@ def test_subtasks_of_subtasks_are_read_or_unexpected(depth: int) -> None:
 
 # Refusals
 
-OF_THE_TOKEN_ENDPOINTS = {
+TOKEN_ENDPOINT_MESSAGES = {
     "Authorization code has been revoked",
     "Cannot decrypt the refresh token",
     "Client authentication failed",
     "Malformed UTF-8 characters",
 }
-"""Messages that come without a code."""
+"""Messages that are sent without a code."""
 
 
-@pytest.mark.parametrize("message", sorted(MESSAGES.keys() - OF_THE_TOKEN_ENDPOINTS))
+@pytest.mark.parametrize("message", sorted(MESSAGES.keys() - TOKEN_ENDPOINT_MESSAGES))
 @pytest.mark.parametrize("code", [None, 0, 4, 5, 10, 20, "5", 999])
 def test_message_determines_the_error_class(message: str, code: object) -> None:
     with pytest.raises(ApiError) as caught:
@@ -302,7 +302,7 @@ def test_message_matches_without_case_and_with_a_suffix(message: str) -> None:
         (10, errors.FieldError),
         (11, errors.FieldError), (12, errors.StateError), (13, errors.StateError), (14, errors.StateError),
         (15, errors.StateError), (16, errors.FieldError), (20, errors.QuotaExceeded), ("20", errors.QuotaExceeded),
-        # Too many meanings, or none:
+        # codes with several meanings, and invalid codes
         (0, ApiError), (1, ApiError), (3, ApiError), (6, ApiError), (7, ApiError), (8, ApiError), (21, ApiError),
         (None, ApiError), (-4, ApiError), ("x", ApiError), (True, ApiError), ("9" * 5000, ApiError), ([4], ApiError),
         (4.0, ApiError),
@@ -350,7 +350,7 @@ def test_message_is_found_under_each_of_its_keys(name: str) -> None:
         read({name: "Access token is expired"}, status=401)
 
 
-# What the HTTP status says
+# HTTP status
 
 
 @pytest.mark.parametrize(
@@ -418,11 +418,11 @@ def test_retry_after_date_without_date_header_counts_from_reception(status: int,
     assert caught.value.retry_after == pytest.approx(50, abs=49)
 
 
-# Anything at all
+# Damaged replies
 
 
 def mutated(sample: Sample, data: st.DataObject) -> bytes:
-    """The body of *sample*, damaged a few times."""
+    """Return the body of *sample* with one to four random changes."""
     body = json.loads(json.dumps(sample.body))
     for _ in range(data.draw(st.integers(1, 4))):
         places = list(_places(body))
@@ -431,7 +431,7 @@ def mutated(sample: Sample, data: st.DataObject) -> bytes:
             case "drop":
                 del holder[key]
             case "replace":
-                holder[key] = copy.deepcopy(data.draw(ODD))
+                holder[key] = copy.deepcopy(data.draw(UNUSUAL))
             case "move":
                 other, place = data.draw(st.sampled_from(places))
                 holder[key] = json.loads(json.dumps(other.get(place) if isinstance(other, dict) else other[place:]))
@@ -469,7 +469,7 @@ KEYS = [
     "data_added",
     "0",
 ]
-ODD = st.one_of(
+UNUSUAL = st.one_of(
     st.sampled_from(
         [None, "", [], {}, True, False, 0, -1, 10**30, 1e308, float("nan"), [[]], [None], {"": 1}, {"1": 1}]
     ),
@@ -503,7 +503,7 @@ def test_any_bytes_are_a_value_or_an_error_of_this_package(body: bytes, status: 
     assert not isinstance(result, WorksectionError) or str(result).startswith("get_tasks: ")
 
 
-# The same through a session
+# Errors of a session
 
 ZIPPED = {"Content-Encoding": "gzip"}
 
@@ -511,7 +511,7 @@ ZIPPED = {"Content-Encoding": "gzip"}
 @pytest.mark.anyio
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <async_generator"
-)  # httpx leaves its own to the garbage collector where decoding fails
+)  # httpx does not close its async generator if decoding fails
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
@@ -571,7 +571,7 @@ def test_a_call_raises_errors_of_this_package_only(sample: Sample, status: int, 
 
 
 class _Stream(httpx.AsyncByteStream):
-    """A body that comes in pieces, or does not."""
+    """A body in several pieces; an exception in *pieces* is raised."""
 
     def __init__(self, pieces: list[bytes | Exception]) -> None:
         self._pieces = pieces

@@ -1,6 +1,6 @@
-"""Filters: written so that the service reads what was meant, or refused before it is asked.
+"""Filters: their text, errors, types, and the records that they select.
 
-The opinion on what a text means is the simulator's parser, which shares nothing with what writes it.
+The texts are read by the parser of the simulator, which shares no code with the classes under test.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SPEC = load()
 DAY = date(2021, 5, 25)
 
 
-# What is written
+# Text of a filter
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_hundreds_of_conditions_are_flat() -> None:
     assert simulated.compile_filter(str(many), simulated_tasks._FIELDS)(a_task(id=500))
 
 
-# What is refused
+# Invalid filters
 
-VALUES: list[Callable[[], object]] = [
+INVALID_VALUES: list[Callable[[], object]] = [
     lambda: F.id == "26",
     lambda: F.id == 0,
     lambda: F.id == -1,
@@ -110,9 +110,9 @@ VALUES: list[Callable[[], object]] = [
 ]
 
 
-@pytest.mark.parametrize("wrong", VALUES)
+@pytest.mark.parametrize("wrong", INVALID_VALUES)
 def test_value_of_a_wrong_type_is_a_value_error(wrong: Callable[[], object]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # whatever it says
+    with pytest.raises(ValueError):  # noqa: PT011  # the messages differ
         wrong()
 
 
@@ -145,9 +145,9 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("mistake", "says"), MISTAKES)
-def test_unsupported_python_operators_raise_a_helpful_type_error(mistake: Callable[[], object], says: str) -> None:
-    with pytest.raises(TypeError, match=says):
+@pytest.mark.parametrize(("mistake", "message"), MISTAKES)
+def test_unsupported_python_operators_raise_a_helpful_type_error(mistake: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         mistake()
 
 
@@ -158,7 +158,7 @@ def test_unknown_field_lists_the_known_fields() -> None:
         F.priority  # type: ignore[attr-defined]  # noqa: B018
 
 
-# What the service knows is the spec's
+# Agreement with the spec
 
 METHODS = {"=": "__eq__", "!=": "__ne__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__"} | {
     "in": "is_in",
@@ -202,7 +202,7 @@ def test_documentation_matches_the_spec() -> None:
         assert f"| `{name}` | {' | '.join(cells)} |\n" in page
 
 
-# What is meant is what is read
+# Selected records
 
 NAMES = st.text(
     st.one_of(
@@ -218,15 +218,15 @@ NUMBERS = st.integers(1, 5) | st.integers(1, 10**18 - 1)
 DAYS = st.dates(date(2021, 1, 1), date(2021, 1, 5)) | st.dates()
 
 Test = Callable[[Task], bool]
-Meant = tuple[Filter[Any], Test]
+Expected = tuple[Filter[Any], Test]
 
 
 def holds(of: Callable[[Task], Any], test: Callable[[Any], bool]) -> Test:
-    """What is not set never fits."""
+    """Return a test of one value of a task; a value that is not set never matches."""
     return lambda task: (value := of(task)) is not None and test(value)
 
 
-def number_conditions() -> st.SearchStrategy[Meant]:
+def number_conditions() -> st.SearchStrategy[Expected]:
     fields = st.sampled_from(
         [
             (F.id, lambda task: task.id),
@@ -243,13 +243,13 @@ def number_conditions() -> st.SearchStrategy[Meant]:
     return equal | among
 
 
-def text_conditions() -> st.SearchStrategy[Meant]:
+def text_conditions() -> st.SearchStrategy[Expected]:
     equal = st.builds(lambda text: (F.name == text, lambda task: task.name.casefold() == text.casefold()), NAMES)
     part = st.builds(lambda text: (F.name.has(text), lambda task: text.casefold() in task.name.casefold()), PARTS)
     return equal | part
 
 
-def date_conditions() -> st.SearchStrategy[Meant]:
+def date_conditions() -> st.SearchStrategy[Expected]:
     fields = st.sampled_from(
         [
             (F.dateadd, lambda task: task.date_added.date()),
@@ -267,15 +267,15 @@ def date_conditions() -> st.SearchStrategy[Meant]:
     )
 
 
-def both(one: Meant, other: Meant) -> Meant:
+def both(one: Expected, other: Expected) -> Expected:
     return one[0] & other[0], lambda task: one[1](task) and other[1](task)
 
 
-def either(one: Meant, other: Meant) -> Meant:
+def either(one: Expected, other: Expected) -> Expected:
     return one[0] | other[0], lambda task: one[1](task) or other[1](task)
 
 
-MEANT = st.recursive(
+EXPECTED = st.recursive(
     number_conditions() | text_conditions() | date_conditions(),
     lambda inner: st.builds(both, inner, inner) | st.builds(either, inner, inner),
     max_leaves=12,
@@ -306,9 +306,9 @@ TASKS = st.builds(
 )
 
 
-@given(MEANT, st.lists(TASKS, min_size=1, max_size=8))
-def test_simulator_selects_the_same_records_as_python(meant: Meant, tasks: list[Task]) -> None:
-    condition, test = meant
+@given(EXPECTED, st.lists(TASKS, min_size=1, max_size=8))
+def test_simulator_selects_the_same_records_as_python(expected_pair: Expected, tasks: list[Task]) -> None:
+    condition, test = expected_pair
     reads = simulated.compile_filter(str(condition), simulated_tasks._FIELDS)
     assert [reads(task) for task in tasks] == [test(task) for task in tasks]
 
@@ -321,7 +321,7 @@ def test_simulator_selects_the_same_records_as_python(meant: Meant, tasks: list[
 @example("Об'єкт")
 @example("a\nb")
 def test_text_cannot_change_the_structure_of_a_filter(name: str) -> None:
-    """It is one text in one comparison, or it is refused."""
+    """A text is the operand of one comparison, or it is refused."""
     try:
         condition = (F.id == 1) & (F.name == name)
     except ValueError:
@@ -332,7 +332,7 @@ def test_text_cannot_change_the_structure_of_a_filter(name: str) -> None:
     assert simulated.compile_filter(str(condition), simulated_tasks._FIELDS)(a_task(id=1, name=name))
 
 
-# Types: read by mypy; the wrong ones above and below carry a ``type: ignore`` it would miss
+# Types: checked by mypy, which also reports a ``type: ignore`` in this file that suppresses no error
 
 
 def test_type_of_a_filter_names_the_actions_that_accept_it() -> None:
@@ -342,18 +342,18 @@ def test_type_of_a_filter_names_the_actions_that_accept_it() -> None:
     assert_type((F.project == 1) & (F.id == 2) & F.name.has("x"), Filter[Literal["search_tasks"]])
     assert_type(F.comment.has("x") | (F.project == 1), Filter[Literal["get_costs"]])
     assert_type(F.dateend > DAY, Filter[Literal["search_tasks"]])
-    F.comment.has("x") & F.name.has("x")  # type: ignore[operator]  # no action knows both
+    F.comment.has("x") & F.name.has("x")  # type: ignore[operator]  # no action supports both
 
 
 # Calls
 
 
 @attrs.define
-class Unsent:
-    """A session whose requests fail the test."""
+class FailIfSent:
+    """A request handler that fails the test."""
 
     def __call__(self, request: object) -> Any:
-        raise AssertionError("it was sent")
+        raise AssertionError("a request was sent")
 
 
 WRONG_CALLS: list[tuple[Callable[[Session], Any], str]] = [
@@ -379,19 +379,19 @@ WRONG_CALLS: list[tuple[Callable[[Session], Any], str]] = [
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("call", "says"), WRONG_CALLS)
+@pytest.mark.parametrize(("call", "message"), WRONG_CALLS)
 async def test_filter_of_another_action_is_refused_before_sending(
-    session_with: Callable[..., Session], call: Callable[[Session], Any], says: str
+    session_with: Callable[..., Session], call: Callable[[Session], Any], message: str
 ) -> None:
-    async with session_with(Unsent()) as ws:
+    async with session_with(FailIfSent()) as ws:
         with pytest.raises(InvalidCall) as caught:
             await call(ws)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert not caught.value.sent
 
 
 @pytest.mark.anyio
-async def test_search() -> None:
+async def test_search_by_filter() -> None:
     async with Simulator() as sim, sim.session() as ws:
         project = sim.world.add_project("Moon")
         tasks = [
@@ -416,7 +416,7 @@ async def test_search() -> None:
 
 
 @pytest.mark.anyio
-async def test_costs() -> None:
+async def test_costs_by_filter() -> None:
     async with Simulator() as sim, sim.session() as ws:
         project = sim.world.add_project("Moon")
         task = sim.world.add_task(project, "Launch")

@@ -1,4 +1,4 @@
-"""What the service wrote → Python values: every `from_…` format, the round trips, and how nonsense ends."""
+"""Decoding: every `from_…` function with valid and invalid values, and round trips with `to_…`."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -36,11 +36,11 @@ def span(hours: int = 0, minutes: int = 0, seconds: float = 0) -> dt.timedelta:
     return dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
-READ: list[tuple[Read, object, object]] = [
+VALID: list[tuple[Read, object, object]] = [
     (from_id, "26", 26),
     (from_id, 26, 26),
     (from_id, 26.0, 26),
-    (from_id, "-4", -4),  # sets of tags have such numbers
+    (from_id, "-4", -4),  # ids of tag sets are negative
     (from_str, "text", "text"),
     (from_str, "", ""),
     (from_str, 352, "352"),
@@ -55,7 +55,7 @@ READ: list[tuple[Read, object, object]] = [
     (from_flag, "false", False),
     (from_date, "2026-12-31", dt.date(2026, 12, 31)),
     (from_date, "2026-12-31 10:30", dt.date(2026, 12, 31)),
-    (from_date, "2026—12—31", dt.date(2026, 12, 31)),  # as the documentation prints it
+    (from_date, "2026—12—31", dt.date(2026, 12, 31)),  # the vendor's documentation prints em dashes
     (from_datetime, "2026-12-31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
     (from_datetime, "2026-12-31 10:30:15", dt.datetime(2026, 12, 31, 10, 30, 15)),
     (from_datetime, "2026—12—31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
@@ -89,14 +89,14 @@ READ: list[tuple[Read, object, object]] = [
 
 
 @pytest.mark.parametrize(
-    ("read", "value", "result"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}-{row[2]}") for row in READ]
+    ("read", "value", "result"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}-{row[2]}") for row in VALID]
 )
 def test_all_known_formats_are_read(read: Read, value: object, result: object) -> None:
     assert read(value) == result
     assert type(read(value)) is type(result)
 
 
-NONSENSE: list[tuple[Read, object]] = [
+INVALID: list[tuple[Read, object]] = [
     (from_id, None), (from_id, True), (from_id, 2.5), (from_id, "x"), (from_id, ""),
     (from_id, []), (from_id, {}), (from_id, float("inf")),
     (from_str, None), (from_str, True), (from_str, []), (from_str, {}),
@@ -105,6 +105,7 @@ NONSENSE: list[tuple[Read, object]] = [
     (from_date, "0000-00-00"), (from_date, "2026-02-30"), (from_date, []),
     (from_datetime, None), (from_datetime, "10:30"), (from_datetime, {}), (from_datetime, 0),
     (from_time, None), (from_time, "24:00"), (from_time, ""), (from_time, 8), (from_time, []),
+    (from_time, {}), (from_time, {"a": 1}), (from_time, True), (from_time, b"08:00"),
     (from_money, None), (from_money, True), (from_money, ""), (from_money, "NaN"),
     (from_money, float("inf")), (from_money, "1,234.50"), (from_money, [1]),
     (from_clock, None), (from_clock, True), (from_clock, ""), (from_clock, ":"),
@@ -115,11 +116,18 @@ NONSENSE: list[tuple[Read, object]] = [
 
 
 @pytest.mark.parametrize(
-    ("read", "value"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]!r:.20}") for row in NONSENSE]
+    ("read", "value"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]!r:.20}") for row in INVALID]
 )
 def test_invalid_values_are_refused(read: Read, value: object) -> None:
     with pytest.raises((ValueError, TypeError, ArithmeticError)):
         read(value)
+
+
+@pytest.mark.parametrize("value", [None, True, 8, 8.5, b"08:00", [], ["08:00"], {}, {"a": 1}], ids=repr)
+def test_time_of_a_wrong_type_is_a_value_error(value: object) -> None:
+    """On Python 3.12 slices are hashable, so an unchecked ``value[1:2]`` of a dict would raise `KeyError`."""
+    with pytest.raises(ValueError, match="must be a time, got "):
+        from_time(value)
 
 
 # Round trips
@@ -178,7 +186,7 @@ def test_timer_is_read_in_both_formats(duration: dt.timedelta) -> None:
     assert from_seconds(text) == from_seconds(seconds) == dt.timedelta(seconds=seconds)
 
 
-# Whatever comes
+# Any JSON value
 
 READERS = {name: getattr(formats, name) for name in dir(formats) if name.startswith("from_")}
 json_values = st.recursive(

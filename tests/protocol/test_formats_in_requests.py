@@ -1,4 +1,4 @@
-"""Python values on their way out: every `to_…` format writes what the service reads, or refuses with a ValueError."""
+"""Encoding: every `to_…` function encodes a valid value for the service, and raises ValueError for an invalid one."""
 
 import datetime as dt
 import re
@@ -61,16 +61,16 @@ def hours(number: float) -> dt.timedelta:
     return dt.timedelta(hours=number)
 
 
-# What is written
+# Valid values
 
 
 def case_id(write: object, value: object) -> str:
-    """The format and the value, without the addresses of objects: parallel runs have to collect the same ids."""
+    """Return a test id without object addresses, because parallel workers must collect the same ids."""
     shown = re.sub(r" at 0x[0-9a-f]+", "", str(value))[:30]
     return f"{getattr(write, '__name__', 'choice')}-{shown!a}"
 
 
-WRITTEN: list[tuple[formats.Format, object, object]] = [
+VALID: list[tuple[formats.Format, object, object]] = [
     (to_str, "Привіт, 100 % & more", "Привіт, 100 % & more"),
     (to_str, 5, "5"),
     (to_text, LONGEST, LONGEST),
@@ -164,7 +164,7 @@ WRITTEN: list[tuple[formats.Format, object, object]] = [
 
 @pytest.mark.parametrize(
     ("write", "value", "written"),
-    [pytest.param(*row, id=case_id(row[0], row[1])) for row in WRITTEN],
+    [pytest.param(*row, id=case_id(row[0], row[1])) for row in VALID],
 )
 def test_value_is_encoded_for_the_service(write: formats.Format, value: object, written: object) -> None:
     result = write(value)
@@ -172,14 +172,14 @@ def test_value_is_encoded_for_the_service(write: formats.Format, value: object, 
     assert type(result) is type(written)  # a flag is 1, not True
 
 
-# What is refused
+# Invalid values
 
-REFUSED: list[tuple[formats.Format, object, str]] = [
+INVALID: list[tuple[formats.Format, object, str]] = [
     (to_str, True, "must be text, got bool"),
     (to_str, None, "must be text, got NoneType"),
     (to_str, 1.5, "must be text, got float"),
     (to_str, b"bytes", "must be text, got bytes"),
-    (to_str, "half a pair \ud83d", "surrogates not allowed"),
+    (to_str, "lone surrogate \ud83d", "surrogates not allowed"),
     (to_text, LONGEST + "я", "65537 characters; the service truncates at 65536"),
     (to_id, 0, "must be a positive integer, got 0"),
     (to_id, -1, "positive"),
@@ -274,11 +274,11 @@ REFUSED: list[tuple[formats.Format, object, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("write", "value", "complaint"),
-    [pytest.param(*row, id=case_id(row[0], row[1])) for row in REFUSED],
+    ("write", "value", "problem"),
+    [pytest.param(*row, id=case_id(row[0], row[1])) for row in INVALID],
 )
-def test_invalid_value_is_refused_with_a_reason(write: formats.Format, value: object, complaint: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+def test_invalid_value_is_refused_with_a_reason(write: formats.Format, value: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
         write(value)
 
 
@@ -288,7 +288,7 @@ def test_files_are_not_encoded_as_parameters(write: formats.Format) -> None:
         write([])
 
 
-# What holds for any value
+# Any value
 
 moneys = st.decimals(min_value=-(10**11), max_value=10**11, allow_nan=False, allow_infinity=False)
 numbers = st.one_of(moneys, st.floats(-1e11, 1e11), st.integers(-(10**11), 10**11))
@@ -304,11 +304,11 @@ anything = st.recursive(
 )  # fmt: skip
 
 
-def _is_worth_writing(number: Any) -> bool:
+def _is_not_too_small(number: Any) -> bool:
     return not 0 < abs(number) < 0.00005
 
 
-@given(numbers.filter(_is_worth_writing))
+@given(numbers.filter(_is_not_too_small))
 def test_money_is_digits_rounded_to_the_fourth_decimal(number: Decimal | float) -> None:
     text = to_money(number)
     assert re.fullmatch(r"-?(0|[1-9]\d*)(\.\d{0,3}[1-9])?", text)

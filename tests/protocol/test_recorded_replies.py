@@ -1,6 +1,6 @@
-"""Replies captured from the service: each is understood, and nothing of it is lost.
+"""Replies recorded from the service: each is read completely.
 
-They are not part of the project; where they are missing, these tests are skipped, and say so.
+The recordings are not part of the project. Without them, these tests are skipped.
 """
 
 from __future__ import annotations
@@ -10,31 +10,40 @@ from pathlib import Path
 import pytest
 
 from tests.support.constants import RECORDED
-from tests.support.expectations import MESSAGES, Sample, load, losses, misfits, read, returned, returns_data
+from tests.support.expectations import (
+    MESSAGES,
+    Sample,
+    declared_result_type,
+    find_lost_values,
+    find_type_errors,
+    load,
+    read,
+    returns_data,
+)
 from worksection_async import errors
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async._protocol.envelope import open_envelope, read_reply
 from worksection_async._protocol.structure import Structure
 from worksection_async.models import Project
 
-pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason=f"there are no captured replies in {RECORDED}")
+pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason=f"there are no recorded replies in {RECORDED}")
 
 ACTIONS_OF = {
     "legacy.ruby.get_all_tasks": "get_all_tasks",
     "legacy.ruby.get_projects": "get_projects",
-    "legacy.ruby.get_timemoney": "get_costs",  # the older name of the action, with the same records
+    "legacy.ruby.get_timemoney": "get_costs",  # the legacy name of the action, with the same records
     "legacy.zeetabit.get_tasks": "get_tasks",
     "phpsdk.get_projects.autorefresh": "get_projects",
 }
-"""Replies that are not named for an action of today."""
+"""Replies whose file name does not contain the current name of the action."""
 
-PUT_THERE_BY_THE_SDK = {"phpsdk.get_projects.autorefresh": ["$.access_token", "$.refresh_token"]}
-"""Keys the service never sent: that SDK refreshed a token on the way and wrote the new pair into the reply."""
+ADDED_BY_THE_SDK = {"phpsdk.get_projects.autorefresh": ["$.access_token", "$.refresh_token"]}
+"""Keys that the service did not send: that SDK refreshed a token and added the new pair to the reply."""
 
-ELSEWHERE = {"oauth2_resource.success", "oauth2_token.success"}
-"""Read by the tests of OAuth2: no action returns them."""
+OAUTH2_REPLIES = {"oauth2_resource.success", "oauth2_token.success"}
+"""Replies of the OAuth2 endpoints, which no action returns; the tests of OAuth2 read them."""
 
-FILES = sorted(path for path in RECORDED.glob("*.json") if path.stem not in ELSEWHERE)
+FILES = sorted(path for path in RECORDED.glob("*.json") if path.stem not in OAUTH2_REPLIES)
 REFUSED = [path for path in FILES if load(path, "").message is not None] if FILES else []
 OK = [path for path in FILES if path not in REFUSED]
 
@@ -61,14 +70,14 @@ def test_archive_contains_successes_and_errors() -> None:
 @pytest.mark.parametrize("path", OK, ids=_stem)
 def test_recorded_reply_has_the_declared_result_type(path: Path) -> None:
     sample, value = _read(path)
-    assert misfits(value, returned(sample.action)) == []
+    assert find_type_errors(value, declared_result_type(sample.action)) == []
 
 
 @pytest.mark.parametrize("path", OK, ids=_stem)
 def test_no_value_of_a_recorded_reply_is_lost(path: Path) -> None:
     sample, value = _read(path)
     if returns_data(sample.action):
-        assert losses(sample.body, value) == PUT_THERE_BY_THE_SDK.get(path.stem, [])
+        assert find_lost_values(sample.body, value) == ADDED_BY_THE_SDK.get(path.stem, [])
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=_stem)
@@ -84,7 +93,7 @@ def test_recorded_error_raises_the_class_of_its_message(path: Path) -> None:
 
 @pytest.mark.parametrize("path", REFUSED, ids=_stem)
 def test_recorded_error_is_raised_for_any_action(path: Path) -> None:
-    """Those of the token's endpoints too, although nothing calls these yet."""
+    """Includes the errors of the token endpoints."""
     sample = load(path, "")
     for action in ACTIONS.values():
         with pytest.raises(errors.ApiError):

@@ -1,4 +1,4 @@
-"""Every shape of reply becomes what its action is declared to return, and nothing of it is lost."""
+"""Samples of all reply formats: each becomes the declared result type, and every value is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 
-from tests.support.expectations import MESSAGES, SAMPLES, Sample, load, losses, misfits, read, returned, returns_data
+from tests.support.expectations import (
+    MESSAGES,
+    SAMPLES,
+    Sample,
+    declared_result_type,
+    find_lost_values,
+    find_type_errors,
+    load,
+    read,
+    returns_data,
+)
 from worksection_async import models
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async._protocol.structure import Structure
@@ -30,23 +40,23 @@ def _name(sample: Sample) -> str:
 
 @pytest.mark.parametrize("sample", OK, ids=_name)
 def test_sample_has_the_declared_result_type(sample: Sample) -> None:
-    assert misfits(read(sample), returned(sample.action)) == []
+    assert find_type_errors(read(sample), declared_result_type(sample.action)) == []
 
 
 @pytest.mark.parametrize("sample", WITH_DATA, ids=_name)
 def test_no_value_of_a_sample_is_lost(sample: Sample) -> None:
-    assert losses(sample.body, read(sample)) == UNREAD.get(sample.name, [])
+    assert find_lost_values(sample.body, read(sample)) == UNREAD.get(sample.name, [])
 
 
 UNREAD: dict[str, list[str]] = {}
-"""Nothing: a sample of which something is lost would have to be named here."""
+"""Sample → paths of values that are not read; empty, because every value is read."""
 
 
 @pytest.mark.parametrize("sample", WITH_DATA, ids=_name)
 def test_a_time_zone_changes_date_times_only(sample: Sample) -> None:
     tz = ZoneInfo("Europe/Kyiv")
     aware = read(sample, tz)
-    assert losses(sample.body, aware) == []
+    assert find_lost_values(sample.body, aware) == []
     assert all(moment.tzinfo is tz for moment in _moments(aware))
     assert all(moment.tzinfo is None for moment in _moments(read(sample)))
 
@@ -77,14 +87,14 @@ def test_every_field_of_every_model_is_in_a_sample() -> None:
     declared = {
         f"{model.__name__}.{field.name}"
         for model in MODELS
-        if model not in (models.Model, models.Identity)  # no action returns an identity: see the tests of OAuth2
+        if model not in (models.Model, models.Identity)  # no action returns an Identity; the tests of OAuth2 cover it
         for field in attrs.fields(model)
         if field.name != "extra"
     }
     assert declared <= seen
 
 
-# What single samples are there for
+# Single samples
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,7 @@ def test_every_field_of_every_model_is_in_a_sample() -> None:
         ("complete_task.snapshot", None),
     ],
 )
-def test_invalid_record_is_refused(name: str, expected: object) -> None:
+def test_reply_without_records_has_the_expected_result(name: str, expected: object) -> None:
     assert read(BY_NAME[name]) == expected
 
 
@@ -161,7 +171,7 @@ def test_costs_include_their_totals() -> None:
     assert read(BY_NAME["get_costs.numbered"]).extra == {"currency": "EUR"}
 
 
-# The walker itself: it has to find what is missing
+# The checks themselves: they must find missing values and wrong types
 
 
 @pytest.mark.parametrize(
@@ -186,32 +196,32 @@ def test_costs_include_their_totals() -> None:
         ({"id": 1}, None, ["$.data"]),
     ],
 )  # fmt: skip
-def test_the_walker_finds(raw: object, read_as: object, lost: list[str]) -> None:
-    assert losses({"status": "ok", "data": raw}, read_as) == lost
+def test_lost_values_are_found(raw: object, read_as: object, lost: list[str]) -> None:
+    assert find_lost_values({"status": "ok", "data": raw}, read_as) == lost
 
 
-def test_the_walker_misses_every_field_that_is_taken_away() -> None:
+def test_every_removed_field_is_found() -> None:
     (task, _) = read(BY_NAME["get_all_tasks"])
     body = {"data": BY_NAME["get_all_tasks"].body["data"][0]}
-    assert losses(body, task) == []
+    assert find_lost_values(body, task) == []
     for key in body["data"].keys() - {"id"}:
         default = getattr(models.Task(id=1), key)
-        assert losses(body, attrs.evolve(task, **{key: default})), key
+        assert find_lost_values(body, attrs.evolve(task, **{key: default})), key
 
 
-def test_a_key_beside_the_data_of_a_list_would_be_missed() -> None:
-    assert losses({"status": "ok", "data": [], "total": 5}, []) == ["$.total"]
+def test_ignored_key_of_the_envelope_is_found() -> None:
+    assert find_lost_values({"status": "ok", "data": [], "total": 5}, []) == ["$.total"]
 
 
 def test_type_check_covers_nested_values() -> None:
     wrong: Any = "2026-01-02"
-    assert misfits([models.Task(id=1, files=(models.File(id=2, date_added=wrong),))], list[models.Task]) != []
-    assert misfits({"5": 1}, dict[int, int]) != []
-    assert misfits(True, int) != []
+    assert find_type_errors([models.Task(id=1, files=(models.File(id=2, date_added=wrong),))], list[models.Task]) != []
+    assert find_type_errors({"5": 1}, dict[int, int]) != []
+    assert find_type_errors(True, int) != []
 
 
 def test_structuring_has_no_state() -> None:
-    """Reading a reply twice, and after others, gives equal models."""
+    """A reply that is read again after other replies gives equal models."""
     structure = Structure()
     first = [read(sample) for sample in WITH_DATA]
     again = [ACTIONS[sample.action].returns.read(sample.body, structure) for sample in reversed(WITH_DATA)]

@@ -1,4 +1,4 @@
-"""Models as values, and what of a record becomes what."""
+"""Models: values, caching, and the structuring of records."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_models_with_dicts_are_hashable(value: Model) -> None:
 
 
 def test_repr_shows_only_fields_with_a_value() -> None:
-    """Nothing that is absent, and all that is there: zero, False and no time at all are answers."""
+    """Absent values are omitted; zero, False and a zero duration are shown."""
     task = Task(id=1, name="One", priority=0, user_to=User(id=2), max_time=dt.timedelta(0), tags={}, files=())
     assert repr(task) == "Task(id=1, name='One', priority=0, user_to=User(id=2), max_time=datetime.timedelta(0))"
     assert repr(User()) == "User()"
@@ -129,7 +129,7 @@ SMALL = st.fixed_dictionaries(
 
 @given(st.lists(SMALL, min_size=1, max_size=20))
 def test_equal_records_share_one_cached_model(records: list[dict[str, Any]]) -> None:
-    """Users are remembered between records; one never stands for another."""
+    """The cache returns a model only for an equal record."""
     structure = Structure()
     for record in records:
         user = structure.at("$", record, User)
@@ -141,8 +141,8 @@ def test_equal_records_share_one_cached_model(records: list[dict[str, Any]]) -> 
 
 def test_users_that_share_all_but_one_value_are_different(structure: Structure) -> None:
     numbers: list[str | int] = [1, 2, "1", "3"]
-    everybody = list(itertools.product(numbers, ["", "a", "b"], ["", "a", "b"]))
-    for number, email, name in everybody + everybody[::-1]:
+    all_users = list(itertools.product(numbers, ["", "a", "b"], ["", "a", "b"]))
+    for number, email, name in all_users + all_users[::-1]:
         user = structure.at("$", {"id": number, "email": email, "name": name}, User)
         assert (user.id, user.email, user.name) == (int(number), email, name)
 
@@ -284,21 +284,23 @@ def test_invalid_value_is_in_the_reason(structure: Structure, key: str) -> None:
 
 @pytest.mark.parametrize("model", [models.Comment, models.EventObject, models.File])
 def test_only_tasks_and_projects_are_identified_by_page(structure: Structure, model: type[Model]) -> None:
-    """The page of a comment is that of its task: its number is not the comment's."""
+    """The page of a comment is the page of its task, so it does not contain the id of the comment."""
     for record in ({"page": "/project/1/2/"}, {"page": "/project/1/2/", "mood": 1, "name": None}):
         with pytest.raises(Malformed, match=r"\$\.id"):
             structure.at("$", record, model)
 
 
-@pytest.mark.parametrize("habit", [{}, {"text": None}, {"custom_fields": None}, {"mood": 1}, {"tags": ["a"]}], ids=repr)
+@pytest.mark.parametrize(
+    "legacy", [{}, {"text": None}, {"custom_fields": None}, {"mood": 1}, {"tags": ["a"]}], ids=repr
+)
 @pytest.mark.parametrize("leaf", [{"id": 1}, {"id": "x"}])
 def test_structuring_time_depends_on_size_and_not_on_depth(
-    structure: Structure, habit: dict[str, Any], leaf: dict[str, Any]
+    structure: Structure, legacy: dict[str, Any], leaf: dict[str, Any]
 ) -> None:
-    """At every level one look has to do, be the record loose or wrong at its bottom."""
+    """Each level is checked once, also in a legacy or an invalid record; twice per level would take 2**60 steps."""
     record = leaf
     for _ in range(60):
-        record = {"id": 1, "child": [record], **habit}
+        record = {"id": 1, "child": [record], **legacy}
     if leaf == {"id": 1}:
         assert structure.at("$", record, Task).id == 1
     else:

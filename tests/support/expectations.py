@@ -1,7 +1,7 @@
-"""What the tests know about the service on their own account, so that the spec is not asked about itself.
+"""Expectations about the service that do not depend on the spec, so that the tests can find errors in the spec.
 
-`losses` compares a reply with what became of it, key by key; `misfits` compares a value with its declared type;
-`MESSAGES` says what every message of the service means.
+`find_lost_values` compares a reply with its result, key by key. `find_type_errors` compares a value with its declared
+type. `MESSAGES` maps each message of the service to an error class.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ MESSAGES: dict[str, type[WorksectionError]] = {
     "WebHook not found": errors.NotFound,
     "invalid JSON": errors.ApiError,
 }
-"""The exceptions that messages become."""
+"""Message of the service → class of the error that is raised."""
 
-SPELLINGS = {"archived": "archive", "true": "1", "false": "0"}
-TYPOS = {"data_added": "date_added"}
-NOTHING: tuple[object, ...] = (None, "", [], {}, "0000-00-00", "0000-00-00 00:00")
-"""Values of a reply that hold no information."""
+VALUE_ALIASES = {"archived": "archive", "true": "1", "false": "0"}
+KEY_ALIASES = {"data_added": "date_added"}
+ABSENT_VALUES: tuple[object, ...] = (None, "", [], {}, "0000-00-00", "0000-00-00 00:00")
+"""Values of a reply that are treated as absent."""
 
 
 # Replies
@@ -71,7 +71,7 @@ NOTHING: tuple[object, ...] = (None, "", [], {}, "0000-00-00", "0000-00-00 00:00
 
 @attrs.frozen
 class Sample:
-    """A reply, and the action it answers."""
+    """A reply, and the action that it belongs to."""
 
     name: str
     action: str
@@ -84,9 +84,9 @@ class Sample:
 
     @property
     def message(self) -> str | None:
-        """What the service says, where it refuses."""
-        said: str | None = self.body.get("errorDescription") or self.body.get("message")
-        return None if self.body.get("status") == "ok" else said
+        """The message of an error; None if the status is ok."""
+        message: str | None = self.body.get("errorDescription") or self.body.get("message")
+        return None if self.body.get("status") == "ok" else message
 
 
 def load(path: Path, action: str | None = None) -> Sample:
@@ -94,25 +94,25 @@ def load(path: Path, action: str | None = None) -> Sample:
     return Sample(path.stem, action or content["action"], content["http_status"] or 200, content["body"])
 
 
-def returned(action: str) -> Any:
-    """The type that *action* is declared to return."""
+def declared_result_type(action: str) -> Any:
+    """Return the declared result type of *action*."""
     return get_type_hints(getattr(Session, action), include_extras=True)["return"]
 
 
 def returns_data(action: str) -> bool:
-    """Whether what *action* returns is made of records."""
-    return returned(action) not in (type(None), int, str) and action != "download"
+    """Return True if the result of *action* consists of records."""
+    return declared_result_type(action) not in (type(None), int, str) and action != "download"
 
 
 def read(sample: Sample, tz: dt.tzinfo | None = None) -> Any:
     return read_reply(ACTIONS[sample.action], sample.reply, Structure(tz))
 
 
-# Nothing lost
+# Lost values
 
 
-def losses(envelope: Mapping[str, Any], value: object) -> list[str]:
-    """Paths of all leaves of a reply that are not found at the same place in what was made of it."""
+def find_lost_values(envelope: Mapping[str, Any], value: object) -> list[str]:
+    """Return the paths of all values of a reply that *value* does not contain at the same place."""
     members = {key: member for key, member in envelope.items() if key != "status"}
     if isinstance(value, models.Costs | models.CostsTotal):
         return list(_lost("$", members, value))
@@ -121,7 +121,7 @@ def losses(envelope: Mapping[str, Any], value: object) -> list[str]:
 
 
 def _lost(path: str, raw: Any, value: Any) -> Iterator[str]:
-    if raw in NOTHING and not isinstance(raw, bool | int):
+    if raw in ABSENT_VALUES and not isinstance(raw, bool | int):
         return
     if isinstance(value, models.Model):
         yield from _lost_of_model(path, raw, value)
@@ -129,7 +129,7 @@ def _lost(path: str, raw: Any, value: Any) -> Iterator[str]:
         yield from _lost_of_list(path, raw, value)
     elif isinstance(value, Mapping):
         yield from _lost_of_map(path, raw, value)
-    elif not _same(path.rpartition(".")[2], raw, value):
+    elif not _is_decoded(path.rpartition(".")[2], raw, value):
         yield path
 
 
@@ -144,7 +144,7 @@ def _lost_of_model(path: str, raw: Any, model: models.Model) -> Iterator[str]:
         if key in model.extra:
             if model.extra[key] != each or type(model.extra[key]) is not type(each):
                 yield f"{path}.{key}"
-        elif (name := fields.get(TYPOS.get(key, key))) is None:
+        elif (name := fields.get(KEY_ALIASES.get(key, key))) is None:
             yield f"{path}.{key}"
         elif name == "time" and not isinstance(each, str):
             unit = (
@@ -177,18 +177,18 @@ def _lost_of_map(path: str, raw: Any, values: Mapping[Any, Any]) -> Iterator[str
         yield from _lost(f"{path}.{key}", each, found[key])
 
 
-def _same(key: str, raw: Any, value: Any) -> bool:
-    """Whether *value* is what *raw* says, in whatever format it says it."""
+def _is_decoded(key: str, raw: Any, value: Any) -> bool:
+    """Return True if *value* is the decoded form of *raw*; *key* is its name in the reply."""
     if type(raw) is type(value) and raw == value:
         return True
     text = str(raw)
     match value:
         case bool():
-            return SPELLINGS.get(text.lower(), text) == str(int(value))
+            return VALUE_ALIASES.get(text.lower(), text) == str(int(value))
         case int():
             return text == str(value)
         case str():
-            return value == (text.lower() if key == "role" else SPELLINGS.get(text, text))
+            return value == (text.lower() if key == "role" else VALUE_ALIASES.get(text, text))
         case dt.datetime():
             return f"{value:%Y-%m-%d %H:%M}" == text.replace("—", "-")
         case dt.date():
@@ -207,38 +207,39 @@ def _same(key: str, raw: Any, value: Any) -> bool:
     return False
 
 
-# The declared types
+# Declared types
 
 
-def misfits(value: object, declared: Any, path: str = "value") -> list[str]:
-    """Places at which *value* is not of the type it is declared to have."""
+def find_type_errors(value: object, declared: Any, path: str = "value") -> list[str]:
+    """Return a message with the path for each part of *value* that does not have its *declared* type."""
     origin, args = get_origin(declared), get_args(declared)
     if hasattr(declared, "__metadata__"):
-        return misfits(value, args[0], path)
+        return find_type_errors(value, args[0], path)
     if declared is object or (origin is Literal and value in args):
         return []
     if args and origin not in (list, tuple, dict, Literal, Mapping):  # a union
-        return [] if any(not misfits(value, each, path) for each in args) else [f"{path}: {value!r} is not {declared}"]
+        is_valid = any(not find_type_errors(value, each, path) for each in args)
+        return [] if is_valid else [f"{path}: {value!r} is not {declared}"]
     if origin is Literal or (origin is None and not isinstance(declared, type)):
         return [f"{path}: {value!r} is not {declared}"]
     if not isinstance(value, origin or declared) or (isinstance(value, bool) and declared is int):
         return [f"{path}: {value!r} is not {declared}"]
-    return list(_misfits_inside(value, declared, path))
+    return list(_find_nested_type_errors(value, declared, path))
 
 
-def _misfits_inside(value: Any, declared: Any, path: str) -> Iterator[str]:
+def _find_nested_type_errors(value: Any, declared: Any, path: str) -> Iterator[str]:
     if isinstance(value, models.Model):
         if type(value) is not declared:
-            yield f"{path}: a {type(value).__name__} is no {declared.__name__}"
+            yield f"{path}: a {type(value).__name__} is not {declared.__name__}"
         for name, type_ in _hints(cast(Any, type(value))).items():
-            yield from misfits(getattr(value, name), type_, f"{path}.{name}")
+            yield from find_type_errors(getattr(value, name), type_, f"{path}.{name}")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from misfits(item, get_args(declared)[0], f"{path}[{index}]")
+            yield from find_type_errors(item, get_args(declared)[0], f"{path}[{index}]")
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from misfits(key, get_args(declared)[0], f"{path}, key {key}")
-            yield from misfits(item, get_args(declared)[1], f"{path}[{key}]")
+            yield from find_type_errors(key, get_args(declared)[0], f"{path}, key {key}")
+            yield from find_type_errors(item, get_args(declared)[1], f"{path}[{key}]")
 
 
 @functools.cache
@@ -251,10 +252,10 @@ __all__ = [
     "MESSAGES",
     "SAMPLES",
     "Sample",
+    "declared_result_type",
+    "find_lost_values",
+    "find_type_errors",
     "load",
-    "losses",
-    "misfits",
     "read",
-    "returned",
     "returns_data",
 ]

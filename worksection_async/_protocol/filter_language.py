@@ -28,7 +28,7 @@ class Filter(Generic[A_contra]):
     """A condition on records, or several joined conditions; built with `F`.
 
     ``&`` and ``|`` join two filters. ``str()`` returns the text that is sent. The type argument names the actions that
-    know all its fields.
+    support all its fields.
 
     Raises:
         TypeError: Another operation is used: ``not``, ``~``, ``and``, ``or``, a chained comparison. The service has no

@@ -69,7 +69,7 @@ class RequestPipeline:
 
     async def _respond(self, request: Request, handler: RequestHandler, arrival: float, accepted: bool) -> Response:
         incoming = await read_request(request)
-        received = _received(request, incoming, arrival, accepted)
+        received = _log_entry(request, incoming, arrival, accepted)
         self.log.append(received)
         if incoming.request_line_bytes > MAX_REQUEST_LINE_BYTES:
             return self._response(received, _URI_TOO_LONG)
@@ -118,7 +118,7 @@ class _NoResponse(Response):
         await send({"type": DISCONNECT, "kind": self.disconnect.kind})
 
 
-def _received(request: Request, incoming: IncomingRequest, arrival: float, accepted: bool) -> ReceivedRequest:
+def _log_entry(request: Request, incoming: IncomingRequest, arrival: float, accepted: bool) -> ReceivedRequest:
     params = incoming.loggable_params
     return ReceivedRequest(
         method=incoming.method,
