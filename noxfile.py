@@ -32,7 +32,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 SLOW = [
     "tests/auth/test_token_sharing.py",
     "tests/cli",
-    "tests/limits/test_bucket_state.py::TestSharers",
+    "tests/limits/test_bucket_state.py::TestSharedBucket",
     "tests/limits/test_file_bucket.py::test_processes_share",
     "tests/limits/test_limiter.py::test_each_waiting_call_is_woken",
     "tests/limits/test_limiter.py::test_the_promises_hold_for_any_order",
