@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worksection_async import Plan, TokenBucket
+from worksection_async import MemoryTokenStore, OAuth2, Plan, Session, TokenBucket
 from worksection_async._limits.queue import LANES
+from worksection_async._protocol.service import REQUESTS_PER_SECOND
 from worksection_async._sync.streams import Span
 from worksection_async.errors import TooManyRecords, UnexpectedReply
 from worksection_async.testing import Simulator, faults
@@ -52,6 +53,13 @@ async def test_small_account_needs_one_call() -> None:
     assert requested_actions(sim) == ["get_all_tasks"]
     assert [(plan.calls, plan.done, plan.records) for plan in plans] == [(1, 0, 0), (1, 1, len(expected))]
     assert (plans[0].eta, plans[-1].eta) == (0.0, 0.0)
+
+
+async def test_plan_of_an_unknown_account_assumes_an_empty_queue() -> None:
+    """With OAuth2 the account, and with it the limiter, is known only after the first call."""
+    ws = Session(None, OAuth2(Simulator().oauth_app("https://localhost/callback"), MemoryTokenStore()))
+    plan = ws.iter_tasks().plan
+    assert (plan.calls, plan.eta) == (1, 1 / REQUESTS_PER_SECOND)
 
 
 @pytest.mark.one_row_on_trio
