@@ -108,7 +108,7 @@ def tests(session: nox.Session) -> None:
         gate = ["--cov"] if os.environ.get("COVERAGE_GATE") else []
         session.run("pytest", *parallel, *gate, env={"COVERAGE_FILE": str(data)})
     else:
-        session.run("pytest", *parallel, "-k", "not trio", *(f"--deselect={test}" for test in SLOW))
+        session.run("pytest", *parallel, "-k", "not [trio and not -trio", *(f"--deselect={test}" for test in SLOW))
 
 
 @nox.session(python=RUNNING)

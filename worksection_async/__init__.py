@@ -10,7 +10,7 @@
 # _endpoints       a coroutine per action (generated from _spec)
 # _transfer        files: downloads and uploads
 # _sync            whole accounts: streams and watches
-# _session         Session; `SessionCaller._send` in caller.py is the whole way of a call
+# _session         Session; `SessionCaller` in caller.py is the way of a call: `call`, `_prepare`, `_send`
 # webhooks, login, lookups, filters, keyring, redis   what users import beside the session
 # testing, _cli    the simulator, the command line
 

@@ -265,7 +265,7 @@ class RateLimited(ApiError):
         """
         self._sentence = (
             f"the service refused: {self.message.removesuffix('.')}, for {seconds:.0f} s. Another client uses the "
-            f"budget of this account: {refused_share:.0%} of the requests of this process in the last minute were "
+            f"rate limit of this account: {refused_share:.0%} of the requests of this process in the last minute were "
             "refused. Let all clients share one limiter, or wait longer (patience, max_wait)"
         )
         self.args: tuple[Any, ...] = (f"{self.action}: {self._sentence}",)

@@ -1,1 +1,1 @@
-"""The session: it holds the parts together and makes each call."""
+"""`Session`, its options, the shared connection, coalesced reads, and the caller that runs each call."""

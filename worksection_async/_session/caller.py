@@ -27,6 +27,7 @@ from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
+from .._transport.tasks import THREAD_THRESHOLD_BYTES
 from ..errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
 from .connection import Connection
 from .options import Options
@@ -35,9 +36,6 @@ T = TypeVar("T")
 Read = Callable[[HttpResponse], Awaitable[T]]
 
 logger = logging.getLogger("worksection_async")
-
-THREAD_THRESHOLD_BYTES = 65_536
-"""Replies of this size and more are decoded in a worker thread, so that they do not block the event loop."""
 
 
 @attrs.frozen(eq=False)
@@ -94,7 +92,7 @@ class SessionCaller:
         call = prepare(action, params)
         if action.returns.model is not None:
             self.structure.make_ready(action.returns.model)  # compiling the hooks later would delay a call with a slot
-        await self.connection.open(self.auth)
+        await self.connection.open(self.auth, action.name)
         if call.parts:
             self.auth.sign(call, time.time())  # raises InvalidCall for parameters that cannot be sent beside files
         return call
@@ -132,7 +130,7 @@ class SessionCaller:
         for _ in (attempts := attempts or Attempts()):
             history.start_attempt()
             try:
-                async with self._slot(action, waiter):
+                async with self._slot(call, waiter, history):
                     request = history.request = attempts.with_attempt_headers(self.auth.sign(call, time.time()))
                     history.sent_at = anyio.current_time()
                     async with self.connection.http.exchange(
@@ -141,7 +139,7 @@ class SessionCaller:
                         total=_is_timed(call),
                         on_sent=functools.partial(self.limiter.sent, waiter),
                     ) as response:
-                        if not call.parts:
+                        if not call.parts:  # the time of an upload says nothing about the delay of the network
                             await self.limiter.answered(waiter)
                         result = await read(response)
                         self.limiter.accepted()
@@ -152,15 +150,21 @@ class SessionCaller:
                     return cast(T, action.returns.read({"status": "ok"}, self.structure))
                 delay = await self._delay_after(error, call, attempts, history)
             await anyio.sleep(delay)
-        raise AssertionError("attempts are not limited")
+        raise AssertionError("unreachable: Attempts never ends")
 
     @contextlib.asynccontextmanager
-    async def _slot(self, action: Action[Any], waiter: Waiter) -> AsyncIterator[None]:
+    async def _slot(self, call: Call[Any], waiter: Waiter, history: History) -> AsyncIterator[None]:
         """Wait for a slot of the limiter; an attempt that was not sent returns it."""
-        self.connection.check_open(action.name)
+        self.connection.check_open(call.action.name)
         try:
             await self.limiter.wait(waiter)
             yield
+        except RateLimited:
+            raise
+        except WorksectionError:
+            if _is_timed(call):  # before `leave`, which may wait for a shared bucket
+                history.spend(anyio.current_time())
+            raise
         finally:
             await self.limiter.leave(waiter)
 
@@ -168,6 +172,7 @@ class SessionCaller:
         self, error: WorksectionError, call: Call[Any], attempts: Attempts, history: History
     ) -> float:
         """Return the seconds until the next attempt, or raise the error that ends the call."""
+        # The order matters: a refusal is no attempt, and without a slot nothing was sent that could be retried.
         if isinstance(error, RateLimited):
             attempts.uncount()
             await self._wait_out(error, history)
@@ -176,8 +181,6 @@ class SessionCaller:
             raise self._without_slot(error, history) from history.last_failure
         if isinstance(error, ApiError):
             self.limiter.accepted()
-        if _is_timed(call):
-            history.spend(anyio.current_time())
         if await self._is_reauthorized(error, history):
             return 0.0
         delay = await self._retry_delay(error, call.action, attempts.count, history.time_left)

@@ -43,9 +43,9 @@ class Connection:
     def _reset(self) -> None:
         self._lock = threading.Lock()
 
-    async def open(self, auth: Auth) -> None:
+    async def open(self, auth: Auth, action: str = "Session") -> None:
         """Prepare everything that sending with *auth* needs, so that a call does not do it while it holds a slot."""
-        self.check_open("Session")
+        self.check_open(action)
         if self._http is None:
             await self._owner.ready()
             self._set_origin(self._origin_from(self._owner))

@@ -1,1 +1,1 @@
-"""Whole accounts: records beyond one answer, and events and tags as they change."""
+"""Streams beyond the limit of records per reply, and polling for events and changes of tags."""

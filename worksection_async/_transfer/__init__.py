@@ -1,1 +1,1 @@
-"""Files on their way in and out: downloads, resumed ones included, and uploads that are read from pipes."""
+"""Downloads (resumable), their destination on the disk, and the spooling of uploads."""

@@ -1,1 +1,1 @@
-"""What touches the outside: HTTP, Redis, ASGI, background tasks and forks, and the rules for another attempt."""
+"""I/O below the session: HTTP, Redis, ASGI, background tasks and forks; and the pure rules for retries."""

@@ -12,6 +12,9 @@ import anyio.to_thread
 
 T = TypeVar("T")
 
+THREAD_THRESHOLD_BYTES = 65_536
+"""JSON of this size and more is decoded in a worker thread, so that it does not block the event loop."""
+
 _tasks: set[object] = set()
 
 

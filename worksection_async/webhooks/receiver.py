@@ -18,9 +18,9 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .._protocol.service import WEBHOOK_REPLY
-from .._session.caller import THREAD_THRESHOLD_BYTES
 from .._session.session import Session
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
+from .._transport.tasks import THREAD_THRESHOLD_BYTES
 from ..errors import InvalidCall
 from ..models import Event, WebhookEvent
 from .basic_auth import BasicAuth
