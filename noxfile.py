@@ -31,7 +31,10 @@ EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 SLOW = [
+    "tests/auth/test_oauth2.py::test_500_calls",
     "tests/auth/test_token_sharing.py",
+    "tests/auth/test_token_stores.py::test_a_killed_process",
+    "tests/auth/test_token_stores.py::test_the_redis_lock_of_a_killed_process",
     "tests/cli",
     "tests/limits/test_bucket_state.py::TestSharedBucket",
     "tests/limits/test_file_bucket.py::test_processes_share",
@@ -45,10 +48,14 @@ SLOW = [
     "tests/sync/test_watch.py::test_every_event_is_yielded_once",
     "tests/testing/test_limits.py",
     "tests/testing/test_server.py",
+    "tests/testing/test_vendor_client.py",
     "tests/webhooks/test_webhooks.py::test_a_thousand_events_across_a_restart",
     "tests/webhooks/test_webhooks.py::test_the_number_of_remembered_keys",
 ]
 """Prefixes of test ids that only the whole suite runs: processes, browsers, the generator, 10 000 records."""
+
+NOT_ON_TRIO = "not [trio and not -trio"
+"""Selects by the ids of parameters. A plain ``not trio`` would also match the marker ``one_row_on_trio``."""
 
 GENERATE = """
 import runpy, sys, types
@@ -98,6 +105,8 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests on the oldest Python, and a fast selection on the others."""
     install(session, "tests", *EXTRAS)
+    # Tests start many processes; without stored bytecode each of them would compile all modules again.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Modules stay in one process as far as possible, because their tests share servers; an idle process takes over
     # tests of a busy one.
     parallel = ["-n", "auto", "--dist", "worksteal"]
@@ -108,7 +117,7 @@ def tests(session: nox.Session) -> None:
         gate = ["--cov"] if os.environ.get("COVERAGE_GATE") else []
         session.run("pytest", *parallel, *gate, env={"COVERAGE_FILE": str(data)})
     else:
-        session.run("pytest", *parallel, "-k", "not [trio and not -trio", *(f"--deselect={test}" for test in SLOW))
+        session.run("pytest", *parallel, "-k", NOT_ON_TRIO, *(f"--deselect={test}" for test in SLOW))
 
 
 @nox.session(python=RUNNING)
