@@ -3,7 +3,7 @@
 The session ``tests`` runs on each supported Python that is present, in parallel processes (pytest-xdist):
 
 - On the oldest of them it runs the whole suite. If the environment variable `COVERAGE_GATE` is set, as in CI, it also
-  measures coverage, which doubles the time, and fails below the figure in pyproject.toml (branches included).
+  measures coverage, which takes a minute longer, and fails below the figure in pyproject.toml (branches included).
 - On the others it runs a fast selection: all tests except those in `SLOW` and the rows for trio.
 - With arguments (``nox -s tests -- tests/limits -k lane``) it passes them to pytest instead: no parallel processes, no
   coverage.

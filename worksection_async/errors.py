@@ -226,7 +226,7 @@ class ReauthorizationRequired(AuthError):
     def __init__(self, action: str, message: str, login_url: str) -> None:
         super().__init__(action, message)
         self._sentence = f"{message.removesuffix('.')}: the user must log in at login_url"
-        self.args: tuple[Any, ...] = (f"{action}: {self._sentence}{NOT_SENT}",)
+        self.args = (f"{action}: {self._sentence}{NOT_SENT}",)
         self.login_url = login_url
         self.sent = False
 
@@ -268,7 +268,7 @@ class RateLimited(ApiError):
             f"rate limit of this account: {refused_share:.0%} of the requests of this process in the last minute were "
             "refused. Let all clients share one limiter, or wait longer (patience, max_wait)"
         )
-        self.args: tuple[Any, ...] = (f"{self.action}: {self._sentence}",)
+        self.args = (f"{self.action}: {self._sentence}",)
         return self
 
 

@@ -197,7 +197,13 @@ def test_a_usage_error_has_exit_code_2(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("command", "absent", "extra"),
-    [("demo", "rich", "cli"), ("demo", "uvicorn", "cli"), ("simulate", "starlette", "testing")],
+    [
+        ("demo", "rich", "cli"),
+        ("demo", "uvicorn", "cli"),
+        ("simulate", "starlette", "testing"),
+        ("login", "cryptography", "cli"),
+        ("login", "uvicorn", "cli"),
+    ],
 )
 def test_a_missing_extra_is_named(command: str, absent: str, extra: str) -> None:
     program = f"import sys; sys.modules[{absent!r}] = None; from worksection_async.__main__ import main; "

@@ -79,19 +79,6 @@ def test_an_unwritable_token_file_fails_before_the_login(
     assert (output.out, harness.opened) == ("", [])
 
 
-@pytest.mark.parametrize("absent", ["cryptography", "uvicorn"])
-def test_a_missing_extra_is_named(absent: str) -> None:
-    program = f"import sys; sys.modules[{absent!r}] = None; from worksection_async.__main__ import main; "
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}sys.exit(main(['login']))"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == f'The command login needs {absent}, which is not installed: pip install "worksection-async[cli]"\n'
-    )
-
-
 # Secrets, paths and output
 
 

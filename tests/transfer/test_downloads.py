@@ -24,7 +24,7 @@ from tests.support.tcp import TcpServer
 from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async.__main__ import main
 from worksection_async._cli._screen import Screen
-from worksection_async._transfer.destination import _is_moved
+from worksection_async._transfer.destination import _try_move
 from worksection_async._transfer.file_names import numbered
 from worksection_async.errors import InvalidCall, NotFound, TransportError, UnexpectedReply
 from worksection_async.testing import Simulator, faults
@@ -512,8 +512,8 @@ def test_file_is_moved_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "hardlink_to", no_links)
     for name in "ab":
         (tmp_path / name).write_text(name)
-    assert _is_moved(tmp_path / "a", tmp_path / "c")
-    assert not _is_moved(tmp_path / "b", tmp_path / "c")
+    assert _try_move(tmp_path / "a", tmp_path / "c")
+    assert not _try_move(tmp_path / "b", tmp_path / "c")
     assert names_in(tmp_path) == ["b", "c"]
     assert (tmp_path / "c").read_text() == "a"
 

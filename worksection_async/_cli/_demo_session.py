@@ -1,9 +1,9 @@
 """The session of the demo, which shows each call while it is made."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 
@@ -13,9 +13,7 @@ from .._limits.queue import Lane
 from .._protocol.call import Action
 from .._session.session import Session
 from .._transfer.destination import Progress
-from .._transport.attempts import Attempts
-from .._transport.http import HttpResponse
-from ..errors import InvalidCall, TransportError
+from ..errors import InvalidCall
 from ._text import format_call
 
 T = TypeVar("T")
@@ -57,19 +55,6 @@ class _ShowingCaller:
             result = await self._session._caller.call(action, params)
             set_result(result)
             return result
-
-    async def fetch(
-        self,
-        action: Action[Any],
-        params: Mapping[str, object],
-        read: Callable[[HttpResponse], Awaitable[T]],
-        attempts: Attempts,
-        failure: TransportError | None = None,
-    ) -> T:
-        return await self._session._caller.fetch(action, params, read, attempts, failure)
-
-    def eta(self, calls: int) -> float:
-        return self._session._caller.eta(calls)
 
 
 class DemoSession(Endpoints):

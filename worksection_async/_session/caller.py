@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import anyio
-import anyio.to_thread
 import attrs
 
 from .._auth.credentials import Auth
@@ -27,7 +26,7 @@ from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
-from .._transport.tasks import THREAD_THRESHOLD_BYTES
+from .._transport.tasks import decode
 from ..errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
 from .connection import Connection
 from .options import Options
@@ -109,9 +108,7 @@ class SessionCaller:
     def _read_into_model(self, action: Action[T]) -> Read[T]:
         async def read(response: HttpResponse) -> T:
             reply = Reply(response.status, response.headers, await response.read())
-            if len(reply.body) < THREAD_THRESHOLD_BYTES:
-                return read_reply(action, reply, self.structure)
-            return await anyio.to_thread.run_sync(read_reply, action, reply, self.structure)
+            return await decode(read_reply, len(reply.body), action, reply, self.structure)
 
         return read
 
@@ -159,11 +156,9 @@ class SessionCaller:
         try:
             await self.limiter.wait(waiter)
             yield
-        except RateLimited:
-            raise
-        except WorksectionError:
-            if _is_timed(call):  # before `leave`, which may wait for a shared bucket
-                history.spend(anyio.current_time())
+        except WorksectionError as error:
+            if _is_timed(call) and not isinstance(error, RateLimited):
+                history.spend(anyio.current_time())  # before `leave`, which may wait for a shared bucket
             raise
         finally:
             await self.limiter.leave(waiter)
@@ -181,7 +176,7 @@ class SessionCaller:
             raise self._without_slot(error, history) from history.last_failure
         if isinstance(error, ApiError):
             self.limiter.accepted()
-        if await self._is_reauthorized(error, history):
+        if await self._reauthorize(error, history):
             return 0.0
         delay = await self._retry_delay(error, call.action, attempts.count, history.time_left)
         if delay is None:
@@ -206,7 +201,7 @@ class SessionCaller:
             return history.as_final(failure.given_up(seconds, self.limiter.statistics().refused_share))
         return history.as_final(error)
 
-    async def _is_reauthorized(self, error: WorksectionError, history: History) -> bool:
+    async def _reauthorize(self, error: WorksectionError, history: History) -> bool:
         """Renew a refused credential, once per call; return whether the request can be sent again."""
         if history.is_reauthorized or not isinstance(error, AuthError) or history.request is None:
             return False

@@ -63,9 +63,8 @@ class Destination:
                 yield nameless
             return
         parent = Path(self.to) if Path(self.to).is_dir() else Path(self.to).parent
-        path = (
-            parent / f".download-{secrets.token_hex(8)}"
-        )  # created with the permissions of any new file, unlike `tempfile`
+        # Not a file of `tempfile`: this one is created with the permissions of any new file.
+        path = parent / f".download-{secrets.token_hex(8)}"
         try:
             file = path.open("xb")
         except OSError as exc:
@@ -97,7 +96,7 @@ class Destination:
         for path in self._candidates(to, name):
             if self._may_replace(path, taken):
                 temporary.replace(path)
-            elif not _is_moved(temporary, path):
+            elif not _try_move(temporary, path):
                 continue
             taken.add(path.name.casefold())
             return path
@@ -131,19 +130,19 @@ def _already_exists(path: Path, *, sent: bool) -> InvalidCall:
     return InvalidCall(DOWNLOAD.name, f"{path.name} already exists; overwrite=True replaces it", sent=sent)
 
 
-def _is_moved(temporary: Path, path: Path) -> bool:
+def _try_move(temporary: Path, path: Path) -> bool:
     """Move *temporary* to *path* atomically, without replacing a file; return False if one exists."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
         return False
     except OSError:  # not all file systems support hard links
-        return _is_moved_without_link(temporary, path)
+        return _try_move_without_link(temporary, path)
     temporary.unlink()
     return True
 
 
-def _is_moved_without_link(temporary: Path, path: Path) -> bool:
+def _try_move_without_link(temporary: Path, path: Path) -> bool:
     try:
         path.open("xb").close()  # reserves the name; from here on replacing is safe
     except FileExistsError:

@@ -13,12 +13,16 @@ from .http import HttpResponse
 T = TypeVar("T")
 
 
-class Caller(Protocol):
-    """Makes calls. A session gives one to everything that needs the service."""
+class ActionCaller(Protocol):
+    """Calls actions; all that endpoints need."""
 
     async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
         """Call *action* and return its reply as a model."""
         ...
+
+
+class Caller(ActionCaller, Protocol):
+    """Makes calls of every kind. A session gives one to streams, watches and downloads."""
 
     async def fetch(
         self,

@@ -47,6 +47,13 @@ def is_closed(loop: object) -> bool:
     return closed is not None and closed()
 
 
+async def decode(work: Callable[..., T], size: int, *args: object) -> T:
+    """Return the result of *work*, which decodes *size* bytes of JSON; a large text is decoded in a worker thread."""
+    if size < THREAD_THRESHOLD_BYTES:
+        return work(*args)
+    return await anyio.to_thread.run_sync(work, *args)
+
+
 async def in_thread(work: Callable[..., T], *args: object) -> T:
     """Return the result of *work* from a new thread: all threads of the default limiter may be waiting for this one."""
     return await anyio.to_thread.run_sync(work, *args, limiter=anyio.CapacityLimiter(1))

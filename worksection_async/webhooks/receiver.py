@@ -13,21 +13,18 @@ from typing import Self, get_args
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .._protocol.service import WEBHOOK_REPLY
 from .._session.session import Session
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
-from .._transport.tasks import THREAD_THRESHOLD_BYTES
+from .._transport.tasks import decode
 from ..errors import InvalidCall
 from ..models import Event, WebhookEvent
 from .basic_auth import BasicAuth
 from .deduplication import RecentEvents
-from .parsing import UnreadableEvent, parse_events, read_events
-
-__all__ = ["Handler", "UnreadableEvent", "WebhookReceiver", "WebhookStatistics", "parse_events"]
+from .parsing import UnreadableEvent, read_events
 
 JSON = ("content-type", "application/json")
 OK = Response(200, WEBHOOK_REPLY.encode(), (JSON,))
@@ -223,11 +220,7 @@ class WebhookReceiver:
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
-        if len(body) < THREAD_THRESHOLD_BYTES:
-            results = list(read_events(body, self._tz))
-        else:
-            results = await anyio.to_thread.run_sync(lambda: list(read_events(body, self._tz)))
-        return self._accept(results)
+        return self._accept(await decode(lambda: list(read_events(body, self._tz)), len(body)))
 
     def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Response:
         """Queue all new events of a delivery or none. Not a coroutine, so that two deliveries cannot interleave."""
