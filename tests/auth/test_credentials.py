@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket, legacy_page_hash
 from worksection_async._auth.credentials import Auth
-from worksection_async._protocol.call import Action, Call, unknown_action
+from worksection_async._protocol.call import Action, Call
 from worksection_async._protocol.formats import Repeated, WireValue
+from worksection_async._protocol.named_call import named_action
 from worksection_async._protocol.request import Request
 from worksection_async.errors import InvalidCall
 from worksection_async.models import ProjectOptions, UploadedFile
@@ -161,7 +162,7 @@ async def test_reads_are_gets_and_writes_are_posts(session_with: SessionWith, se
 )
 def test_the_sent_bytes_are_the_signed_bytes_for_any_text(texts: dict[str, str], items: list[str]) -> None:
     params: dict[str, WireValue] = {**texts, "todo": Repeated(tuple(items))}
-    signed = ApiKey(KEY).sign(Call(unknown_action("newest", params), params), NOW)
+    signed = ApiKey(KEY).sign(Call(named_action("newest", {}, unchecked=True), params), NOW)
     sent = httpx.Request(signed.method, f"https://acme.worksection.com{signed.target}")  # as the web server receives it
     assert sent.url.raw_path.decode() == signed.target
     got = assert_hashed(sent)
@@ -390,7 +391,7 @@ def test_a_session_shows_its_account_and_hides_its_credential(auth: Auth, fast_l
 @pytest.mark.parametrize("auth", SECRETS, ids=["hash", "signature", "token"])
 def test_a_request_shows_its_action_and_hides_the_rest(auth: Auth) -> None:
     request: Request = auth.sign(
-        Call(Action("get_users", kind="read", returns=unknown_action("x", {}).returns), {}), NOW
+        Call(Action("get_users", kind="read", returns=named_action("get_users", {}).returns), {}), NOW
     )
     assert repr(request) == f"Request(action='get_users', method='{request.method}')"
 

@@ -18,8 +18,8 @@ from .._auth.token_stores import TokenStore
 from .._endpoints import Endpoints
 from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
-from .._protocol.actions import ACTIONS, DOWNLOAD
-from .._protocol.call import raw_action, unknown_action
+from .._protocol.actions import DOWNLOAD
+from .._protocol.named_call import named_action
 from .._protocol.structure import Structure
 from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
@@ -163,27 +163,32 @@ class Session(Endpoints):
         view._caller = attrs.evolve(self._caller, **changes)
         return view
 
-    async def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call any action, including one unknown to this release, and return the whole envelope of the reply.
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False
+    ) -> dict[str, Any]:
+        """Call an action by its name, and return the whole envelope of the reply.
 
         Args:
             action: Name of the action.
-            params: Its parameters: Python values, or text that is sent unchanged. The parameters of an unknown action
-                are not checked, and the action is treated as a write.
+            params: Its parameters: Python values, or text that is sent unchanged (except that dates like
+                ``"2026-12-31"`` are sent in the format of the service).
+            unchecked: Whether to send an action or parameters that this release does not know. The values of unknown
+                parameters are encoded by their Python types, and an unknown action is treated as a write.
 
         Returns:
             The decoded JSON of the reply, unchanged.
 
         Raises:
-            InvalidCall: The parameters of a known action are invalid. No request was sent.
+            InvalidCall: The action or a parameter is unknown (the error names the nearest one), or a parameter is
+                invalid. No request was sent.
             ApiError: The service refused the call.
             TransportError: The service could not be reached, or the reply was lost.
             UnexpectedReply: The reply has an unknown form.
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
-        found = ACTIONS.get(action) or unknown_action(action, params or {})
-        return await self._caller.call(raw_action(found), params or {})
+        given = {} if params is None else params
+        return await self._caller.call(named_action(action, given, unchecked=unchecked), given)
 
     def iter_tasks(
         self,
@@ -219,9 +224,12 @@ class Session(Endpoints):
             is_timer: Only costs recorded by a timer (true) or entered manually (false).
             progress: Called with a `Plan` before the first call and after each call.
 
+        Raises:
+            InvalidCall: *datestart* or *dateend* is not a day.
+
         Iterating raises what `get_costs` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
-        return CostStream(self._caller, progress, span=Span(datestart, dateend), is_timer=is_timer)
+        return CostStream(self._caller, progress, span=Span.of_costs(datestart, dateend), is_timer=is_timer)
 
     def watch(
         self,
