@@ -111,7 +111,7 @@ def test_an_invalid_call_sends_no_request(
     [
         ({"API_KEY": "k"}, "Set WORKSECTION_ACCOUNT to the name"),
         ({"ACCOUNT": "acme"}, "Set WORKSECTION_API_KEY to the account's"),
-        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "WORKSECTION_ACCOUNT: Session: account: https is required"),
+        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "WORKSECTION_ACCOUNT: account: https is required"),
         ({"ACCOUNT": "acme", "API_KEY": "se cret"}, "WORKSECTION_API_KEY: key must contain only visible ASCII"),
         (
             {"ACCOUNT": "acme", "ACCESS_TOKEN": "se cret"},

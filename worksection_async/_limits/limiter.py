@@ -19,9 +19,10 @@ from typing import TypeVar
 
 import anyio
 
+from .._protocol.formats import as_number, shown
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread
-from ..errors import SessionClosed, TransportError, WaitTooLong
+from ..errors import InvalidCall, SessionClosed, TransportError, WaitTooLong
 from .bucket_state import MAX_HOLD_SECONDS, BucketState, Visit
 from .queue import Lane, Queue, Waiter, Waiting
 from .statistics import Statistics, Usage
@@ -47,10 +48,11 @@ class Limiter(ABC):
     """Whether a visit to the bucket can block; if so, it runs in a worker thread."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
-        if not 0 < rate < math.inf:
-            raise ValueError(f"rate must be a positive number of requests per second, not {rate!r}")
-        if burst < 1:
-            raise ValueError(f"burst must be at least 1, not {burst!r}")
+        if not 0 < as_number(rate) < math.inf:
+            problem = f"rate must be a positive number of requests per second, not {shown(rate)}"
+            raise InvalidCall(type(self).__name__, problem)
+        if not as_number(burst) >= 1:
+            raise InvalidCall(type(self).__name__, f"burst must be at least 1, not {shown(burst)}")
         self._interval = 1 / rate
         self._clock = clock
         reset_now_and_after_fork(self)

@@ -13,6 +13,7 @@
 
 import contextlib
 import datetime as dt
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -223,10 +224,22 @@ def as_integer(value: object) -> int | None:
     return number
 
 
+def as_number(value: object) -> float:
+    """Return *value* if it is an `int` or a `float`, and NaN if it is not, which no comparison accepts."""
+    return value if isinstance(value, int | float) else math.nan
+
+
 def shown(value: object) -> str:
     """Return a refused *value* for an error, with its type if that is not built in."""
     text = f"{value!r:.80}"
     return text if type(value).__module__ == "builtins" else f"{text} (type {type(value).__name__})"
+
+
+def type_of(value: object) -> str:
+    """Return the type of a refused *value* for an error that must not show the value."""
+    if value is None:
+        return "None"
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _number(value: object) -> Decimal:

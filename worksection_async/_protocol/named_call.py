@@ -1,4 +1,4 @@
-"""Calls by name (`Session.call`): the result is the raw envelope, and names that this release does not know can be sent."""
+"""Calls by name (`Session.call`): the result is the raw envelope, and unknown names can be sent."""
 
 from __future__ import annotations
 

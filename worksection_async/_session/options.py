@@ -8,6 +8,7 @@ from enum import Enum
 import attrs
 
 from .._limits.queue import LANES, Lane, Waiting
+from .._protocol.formats import as_number
 from ..errors import InvalidCall
 
 
@@ -37,12 +38,12 @@ class Options:
     def __attrs_post_init__(self) -> None:
         """Raise `InvalidCall` for an invalid value; written so that NaN is invalid."""
         problems = {
-            "timeout must be a positive number of seconds": not self.timeout > 0,
-            "retries must not be negative": self.retries < 0,
+            "timeout must be a positive number of seconds": not as_number(self.timeout) > 0,
+            "retries must not be negative": not as_number(self.retries) >= 0,
             f"lane must be one of {', '.join(LANES)}": self.lane not in LANES,
-            "max_wait must not be negative": self.max_wait is not None and not self.max_wait >= 0,
-            "patience must not be negative": not self.patience >= 0,
-            "max_age must not be negative": not self.max_age >= 0,
+            "max_wait must not be negative": self.max_wait is not None and not as_number(self.max_wait) >= 0,
+            "patience must not be negative": not as_number(self.patience) >= 0,
+            "max_age must not be negative": not as_number(self.max_age) >= 0,
         }
         for problem, is_present in problems.items():
             if is_present:

@@ -27,6 +27,7 @@ from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
 from ..errors import InvalidCall
 from ..models import AllTasksExtra, File, TaskFilter
+from .arguments import check_objects
 from .caller import SessionCaller
 from .connection import Connection
 from .options import SAME, Options, Same
@@ -42,8 +43,8 @@ class Session(Endpoints):
     rate limit, in any event loop or thread.
 
     Args:
-        account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only. None with `OAuth2`: the
-            account the OAuth2 token belongs to.
+        account: Name of the account (``"acme"``), its host (``"tasks.example.com"``) or its URL; plain HTTP for
+            loopback only. None with `OAuth2`: the account the OAuth2 token belongs to.
         auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
         limiter: The rate limiter. The default is a token bucket that all processes of this user on this machine share
             for the account.
@@ -60,7 +61,7 @@ class Session(Endpoints):
         transport: An httpx transport that replaces the network.
 
     Raises:
-        InvalidCall: The account or an option is invalid.
+        InvalidCall: The account, the credential or an option is invalid.
     """
 
     def __init__(
@@ -77,8 +78,7 @@ class Session(Endpoints):
         tz: dt.tzinfo | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if account is None and not isinstance(auth, OAuth2):
-            raise InvalidCall("Session", "account: pass its name; only with OAuth2 does the credential contain it")
+        check_objects(account, auth, limiter, transport)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
