@@ -20,6 +20,7 @@ from typing import TypeVar
 import anyio
 
 from .._protocol.formats import as_number, shown
+from .._transport.callbacks import checked
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, SessionClosed, TransportError, WaitTooLong
@@ -107,9 +108,13 @@ class Limiter(ABC):
             lane: Priority of the call.
             max_wait: Maximum waiting time in seconds; a longer forecast raises `WaitTooLong` at once.
             action: Name of the call in errors.
-            on_wait: Called with a `Waiting` when the call is queued and when its position changes.
+            on_wait: Called with a `Waiting` when the call is queued and when its position changes. It is not awaited.
+
+        Raises:
+            InvalidCall: *lane*, *max_wait* or *on_wait* is invalid.
+            WaitTooLong: The forecast exceeds *max_wait*.
         """
-        waiter = Waiter(lane=lane, action=action, max_wait=max_wait, on_wait=on_wait)
+        waiter = Waiter(lane=lane, action=action, max_wait=max_wait, on_wait=checked(action, "on_wait", on_wait))
         try:
             await self.wait(waiter)
         except BaseException:

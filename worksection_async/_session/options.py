@@ -9,6 +9,7 @@ import attrs
 
 from .._limits.queue import LANES, Lane, Waiting
 from .._protocol.formats import as_number
+from .._transport.callbacks import checked
 from ..errors import InvalidCall
 
 
@@ -19,6 +20,10 @@ class Same(Enum):
 
 
 SAME = Same.SAME
+
+
+def _ordinary_on_wait(function: Callable[[Waiting], object] | None) -> Callable[[Waiting], object] | None:
+    return checked("Session", "on_wait", function)
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +38,7 @@ class Options:
     max_age: float = 0.0
     coalesce: bool = True
     repeat_writes: bool = False
-    on_wait: Callable[[Waiting], object] | None = None
+    on_wait: Callable[[Waiting], object] | None = attrs.field(default=None, converter=_ordinary_on_wait)
 
     def __attrs_post_init__(self) -> None:
         """Raise `InvalidCall` for an invalid value; written so that NaN is invalid."""

@@ -25,6 +25,7 @@ from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
 from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
+from .._transport.callbacks import checked
 from ..errors import InvalidCall
 from ..models import AllTasksExtra, File, TaskFilter
 from .arguments import check_objects
@@ -131,6 +132,7 @@ class Session(Endpoints):
             coalesce: Whether identical reads share one request; the options of the first caller apply to it. False
                 sends every call and disables ``max_age``.
             on_wait: Called with a `Waiting` (lane, position, ETA) when a call is queued and when its position changes.
+                It is not awaited.
             timeout: Deadline in seconds, as in the constructor.
             retries: Maximum number of attempts after the first one.
             patience: Seconds of refusals in a row, as in the constructor.
@@ -202,7 +204,10 @@ class Session(Endpoints):
         Args:
             filter: Only tasks of this status.
             extra: Parts to include. For a project with more than 10 000 tasks only parts that `search_tasks` supports.
-            progress: Called with a `Plan` before the first call and after each call.
+            progress: Called with a `Plan` before the first call and after each call. It is not awaited.
+
+        Raises:
+            InvalidCall: *progress* is not an ordinary function.
 
         Iterating raises what `get_all_tasks` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
@@ -222,10 +227,10 @@ class Session(Endpoints):
             datestart: First day, included.
             dateend: Last day, included.
             is_timer: Only costs recorded by a timer (true) or entered manually (false).
-            progress: Called with a `Plan` before the first call and after each call.
+            progress: Called with a `Plan` before the first call and after each call. It is not awaited.
 
         Raises:
-            InvalidCall: *datestart* or *dateend* is not a day.
+            InvalidCall: *datestart* or *dateend* is not a day, or *progress* is not an ordinary function.
 
         Iterating raises what `get_costs` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
@@ -280,21 +285,22 @@ class Session(Endpoints):
             id_file: Id of the file.
             to: A folder, a path, or an open binary file.
             progress: Called with the bytes done and the bytes in total (None if the service does not send the size).
-                If the download restarts, the bytes done restart from 0.
+                If the download restarts, the bytes done restart from 0. It is not awaited.
             overwrite: Whether an existing file of that name may be replaced.
 
         Returns:
             The path, name, size and media type of the file.
 
         Raises:
-            InvalidCall: The file already exists, or the folder does not exist or is not writable.
+            InvalidCall: The file already exists, the folder does not exist or is not writable, or *progress* is not an
+                ordinary function.
             ApiError: The service refused the call, for example `NotFound`.
             TransportError: The file did not arrive completely.
             OSError: The file could not be written, for example because the disk is full.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        return await Downloader(self._caller).save(id_file, Destination(to, overwrite), progress)
+        return await Downloader(self._caller).save(id_file, Destination(to, overwrite), _checked(progress))
 
     @contextlib.asynccontextmanager
     async def open_download(self, id_file: int) -> AsyncIterator[OpenDownload]:
@@ -334,15 +340,19 @@ class Session(Endpoints):
             files: File records from `get_files`, or ids of files.
             to: The folder.
             progress: Called with the bytes done and the bytes in total of all files (None until all sizes are known;
-                file records contain the size).
+                file records contain the size). It is not awaited.
             overwrite: Whether files that existed before may be replaced; files of one run never replace each other.
 
         Returns:
             The saved files and the failures, by file id.
 
         Raises:
-            InvalidCall: The folder does not exist.
+            InvalidCall: The folder does not exist, or *progress* is not an ordinary function.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        return await Downloader(self._caller).save_all(files, to, progress, overwrite=overwrite)
+        return await Downloader(self._caller).save_all(files, to, _checked(progress), overwrite=overwrite)
+
+
+def _checked(progress: Progress | None) -> Progress | None:
+    return checked(DOWNLOAD.name, "progress", progress, sent=True)

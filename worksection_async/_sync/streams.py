@@ -18,6 +18,7 @@ import attrs
 from .._endpoints import Endpoints
 from .._protocol.formats import as_date, to_date
 from .._protocol.service import MAX_RECORDS
+from .._transport.callbacks import checked
 from .._transport.caller import Caller
 from ..errors import InvalidCall, TooManyRecords
 from ..models import AllTasksExtra, Cost, Project, SearchExtra, Task, TaskExtra, TaskFilter, TaskStatus
@@ -83,7 +84,7 @@ class Stream(ABC, Generic[R]):
     def __init__(self, caller: Caller, progress: Callable[[Plan], object] | None) -> None:
         self._caller = caller
         self._endpoints = Endpoints(caller)
-        self._progress = progress
+        self._progress = checked(self._action, "progress", progress)
         self._seen: set[int] = set()
         self._segments: list[Segment] = [Segment()]
         self._done = 0

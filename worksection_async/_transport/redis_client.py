@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-try:
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-except ImportError as exc:
-    raise ImportError("worksection_async.redis needs redis: pip install worksection-async[redis]") from exc
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from .._protocol.formats import type_of
 from ..errors import InvalidCall
