@@ -14,9 +14,9 @@ import attrs
 
 from .._protocol.call import Call
 from .._protocol.encoding import as_json, as_query
-from .._protocol.formats import type_of
 from .._protocol.request import Request
 from .._protocol.service import ADMIN_URL, MAX_REQUEST_LINE_BYTES, OAUTH_URL
+from .._protocol.values import type_of
 from ..errors import InvalidCall, WorksectionError
 
 C = TypeVar("C")

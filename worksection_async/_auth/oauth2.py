@@ -14,9 +14,9 @@ import anyio
 import anyio.lowlevel
 
 from .._protocol.call import Call
-from .._protocol.formats import type_of
 from .._protocol.request import Request
 from .._protocol.service import OAUTH_EXPIRED_TEXT, OAUTH_INVALID_CLIENT_CODE, OAUTH_INVALID_TOKEN_CODES, OAUTH_REFRESH
+from .._protocol.values import type_of
 from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import (
     ApiError,

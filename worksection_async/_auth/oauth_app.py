@@ -18,7 +18,6 @@ import attrs
 
 from .._protocol.account import origin_of
 from .._protocol.envelope import Reply, open_flat
-from .._protocol.formats import shown
 from .._protocol.request import Request
 from .._protocol.service import (
     OAUTH_ACCESS_TTL_SECONDS,
@@ -30,6 +29,7 @@ from .._protocol.service import (
     Scope,
 )
 from .._protocol.structure import Malformed, Structure
+from .._protocol.values import shown
 from .._transport.http import Http
 from ..errors import AuthError, InvalidCall, UnexpectedReply, mask_secrets
 from ..models import Identity

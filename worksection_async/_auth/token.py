@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import attrs
 
-from .._protocol.formats import shown, type_of
+from .._protocol.values import shown, type_of
 from ..errors import InvalidCall
 from .credentials import hides_arguments, is_secret
 

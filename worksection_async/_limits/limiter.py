@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import anyio
 
-from .._protocol.formats import as_number, shown
+from .._protocol.values import as_number, shown
 from .._transport.callbacks import checked
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread

@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from .._protocol.formats import as_number, shown
+from .._protocol.values import as_number, shown
 from .._transport.tasks import is_closed
 from ..errors import InvalidCall
 from .bucket_state import Visit

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
-from .._protocol.formats import as_number, shown
+from .._protocol.values import as_number, shown
 from ..errors import InvalidCall, TransportError
 from .bucket_state import BucketState
 from .limiter import T

@@ -5,8 +5,8 @@ import re
 from urllib.parse import urlsplit
 
 from ..errors import InvalidCall
-from .formats import type_of
 from .service import ACCOUNT_URL
+from .values import type_of
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """Ports that are omitted from an origin, so that one account has one origin and therefore one rate limit budget."""

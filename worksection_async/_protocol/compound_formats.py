@@ -12,15 +12,12 @@ from ..models import ProjectOptions, UploadedFile
 from .filter_fields import FILTER_OPERATORS
 from .filter_language import Filter
 from .formats import (
-    ISO_DATE,
     Format,
     Json,
     Spread,
     Structured,
     WireValue,
-    as_integer,
     sequence,
-    shown,
     to_clock,
     to_date,
     to_flag,
@@ -29,6 +26,7 @@ from .formats import (
     to_str,
     to_text,
 )
+from .values import ISO_DATE, as_integer, shown
 
 
 def to_options(value: object) -> Spread:

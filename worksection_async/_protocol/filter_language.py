@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeVar
 import attrs
 
 from ..errors import InvalidCall
-from .formats import as_integer, shown, to_date, to_id, to_str
+from .formats import to_date, to_id, to_str
+from .values import as_integer, shown
 
 A_contra = TypeVar("A_contra", bound=str, contravariant=True)
 

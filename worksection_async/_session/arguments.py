@@ -7,7 +7,7 @@ from .._auth.oauth2 import OAuth2
 from .._auth.oauth_app import OAuthApp
 from .._auth.token import Token
 from .._limits.limiter import Limiter
-from .._protocol.formats import type_of
+from .._protocol.values import type_of
 from ..errors import InvalidCall
 
 

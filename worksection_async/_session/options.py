@@ -8,7 +8,7 @@ from enum import Enum
 import attrs
 
 from .._limits.queue import LANES, Lane, Waiting
-from .._protocol.formats import as_number
+from .._protocol.values import as_number
 from .._transport.callbacks import checked
 from ..errors import InvalidCall
 

@@ -16,8 +16,9 @@ from typing import Any, Generic, Self, TypeVar, get_args
 import attrs
 
 from .._endpoints import Endpoints
-from .._protocol.formats import as_date, to_date
+from .._protocol.formats import to_date
 from .._protocol.service import MAX_RECORDS
+from .._protocol.values import as_date
 from .._transport.callbacks import checked
 from .._transport.caller import Caller
 from ..errors import InvalidCall, TooManyRecords

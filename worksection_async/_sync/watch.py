@@ -19,8 +19,8 @@ import anyio
 import attrs
 
 from .._endpoints import Endpoints
-from .._protocol.formats import as_number, shown
 from .._protocol.service import MAX_RECORDS
+from .._protocol.values import as_number, shown
 from .._transport.caller import Caller
 from ..errors import InvalidCall, TooManyRecords
 from ..models import Event, Task

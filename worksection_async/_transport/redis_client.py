@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .._protocol.formats import type_of
+from .._protocol.values import type_of
 from ..errors import InvalidCall
 
 Client = redis.Redis | redis.RedisCluster
