@@ -103,7 +103,7 @@ def _restore(cls: type[WorksectionError], args: tuple[object, ...], attributes: 
 
 
 class InvalidCall(WorksectionError, ValueError):
-    """Invalid arguments; no request was sent. Correct the call.
+    """Invalid arguments of a call or a constructor; no request was sent. Correct the call.
 
     Exception: ``sent`` is True if the request was needed to find the name of a download, and that file already exists.
     """

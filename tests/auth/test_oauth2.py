@@ -564,9 +564,22 @@ async def test_a_token_that_could_not_be_saved_is_not_used_and_not_lost(sim: Sim
     assert await has_live_pair(sim, store)
 
 
-async def test_an_object_without_the_store_methods_is_refused(sim: Simulator) -> None:
-    with pytest.raises(TypeError, match="store must have the methods load, save and lock"):
-        OAuth2(sim.oauth_app(), object())  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("store", "given"),
+    [(object(), "object"), (None, "None"), ("tokens.json", "str"), (MemoryTokenStore, "the class MemoryTokenStore")],
+    ids=["object", "None", "path", "class"],
+)
+async def test_an_object_that_is_no_store_is_refused(sim: Simulator, store: Any, given: str) -> None:
+    with pytest.raises(InvalidCall, match=f"OAuth2: store must have the methods load, save and lock, got {given}"):
+        OAuth2(sim.oauth_app(), store)
+
+
+@pytest.mark.parametrize(
+    ("app", "given"), [("7", "str"), (OAuthApp, "the class OAuthApp"), (None, "None")], ids=["text", "class", "None"]
+)
+async def test_an_object_that_is_no_application_is_refused(app: Any, given: str) -> None:
+    with pytest.raises(InvalidCall, match=f"OAuth2: app must be an OAuthApp, got {given}"):
+        OAuth2(app, MemoryTokenStore())
 
 
 async def test_an_error_of_a_custom_store_is_raised(sim: Simulator) -> None:

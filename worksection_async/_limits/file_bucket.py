@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._protocol.service import REQUESTS_PER_SECOND
-from ..errors import TransportError
+from ..errors import InvalidCall, TransportError
 from .bucket_state import BucketState
 from .limiter import T
 from .shared_bucket import SharedTokenBucket, deserialize, serialize
@@ -42,7 +42,7 @@ class FileTokenBucket(SharedTokenBucket):
         peers: Number of processes that share the file, for ``"local"``.
 
     Raises:
-        ValueError: The file cannot be written, or an argument is invalid.
+        InvalidCall: The file cannot be written, or an argument is invalid.
     """
 
     def __init__(
@@ -55,12 +55,13 @@ class FileTokenBucket(SharedTokenBucket):
         peers: int = 2,
     ) -> None:
         super().__init__(rate, clock=clock, on_outage=on_outage, peers=peers)
-        self._path = Path(path).absolute()
         try:
+            self._path = Path(path).absolute()
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.open("ab").close()
-        except OSError as exc:
-            raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
+        except (OSError, TypeError, ValueError) as exc:  # no path, or a path with a null character
+            problem = f"{path} cannot be written, so it cannot be shared: {getattr(exc, 'strerror', None) or exc}"
+            raise InvalidCall(type(self).__name__, problem) from None
 
     def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
         from filelock import FileLock  # noqa: PLC0415
