@@ -178,15 +178,51 @@ async def test_invalid_arguments_are_never_sent(session_with: Make) -> None:
     assert service.requests == []
 
 
-async def test_error_of_another_package_is_raised_unchanged(session_with: Make) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("a"), RuntimeError("Event loop is closed"), KeyError("a"), httpx.InvalidURL("a"),
+        httpx.CookieConflict("a"), httpx.StreamConsumed(), anyio.BusyResourceError("reading from"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+async def test_broken_transport_is_a_transport_error_and_is_not_retried(session_with: Make, error: Exception) -> None:
     def break_down() -> httpx.Response:
-        raise ZeroDivisionError
+        raise error
 
     service = Service(break_down)
     async with session_with(service) as ws:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(errors.TransportError, match=type(error).__name__) as caught:
             await ws.get_tasks(26)
     assert len(service.requests) == 1
+    assert (caught.value.sent, caught.value.is_permanent) == (True, True)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError("a"), anyio.ClosedResourceError(), anyio.BrokenResourceError(), EOFError(), TimeoutError()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_lost_connection_in_other_words_is_retried(session_with: Make, error: Exception) -> None:
+    def lose() -> httpx.Response:
+        raise error
+
+    service = Service(lose, replying(OK))
+    async with session_with(service) as ws:
+        assert len(await ws.get_tasks(26)) == 1
+    assert len(service.requests) == 2
+
+
+async def test_failed_assertion_of_a_transport_is_raised_unchanged(session_with: Make) -> None:
+    """Transports of tests report failed tests in this way."""
+
+    def fail() -> httpx.Response:
+        raise AssertionError("not this request")
+
+    async with session_with(Service(fail)) as ws:
+        with pytest.raises(AssertionError, match="not this request"):
+            await ws.get_tasks(26)
 
 
 SENT = [*LOST[1], *FINAL[1]]

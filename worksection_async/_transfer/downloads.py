@@ -48,7 +48,7 @@ class OpenDownload:
                 if not self._download.version.is_same(self._version):
                     raise UnexpectedReply(
                         DOWNLOAD.name, "$", "the file was replaced during the download", http_status=200
-                    )
+                    ).of_read()
                 if fresh := chunk[max(0, yielded - offset) :]:
                     yielded += len(fresh)
                     yield fresh
