@@ -7,6 +7,7 @@
     ├── TokenStoreError               the token store cannot be read, written or locked; no request was sent
     ├── WaitTooLong                   the forecast wait exceeds max_wait; no request was sent
     ├── SessionClosed (RuntimeError)  the session was closed before the request was sent
+    ├── StorageError (OSError)        a file cannot be written on this machine: the disk is full, …
     ├── TransportError                no connection, or the connection failed
     │   └── CallTimeout               a timeout of the call expired
     ├── UnexpectedReply               the reply does not have the documented format
@@ -41,6 +42,7 @@ __all__ = [
     "ReauthorizationRequired",
     "SessionClosed",
     "StateError",
+    "StorageError",
     "TokenStoreError",
     "TooManyRecords",
     "TransportError",
@@ -118,7 +120,8 @@ def _restore(cls: type[WorksectionError], args: tuple[object, ...], attributes: 
 class InvalidCall(WorksectionError, ValueError):
     """Invalid arguments; no request was sent. Correct the call.
 
-    Exception: ``sent`` is True if the request was needed to find the name of a download, and that file already exists.
+    Exceptions: ``sent`` is True if the request was needed to find the name of a download, and that file already exists,
+    and if a file changed while it was sent.
     """
 
     def __init__(self, action: str, problem: str, *, sent: bool = False) -> None:
@@ -149,6 +152,17 @@ class SessionClosed(WorksectionError, RuntimeError):
 
     def __init__(self, action: str) -> None:
         super().__init__(action, "the session is closed", NOT_SENT, sent=False)
+
+
+class StorageError(WorksectionError, OSError):
+    """A file cannot be written on this machine: the disk is full, or the folder cannot be used."""
+
+    kept: str
+    """Path of the complete download if only its last step failed, the move to its place; otherwise empty."""
+
+    def __init__(self, action: str, problem: str, *, sent: bool, kept: str = "") -> None:
+        super().__init__(action, problem, ". The call only reads: you can repeat it." if sent else NOT_SENT, sent=sent)
+        self.kept = kept
 
 
 class TransportError(WorksectionError):

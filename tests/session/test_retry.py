@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
@@ -149,6 +150,23 @@ async def test_without_retries_there_is_one_attempt(
         with pytest.raises(WorksectionError):
             await ask(ws)
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [*LOST[1], html(200), html(404), replying({"status": "ok", "data": [7]})])
+async def test_errors_of_reads_do_not_say_that_something_may_have_been_executed(
+    session_with: Make, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "worksection_async")
+    async with session_with(Service(answer), retries=1) as ws:
+        with pytest.raises(WorksectionError) as read:
+            await ws.get_tasks(26)
+        with pytest.raises(WorksectionError) as download:
+            await ws.download(5, io.BytesIO())
+        with pytest.raises(WorksectionError) as write:
+            await ws.post_task(26, "a")
+    for text in (str(read.value), str(download.value), caplog.text):
+        assert "execut" not in text
+    assert "execut" in str(write.value)
 
 
 @pytest.mark.parametrize("answer", LOST[1])
