@@ -7,6 +7,7 @@ import contextlib
 import gc
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ async def failure(server: TcpServer | str, **options: Any) -> WorksectionError:
         with pytest.raises(WorksectionError) as caught:
             await ws.get_tasks(26)
     return caught.value
+
+
+def files_of_traceback(error: BaseException) -> list[str]:
+    return [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def wait_for_request(server: TcpServer) -> None:
@@ -227,6 +232,7 @@ async def test_errors_hold_no_httpx_objects(serve: Callable[..., TcpServer], beh
     assert isinstance(error, TransportError)
     assert (error.__cause__, error.__context__) == (None, None)
     assert not any("httpx" in type(value).__module__ for value in vars(error).values())
+    assert not any("/http" in Path(file).parent.as_posix() for file in files_of_traceback(error))
 
 
 async def test_error_of_a_retry_does_not_hold_the_first_error(serve: Callable[..., TcpServer]) -> None:
@@ -571,8 +577,11 @@ async def test_error_of_the_limiter_inside_the_transport_is_raised_unchanged(
 
     async with session(serve(answer)) as ws:
         monkeypatch.setattr(type(ws.limiter), "sent", fail)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError) as caught:
             await ws.get_tasks(26)
+    files = files_of_traceback(caught.value)
+    assert files[-1] == __file__, "the place of the error is known"
+    assert not any("httpcore" in file for file in files)
 
 
 # Views and options

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import socket
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ async def test_file_that_changes_while_it_is_sent_is_named(
     assert "broken off" in str(caught.value)
     assert len(server.received) == 1
     assert_no_secret(texts_of_error(caught.value), sent_secrets(server.received[0]))
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert not any("httpcore" in file for file in frames), "their variables contain the credential"
 
 
 class FailingFile(io.BytesIO):

@@ -6,10 +6,8 @@ import contextlib
 import functools
 import math
 import ssl
-import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -18,6 +16,7 @@ import httpx
 
 from .._protocol.request import Request
 from ..errors import CallTimeout, InvalidCall, SessionClosed, TransportError, WorksectionError, mask_secrets
+from .boundary import ForeignErrors, place_of
 from .environment import MANUAL, Variable, failed_check, load_certificates, problem_of_check, proxy_for
 from .progress import Progress
 from .sized_file import opened
@@ -65,40 +64,18 @@ class HttpResponse:
 
     async def read(self) -> bytes:
         """Return the whole body; raises `TransportError`."""
-        with _foreign_errors(self._translate):
+        with ForeignErrors(self._translate):
             return await self._response.aread()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body in the chunks in which it arrives; raises `TransportError`."""
-        with _foreign_errors(self._translate):
+        with ForeignErrors(self._translate):
             async for chunk in self._response.aiter_bytes():
                 yield chunk
 
     async def aclose(self) -> None:
-        with _foreign_errors(self._translate):
+        with ForeignErrors(self._translate):
             await self._response.aclose()
-
-
-@contextlib.contextmanager
-def _foreign_errors(translate: Callable[[Exception], Exception]) -> Iterator[None]:
-    """Translate what httpx, the libraries below it, or a user's transport raise.
-
-    It encloses only calls of httpx, so that errors of this package are not hidden. An AssertionError passes: it is
-    the way in which a transport of a test reports a failed test.
-    """
-    failure: Exception | None = None
-    try:
-        yield
-    except AssertionError:
-        raise
-    except Exception as exc:  # noqa: BLE001  # a transport may raise anything
-        failure = translate(exc)
-    if failure is not None:
-        try:
-            # Without the frames of httpx, whose variables contain the credential.
-            raise failure.with_traceback(None)
-        finally:
-            failure.__context__ = None  # an httpx error holds the signed URL
 
 
 async def _do_nothing() -> None:
@@ -154,7 +131,7 @@ class Http:
             httpx_request = self._httpx_request(request, timeout, progress, files)
             if self._transport is not None:
                 await on_sent()
-            with _foreign_errors(translate):
+            with ForeignErrors(translate):
                 received = await self._client(request.action).send(httpx_request, stream=True)
             response = HttpResponse(received, translate)
             try:
@@ -238,8 +215,11 @@ class Http:
 
     def _translate(self, action: str, progress: Progress, exc: Exception) -> Exception:
         """Return the error to raise instead of *exc*, which came from httpx or from below."""
-        if isinstance(exc, WorksectionError) or exc is progress.own_error:
-            return exc
+        # Without the frames of httpx, whose variables contain the credential.
+        if exc is progress.own_error:
+            return exc.with_traceback(progress.own_traceback)
+        if isinstance(exc, WorksectionError):
+            return exc.with_traceback(None)
         sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
         if (failed := failed_check(exc)) is not None:
             return TransportError(action, problem_of_check(failed), sent=sent, is_permanent=True)
@@ -250,7 +230,7 @@ class Http:
         if isinstance(exc, RuntimeError) and "loop" in str(exc):
             what += ANOTHER_LOOP
         elif not isinstance(exc, TRANSIENT):
-            what += f" (raised {_place(exc)})"
+            what += f" (raised {place_of(exc)})"
         is_refused = isinstance(exc, httpx.ProxyError) and str(exc).startswith("4")  # 407: it wants a password
         return kind(action, what, sent=sent, is_permanent=is_refused or not isinstance(exc, TRANSIENT))
 
@@ -284,12 +264,6 @@ class _RedactedURL(httpx.URL):
         return super().__str__().partition("?")[0]
 
     __repr__ = __str__
-
-
-def _place(exc: Exception) -> str:
-    """Return where *exc* was raised: the error that replaces it has no traceback of the transport."""
-    *_, (frame, line) = traceback.walk_tb(exc.__traceback__)
-    return f"at {Path(frame.f_code.co_filename).name}:{line}"
 
 
 PROXY_EXPECTED = "must be a URL such as http://proxy.example.com:8080, with http, https, socks5 or socks5h"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any
 
 
@@ -20,6 +21,7 @@ class Progress:
         self._sent = False
         self.own_error: Exception | None = None
         """The error of *on_sent*, which is no error of the transport through which it passes."""
+        self.own_traceback: TracebackType | None = None
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         self._has_events = True
@@ -36,7 +38,7 @@ class Progress:
         try:
             await self._on_sent()
         except Exception as exc:
-            self.own_error = exc
+            self.own_error, self.own_traceback = exc, exc.__traceback__
             raise
 
     @property
