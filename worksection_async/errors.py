@@ -83,12 +83,15 @@ class WorksectionError(Exception):
     retry_after: float | None
     """Seconds that the service asks to wait; None if it does not."""
 
-    def __init__(self, action: str, sentence: str, outcome: str = "", *, sent: bool) -> None:
+    def __init__(
+        self, action: str, sentence: str, outcome: str = "", outcome_of_read: str | None = None, *, sent: bool
+    ) -> None:
         super().__init__()
         self.action = action
         self.sent = sent
         self.retry_after = None
         self._is_read = False
+        self._outcome_of_read = outcome if outcome_of_read is None else outcome_of_read
         self._set_text(sentence, outcome)
 
     def _set_text(self, sentence: str, outcome: str = "") -> None:
@@ -104,6 +107,7 @@ class WorksectionError(Exception):
     def of_read(self) -> Self:
         """Return this error as that of a call that only reads: the text says that it can be repeated."""
         self._is_read = True
+        self._set_text(self._sentence, self._outcome_of_read)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -172,16 +176,12 @@ class TransportError(WorksectionError):
     """Whether another attempt would fail in the same way, for example because of a certificate or a proxy setting."""
 
     def __init__(self, action: str, problem: str, *, sent: bool, is_permanent: bool = False) -> None:
-        outcome = MAY_BE_EXECUTED if sent else " was not sent." if is_permanent else " was not sent: you can repeat it."
-        super().__init__(action, problem, f". The request{outcome}", sent=sent)
+        if sent:
+            outcomes = MAY_BE_EXECUTED, " may have arrived. The call only reads." if is_permanent else REPEATABLE
+        else:
+            outcomes = (" was not sent." if is_permanent else " was not sent: you can repeat it.",) * 2
+        super().__init__(action, problem, *(f". The request{outcome}" for outcome in outcomes), sent=sent)
         self.is_permanent = is_permanent
-
-    def of_read(self) -> Self:
-        """Return this error as that of a call that only reads: the text says that it can be repeated."""
-        if self.sent:
-            outcome = " may have arrived. The call only reads." if self.is_permanent else REPEATABLE
-            self._set_text(self._sentence, f". The request{outcome}")
-        return super().of_read()
 
 
 class CallTimeout(TransportError):
@@ -206,15 +206,11 @@ class UnexpectedReply(WorksectionError):
             action,
             f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}",
             f". The request may have been executed.{IF_IT_PERSISTS}",
+            f". The call only reads: you can repeat it.{IF_IT_PERSISTS}",
             sent=True,
         )
         self.path = path
         self.http_status = http_status
-
-    def of_read(self) -> Self:
-        """Return this error as that of a call that only reads: the text says that it can be repeated."""
-        self._set_text(self._sentence, f". The call only reads: you can repeat it.{IF_IT_PERSISTS}")
-        return super().of_read()
 
 
 class ApiError(WorksectionError):
@@ -255,7 +251,7 @@ class ApiError(WorksectionError):
 
     def of_read(self) -> Self:
         """Return this error as that of a call that only reads: the text does not say that it may be executed."""
-        self._set_text(self._sentence.replace(MAYBE_EXECUTED, "", 1))
+        self._sentence = self._sentence.replace(MAYBE_EXECUTED, "", 1)
         return super().of_read()
 
 
@@ -273,14 +269,10 @@ class ReauthorizationRequired(AuthError):
 
     def __init__(self, action: str, message: str, login_url: str) -> None:
         super().__init__(action, message)
+        self._outcome_of_read = NOT_SENT
         self._set_text(f"{message.removesuffix('.')}: the user must log in at login_url", NOT_SENT)
         self.login_url = login_url
         self.sent = False
-
-    def of_read(self) -> Self:
-        """Return this error unchanged: the call was not sent."""
-        self._is_read = True
-        return self
 
 
 class NotFound(ApiError):
