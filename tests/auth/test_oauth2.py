@@ -313,6 +313,23 @@ async def test_an_unreachable_login_service_is_a_transport_error_before_the_call
     assert refresh_requests(sim) == 2
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        html_reply(503, "<h1>Maintenance</h1>"),
+        attrs.evolve(json_reply({"error": "temporarily_unavailable", "message": "Maintenance"}), status=503),
+        attrs.evolve(json_reply({}), status=503),
+    ],
+    ids=["page", "error", "empty"],
+)
+async def test_a_refresh_is_not_repeated_before_the_time_that_the_service_names(sim: Simulator, reply: Any) -> None:
+    wait = attrs.evolve(reply, headers={**reply.headers, "Retry-After": "120"})
+    sim.faults.add("oauth2_refresh", faults.Fault(name="busy", executed=False, transform=lambda _: wait), times=None)
+    with pytest.raises(TransportError, match="could not be refreshed") as caught:
+        await session(sim, Store(due(sim.issue_pair()))).get_projects()
+    assert (caught.value.retry_after, refresh_requests(sim)) == (120.0, 1)
+
+
 async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.unreachable())

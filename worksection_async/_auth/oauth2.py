@@ -214,9 +214,11 @@ class OAuth2(Auth):
                 return newer  # another client was faster: it does not use the lock, or its lock expired
             if isinstance(failure, AuthError) and (final := self._final_error(stored, failure)) is not None:
                 raise final
-            if attempt == 2 or not failure.sent:
+            if attempt == 2 or not failure.sent or failure.retry_after:
                 break
-        raise TransportError(REFRESH, f"the access token could not be refreshed ({failure})", sent=False)
+        unreachable = TransportError(REFRESH, f"the access token could not be refreshed ({failure})", sent=False)
+        unreachable.retry_after = failure.retry_after
+        raise unreachable
 
     def _final_error(self, stored: Token, failure: AuthError) -> AuthError | None:
         """Return the error if the service rejected the pair or the application for good; None if a retry may help."""

@@ -168,7 +168,7 @@ class OAuthApp:
             content=urlencode({**credentials, **form}).encode(),
         )
         http = Http(self.base_url, self.transport)
-        await http.open()
+        await http.open(request.action)
         try:
             async with http.exchange(request, TIMEOUT_SECONDS) as response:
                 reply = Reply(response.status, response.headers, await response.read())

@@ -27,8 +27,6 @@ def run(options: Namespace) -> int:
         return _fail(error, 2 if isinstance(error, InvalidCall) else 1)
     except _account.AccountNotConfigured as error:
         return _fail(error, 2)
-    except OSError as error:  # the file of a download cannot be written
-        return _fail(error, 1)
     sys.stdout.write(format_json(envelope, sys.stdout.encoding) + "\n")
     return 0
 

@@ -296,7 +296,7 @@ class Session(Endpoints):
                 ordinary function.
             ApiError: The service refused the call, for example `NotFound`.
             TransportError: The file did not arrive completely.
-            OSError: The file could not be written, for example because the disk is full.
+            StorageError: The file could not be written, for example because the disk is full.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
