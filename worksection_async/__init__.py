@@ -26,17 +26,20 @@ from ._limits.queue import Lane, Waiting
 from ._limits.statistics import Statistics
 from ._limits.token_bucket import TokenBucket
 from ._protocol.attachments import Attachment
+from ._session.open_telemetry import OpenTelemetry
 from ._session.session import Session
 from ._sync.streams import Plan
 from ._sync.watch import Cursor, TagChange
 from ._transfer.destination import DownloadedFile
 from ._transfer.downloads import DownloadReport, OpenDownload
+from ._transport.call_events import CallEvent
 from ._transport.version import __version__
 
 __all__ = [
     "AccessToken",
     "ApiKey",
     "Attachment",
+    "CallEvent",
     "Cursor",
     "DownloadReport",
     "DownloadedFile",
@@ -48,6 +51,7 @@ __all__ = [
     "OAuth2",
     "OAuthApp",
     "OpenDownload",
+    "OpenTelemetry",
     "Plan",
     "Session",
     "Statistics",

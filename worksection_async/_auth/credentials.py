@@ -17,6 +17,7 @@ from .._protocol.encoding import as_json, as_query
 from .._protocol.request import Request
 from .._protocol.service import ADMIN_URL, MAX_REQUEST_LINE_BYTES, OAUTH_URL
 from .._protocol.values import type_of
+from .._transport.call_events import Observer
 from ..errors import InvalidCall, WorksectionError
 
 C = TypeVar("C")
@@ -113,7 +114,7 @@ class Auth(ABC):
         """URL of the account it belongs to; empty if the credential does not contain it."""
         return ""
 
-    async def ready(self) -> None:  # noqa: B027  # a static credential is always ready
+    async def ready(self, observer: Observer) -> None:  # noqa: B027  # a static credential is always ready
         """Prepare the credential for signing, before the call waits for its slot."""
 
     @abstractmethod
@@ -128,7 +129,7 @@ class Auth(ABC):
     async def wait_for_refresh(self) -> None:  # noqa: B027  # a static credential has no refresh
         """Wait for a refresh in progress in this event loop."""
 
-    async def recover(self, error: WorksectionError, request: Request) -> bool:  # noqa: ARG002
+    async def recover(self, error: WorksectionError, request: Request, observer: Observer) -> bool:  # noqa: ARG002
         """Return whether *request*, which was refused with *error*, can be signed and sent again."""
         return False
 

@@ -17,6 +17,7 @@ from .._protocol.call import Call
 from .._protocol.request import Request
 from .._protocol.service import OAUTH_EXPIRED_TEXT, OAUTH_INVALID_CLIENT_CODE, OAUTH_INVALID_TOKEN_CODES, OAUTH_REFRESH
 from .._protocol.values import type_of
+from .._transport.call_events import CallRecord, Observer
 from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import (
     ApiError,
@@ -99,7 +100,7 @@ class OAuth2(Auth):
         """A new object whenever a token is adopted that does not result from a refresh: its user may differ."""
         return self._generation
 
-    async def ready(self) -> None:
+    async def ready(self, observer: Observer) -> None:
         """Load the token, and refresh it if that is due, before the call waits for its slot."""
         if self._token is None and (stored := await self._store.load()) is not None:
             self._adopt(stored)
@@ -107,7 +108,7 @@ class OAuth2(Auth):
         if self._is_usable(token):
             return
         try:
-            await self._refresh(token)
+            await self._refresh(token, observer)
         except TransportError:
             if token is None or time.time() >= token.expires_at:
                 raise
@@ -124,7 +125,7 @@ class OAuth2(Auth):
             raise RuntimeError("call ready before sign")
         return AccessToken(self._token.access_token).sign(call, now)
 
-    async def recover(self, error: WorksectionError, request: Request) -> bool:
+    async def recover(self, error: WorksectionError, request: Request, observer: Observer) -> bool:
         """Return whether *request*, which was refused with *error*, can be signed and sent again."""
         token = self._token
         if not isinstance(error, AuthError) or token is None:
@@ -135,7 +136,7 @@ class OAuth2(Auth):
         if request.headers["Authorization"] != f"Bearer {token.access_token}":
             return True  # the token was refreshed after this request was signed
         if is_expired:
-            await self._refresh(token)
+            await self._refresh(token, observer)
             return True
         stored = await self._store.load()
         if stored is None or stored == token:
@@ -153,7 +154,7 @@ class OAuth2(Auth):
         now = time.time()
         return not token.is_due(now, self._jitter) or now < min(self._cooldown_until, token.expires_at)
 
-    async def _refresh(self, stale: Token | None) -> None:
+    async def _refresh(self, stale: Token | None, observer: Observer) -> None:
         """Replace *stale*, or wait for the refresh in progress."""
         if self._token is not stale:
             return
@@ -161,17 +162,17 @@ class OAuth2(Auth):
         refresh = self._refreshes.get(loop)
         if refresh is None:
             refresh = self._refreshes[loop] = _Refresh()
-            spawn(self._run_refresh(refresh, loop, stale))
+            spawn(self._run_refresh(refresh, loop, stale, observer))
         await refresh.done.wait()
         if refresh.error is not None:
             raise copy_for_next_waiter(refresh.error)
 
-    async def _run_refresh(self, refresh: _Refresh, loop: object, stale: Token | None) -> None:
+    async def _run_refresh(self, refresh: _Refresh, loop: object, stale: Token | None, observer: Observer) -> None:
         try:
             async with self._store.lock():
                 stored = await self._store.load()
                 is_new = stored != stale and self._is_usable(stored)
-                token = stored if is_new else await self._next_token(stored)
+                token = stored if is_new else await self._next_token(stored, observer)
             # After the lock is released: the lock may be a database transaction that fails at its end.
             self._unsaved = None
             if is_new or token is None:
@@ -184,7 +185,7 @@ class OAuth2(Auth):
             del self._refreshes[loop]
             refresh.done.set()
 
-    async def _next_token(self, stored: Token | None) -> Token:
+    async def _next_token(self, stored: Token | None, observer: Observer) -> Token:
         """Return the pair that follows *stored*; it has been stored."""
         if self._unsaved is not None and self._unsaved[0] == stored:
             token = self._unsaved[1]
@@ -194,7 +195,8 @@ class OAuth2(Auth):
                     "the token store is empty" if stored is None else "the refresh token is invalid"
                 )
             await self._store.save(stored)  # a store that fails must fail before the current pair is used up
-            token = await self._request_refresh(stored)
+            with observer.call(REFRESH) as record:
+                token = await self._request_refresh(stored, record)
             self._unsaved = stored, token
         kept = await self._store.load()
         if kept == stored:
@@ -202,11 +204,14 @@ class OAuth2(Auth):
             return token
         return token if kept is None else kept  # another client, which does not use the lock, was faster
 
-    async def _request_refresh(self, stored: Token) -> Token:
+    async def _request_refresh(self, stored: Token, record: CallRecord) -> Token:
         """Request the next pair, with one retry: if the reply was lost, *stored* may be invalid already."""
         for attempt in (1, 2):
             try:
-                return await self._app.refresh(stored)
+                with record.attempt():
+                    token = await self._app.refresh(stored)
+                    record.replied(200)
+                    return token
             except (AuthError, ApiError, TransportError, UnexpectedReply) as error:
                 failure = error
             newer = await self._store.load()

@@ -24,6 +24,7 @@ from .._protocol.service import REQUESTS_PER_SECOND
 from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
+from .._transport.call_events import CallRecord
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
 from .._transport.tasks import decode
@@ -48,14 +49,15 @@ class SessionCaller:
 
     async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
         """Call *action* and return its reply as a model; identical reads at one time share one request."""
-        call, waiter = await self._prepare(action, params), self._waiter(action)
-        if action.kind == "write":
-            return await self._write(call, waiter)
-        send = functools.partial(self._send, call, self._read_into_model(action))
-        if not self.options.coalesce:
-            return await send(waiter)
-        reads = self.connection.reads(self.auth)
-        return await reads.get((call.query, action.returns), send, waiter, max_age=self.options.max_age)
+        with self.connection.observer.call(action.name, self.options.lane) as record:
+            call, waiter = await self._prepare(action, params), self._waiter(action)
+            if action.kind == "write":
+                return await self._write(call, record, waiter)
+            send = functools.partial(self._send, call, self._read_into_model(action), record)
+            if not self.options.coalesce:
+                return await send(waiter)
+            reads, max_age = self.connection.reads(self.auth), self.options.max_age
+            return await reads.get((call.query, action.returns), send, waiter, max_age=max_age, on_saved=record.saved)
 
     async def fetch(
         self,
@@ -71,8 +73,9 @@ class SessionCaller:
             if delay is None:
                 raise failure
             await anyio.sleep(delay)
-        call = await self._prepare(action, params)
-        return await self._send(call, read, self._waiter(action), attempts)
+        with self.connection.observer.call(action.name, self.options.lane) as record:
+            call = await self._prepare(action, params)
+            return await self._send(call, read, record, self._waiter(action), attempts)
 
     def eta(self, calls: int) -> float:
         """Return the forecast of the seconds until the last of *calls* further calls can be sent."""
@@ -112,22 +115,24 @@ class SessionCaller:
 
         return read
 
-    async def _write(self, call: Call[T], waiter: Waiter) -> T:
+    async def _write(self, call: Call[T], record: CallRecord, waiter: Waiter) -> T:
         # Twice: a read that is in flight when the write is sent may return the state before the write.
         self.connection.invalidate_reads()
         try:
             async with repeatable(call) as spooled:
-                return await self._send(spooled, self._read_into_model(call.action), waiter)
+                return await self._send(spooled, self._read_into_model(call.action), record, waiter)
         finally:
             self.connection.invalidate_reads()
 
-    async def _send(self, call: Call[Any], read: Read[T], waiter: Waiter, attempts: Attempts | None = None) -> T:
+    async def _send(
+        self, call: Call[Any], read: Read[T], record: CallRecord, waiter: Waiter, attempts: Attempts | None = None
+    ) -> T:
         """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
         action, history = call.action, History(self.options.timeout, is_read=call.action.kind == "read")
         for _ in (attempts := attempts or Attempts()):
             history.start_attempt()
             try:
-                async with self._slot(call, waiter, history):
+                async with self._slot(call, waiter, history, record):
                     request = history.request = attempts.with_attempt_headers(self.auth.sign(call, time.time()))
                     history.sent_at = anyio.current_time()
                     async with self.connection.http.exchange(
@@ -136,6 +141,7 @@ class SessionCaller:
                         total=_is_timed(call),
                         on_sent=functools.partial(self.limiter.sent, waiter),
                     ) as response:
+                        record.replied(response.status)
                         if not call.parts:  # the time of an upload says nothing about the delay of the network
                             await self.limiter.answered(waiter)
                         result = await read(response)
@@ -150,12 +156,14 @@ class SessionCaller:
         raise AssertionError("unreachable: Attempts never ends")
 
     @contextlib.asynccontextmanager
-    async def _slot(self, call: Call[Any], waiter: Waiter, history: History) -> AsyncIterator[None]:
+    async def _slot(self, call: Call[Any], waiter: Waiter, history: History, record: CallRecord) -> AsyncIterator[None]:
         """Wait for a slot of the limiter; an attempt that was not sent returns it."""
         self.connection.check_open(call.action.name)
         try:
-            await self.limiter.wait(waiter)
-            yield
+            with record.wait():
+                await self.limiter.wait(waiter)
+            with record.attempt():
+                yield
         except WorksectionError as error:
             if _is_timed(call) and not isinstance(error, RateLimited):
                 history.spend(anyio.current_time())  # before `leave`, which may wait for a shared bucket
@@ -207,7 +215,7 @@ class SessionCaller:
             return False
         history.is_reauthorized = True
         try:
-            is_renewed = await self.auth.recover(error, history.request)
+            is_renewed = await self.auth.recover(error, history.request, self.connection.observer)
             self.connection.check_account(self.auth)
         except WorksectionError as failure:
             history.as_final(failure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -26,6 +26,7 @@ MAX_CACHED = 256
 
 
 Fetch = Callable[[Waiter], Coroutine[Any, Any, T]]
+OnSaved = Callable[[Literal["merged", "cached"]], None]
 
 
 class _SharedRead:
@@ -83,7 +84,7 @@ class SharedReads:
         self._cached: dict[object, tuple[float, object]] = {}
         self._generation = 0
 
-    async def get(self, key: object, fetch: Fetch[T], waiter: Waiter, *, max_age: float) -> T:
+    async def get(self, key: object, fetch: Fetch[T], waiter: Waiter, *, max_age: float, on_saved: OnSaved) -> T:
         """Return the reply to the read *key*: from the cache, from a request in flight, or from *fetch*.
 
         Args:
@@ -91,9 +92,11 @@ class SharedReads:
             fetch: Makes the request for a waiter.
             waiter: The call in the limiter's queue, if a request is made.
             max_age: Seconds for which a cached reply may be used.
+            on_saved: Called if no request of its own is needed.
         """
         if (cached := self._cached.get(key)) is not None and self._clock() - cached[0] < max_age:
             self._limiter.count_saved()
+            on_saved("cached")
             return cast(T, own_copy(cached[1]))
         # A task can be awaited in its own event loop only, so reads are shared per loop.
         loop_key = (anyio.lowlevel.current_token(), key)
@@ -102,6 +105,7 @@ class SharedReads:
             read = self._start(loop_key, key, fetch, waiter)
         else:
             self._join(read, waiter)
+            on_saved("merged")
         read.is_cached = read.is_cached or max_age > 0
         reply: T = await read.reply()
         return reply

@@ -12,6 +12,7 @@ from .._auth.credentials import Auth
 from .._limits.default_limiter import default_limiter
 from .._limits.limiter import Limiter
 from .._protocol.account import origin_of
+from .._transport.call_events import Observer
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.http import Http
 from ..errors import InvalidCall, SessionClosed
@@ -27,9 +28,15 @@ class Connection:
     """Shared state of one account; with OAuth2 the origin may be resolved later, from the token of *owner*."""
 
     def __init__(
-        self, account: str | None, owner: Auth, limiter: Limiter | None, transport: httpx.AsyncBaseTransport | None
+        self,
+        account: str | None,
+        owner: Auth,
+        limiter: Limiter | None,
+        transport: httpx.AsyncBaseTransport | None,
+        observer: Observer,
     ) -> None:
         self._owner = owner
+        self.observer = observer
         self._limiter = limiter
         self._transport = transport
         self._http: Http | None = None
@@ -47,9 +54,9 @@ class Connection:
         """Prepare everything that sending with *auth* needs, so that a call does not do it while it holds a slot."""
         self.check_open(action)
         if self._http is None:
-            await self._owner.ready()
+            await self._owner.ready(self.observer)
             self._set_origin(self._origin_from(self._owner))
-        await auth.ready()
+        await auth.ready(self.observer)
         self.check_account(auth)
         await self.http.open(action)
 
@@ -115,7 +122,7 @@ class Connection:
         with self._lock:
             if self._http is None:
                 http = Http(origin, self._transport)
-                self.origin = origin
+                self.origin = self.observer.account = origin
                 self._limiter = self._limiter or default_limiter(origin)
                 self._limiter.bind(origin)
                 self._http = http

@@ -25,7 +25,9 @@ from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
 from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
+from .._transport.call_events import CallEvent, Observer
 from .._transport.callbacks import checked
+from .._transport.debug_log import log_to_stderr_if_requested
 from ..errors import InvalidCall
 from ..models import AllTasksExtra, File, TaskFilter
 from .arguments import check_objects
@@ -59,6 +61,8 @@ class Session(Endpoints):
         max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads share one request while it is queued or in flight.
         tz: Time zone of the account; without it date-times are naive.
+        on_call: Called with a `CallEvent` after each attempt and after each call, in the event loop. It is not awaited,
+            and its errors are logged, not raised.
         transport: An httpx transport that replaces the network.
 
     Raises:
@@ -77,11 +81,14 @@ class Session(Endpoints):
         max_wait: float | None = None,
         coalesce: bool = True,
         tz: dt.tzinfo | None = None,
+        on_call: Callable[[CallEvent], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         check_objects(account, auth, limiter, transport)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
-        connection = Connection(account, auth, limiter, transport)
+        observer = Observer(checked("Session", "on_call", on_call), getattr(on_call, "enclose", None))
+        connection = Connection(account, auth, limiter, transport, observer)
+        log_to_stderr_if_requested()
         self._caller: SessionCaller
         super().__init__(SessionCaller(connection, auth, Structure(tz), options))
 

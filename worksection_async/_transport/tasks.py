@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import sys
 from collections.abc import Callable, Coroutine
@@ -26,7 +27,7 @@ def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             await coroutine
 
-        trio.lowlevel.spawn_system_task(run)
+        trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())  # as asyncio does
         return
     import asyncio  # noqa: PLC0415  # importing it takes a quarter of the import time of this package
 
