@@ -75,8 +75,8 @@ def test_lone_surrogates_become_the_replacement_character(text: str, expected: o
 
 def test_a_lone_surrogate_in_a_reply_can_be_encoded_again() -> None:
     body = rb'{"status":"ok","data":[{"id":1,"name":"\ud83d","\udead":"x"}]}'
-    (task,) = read_reply(ACTIONS["get_tasks"], Reply(200, {}, body), Structure())
-    assert (task.name, task.extra) == ("�", {"�": "x"})
+    tasks: Any = read_reply(ACTIONS["get_tasks"], Reply(200, {}, body), Structure())
+    assert (tasks[0].name, tasks[0].extra) == ("�", {"�": "x"})
     (event,) = parse_events(rb'[{"action":"post","object":{"id":7},"new":{"text":"\ud83d"}}]')
     assert event.new == {"text": "�"}
 

@@ -10,16 +10,18 @@ from decimal import Decimal
 from typing import Any, get_args, get_origin
 
 import attrs
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.protocol.test_recorded_replies import FILES, _action
-from tests.support.constants import SAMPLES, TOKEN
+from tests.support.constants import KEY, SAMPLES, TOKEN
 from tests.support.expectations import Sample, declared_result_type, load, returns_data
-from worksection_async import ApiKey, Session, models
+from worksection_async import ApiKey, Session, TokenBucket, models
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async._protocol.structure import Malformed, Structure
+from worksection_async.errors import UnexpectedReply
 from worksection_async.models import Cost, Costs, CostsTotal, Event, File, Task, User
 
 Keys = tuple[str | int, ...]
@@ -246,11 +248,36 @@ def test_a_field_is_reported_once_from_many_threads(caplog: pytest.LogCaptureFix
     assert len(caplog.records) == 1
 
 
-def test_views_of_a_session_share_the_setting_and_the_warnings() -> None:
-    session = Session("acme", ApiKey("k" * 32), strict=True)
-    with pytest.raises(Malformed):
-        session.with_options(lane="bulk")._caller.structure.at("$", {"id": 1, "time_end": "soon"}, Task)
-    assert session.with_options(lane="bulk")._caller.structure is session._caller.structure
+def session(data: list[dict[str, object]], *, strict: bool = False) -> Session:
+    """Return a session with a service that replies with *data* to every call."""
+
+    def service(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"status": "ok", "data": data})
+
+    transport = httpx.MockTransport(service)
+    return Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), strict=strict, transport=transport)
+
+
+@pytest.mark.anyio
+async def test_views_of_a_session_share_its_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Also if replies are large, so that they are read in a worker thread."""
+    caplog.set_level(logging.WARNING)
+    data: list[dict[str, object]] = [{"id": number, "max_time": "long", "text": "x" * 100} for number in range(1000)]
+    async with session(data) as ws:
+        for view in (ws, ws.with_options(lane="bulk"), ws.with_options(max_wait=5)):
+            tasks = await view.get_tasks(26)
+            assert len(tasks) == 1000
+            assert tasks[999].extra == {"max_time": "long"}
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.anyio
+async def test_a_strict_session_raises_with_the_path() -> None:
+    async with session([{"id": 1}, {"id": 2, "max_time": "long"}], strict=True) as ws:
+        for view in (ws, ws.with_options(lane="bulk")):
+            with pytest.raises(UnexpectedReply) as caught:
+                await view.get_tasks(26)
+            assert caught.value.path == "$.data[1].max_time"
 
 
 # Any value in any place

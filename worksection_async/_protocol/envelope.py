@@ -20,7 +20,7 @@ import attrs
 from .. import errors
 from ..errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, mask_secrets
 from .call import Action
-from .decoding import from_json, text_of
+from .decoding import decode_json
 from .service import KNOWN_ERRORS, OAUTH_EXPIRED_TEXT, KnownError
 from .structure import Malformed, Structure
 
@@ -83,7 +83,7 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
 
 def _decoded(action: str, reply: Reply) -> object:
     try:
-        return from_json(text_of(reply.body))
+        return decode_json(reply.body)
     except (ValueError, RecursionError) as exc:
         reason = "an empty body" if isinstance(exc, json.JSONDecodeError) and not exc.doc else "not JSON"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""

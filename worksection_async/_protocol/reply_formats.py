@@ -100,26 +100,29 @@ def from_time(value: Any, _: object = None) -> dt.time:
     """Decode ``"10:30"``. 24:00 is the last moment of the day, because 0:00 would be a day early on the same date."""
     if type(value) is not str:
         raise ValueError(f"must be a time, got {shown(value)}")
-    if re.fullmatch(r"24:00(:00)?", value):
+    if value in ("24:00", "24:00:00"):
         return dt.time.max
     return dt.time.fromisoformat(value if value[1:2] != ":" else f"0{value}")
 
 
 def from_money(value: Any, _: object = None) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if type(value) is int:
+        return Decimal(value)
+    if type(value) is not str and type(value) is not float:
         raise TypeError(f"must be a number, got {shown(value)}")
-    text = value if type(value) is int else str(value).replace(",", ".")
-    number = _decimal(text)
-    if not number.is_finite():
-        number = _decimal(_without_separators(str(text)))
+    text = str(value).replace(",", ".")
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = _separated_decimal(text)
     if not number.is_finite():
         raise ValueError(f"must be a number, got {shown(value)}")
     return number
 
 
-def _decimal(text: str | int) -> Decimal:
+def _separated_decimal(text: str) -> Decimal:
     try:
-        return Decimal(text)
+        return Decimal(_without_separators(text))
     except InvalidOperation:
         return Decimal("NaN")
 
