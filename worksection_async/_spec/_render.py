@@ -20,6 +20,8 @@ from ._source import HEADER, MARK, docstring, join_lines
 
 BASE = ("Clock", "Hours", "Model", "Raw", "Seconds")
 
+FUNCTIONS = ("from_dict", "to_dict", "to_json")
+
 
 def render(spec: Spec) -> dict[str, str]:
     """Return all generated files: path in the repository → source text."""
@@ -104,8 +106,9 @@ def _models_index(spec: Spec) -> str:
         HEADER.format(source="*.toml"),
         '"""Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""',
         "from ._base import Clock, Hours, Model, Raw, Seconds",
+        f"from ._json import {', '.join(FUNCTIONS)}",
         (f"from .{name} import {', '.join(names)}" for name, names in groups.items()),
-        f"__all__ = {sorted([*BASE, *(name for names in groups.values() for name in names)])!r}",
+        f"__all__ = {sorted([*BASE, *FUNCTIONS, *(name for names in groups.values() for name in names)])!r}",
     )
 
 
