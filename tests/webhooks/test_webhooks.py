@@ -99,7 +99,7 @@ def test_a_body_without_events_is_no_error(text: bytes | str) -> None:
 
 
 def test_an_odd_value_does_not_cost_the_event() -> None:
-    odd = {"date_added": "yesterday", "user_from": "Ada", "new": "text"}
+    odd: dict[str, Any] = {"date_added": "yesterday", "user_from": "Ada", "new": "text"}
     (event,) = parse_events(body(record(**odd)))
     assert (event.id_task, event.date_added, event.user_from, event.new) == (9, None, None, {})
     assert event.extra == odd
