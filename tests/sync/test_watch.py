@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
 import anyio
+import httpx
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.constants import KEY
 from tests.support.virtual_time import run_on_virtual_clock
-from worksection_async import Cursor
+from worksection_async import ApiKey, Cursor, Session, TokenBucket
 from worksection_async._session.caller import SessionCaller
 from worksection_async._sync.watch import EventWatch
 from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
@@ -276,6 +278,32 @@ def test_tag_changes_are_yielded_once_although_a_poll_failed_midway(monkeypatch:
         assert len(found) == len(set(found)) > 3
 
     with_simulator(main, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("polls", "expected"),
+    [
+        ([{"1": "a"}, "odd", {"1": "a"}, {"2": "b"}], [(["b"], ["a"])]),
+        ([{"1": "a"}, "odd", {"2": "b"}], [(["b"], ["a"])]),
+        (["odd", {"1": "a"}, {}], [([], ["a"])]),
+    ],
+)
+def test_tags_that_cannot_be_read_are_no_change(polls: list[object], expected: list[object]) -> None:
+    replies = iter(polls)
+
+    def service(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"status": "ok", "data": [{"id": 7, "tags": next(replies)}]})
+
+    async def main() -> None:
+        limiter = TokenBucket(clock=trio.current_time)
+        async with Session("acme", ApiKey(KEY), limiter=limiter, transport=httpx.MockTransport(service)) as ws:
+            found = []
+            with anyio.move_on_after(100 * len(polls) - 50):
+                async for change in ws.watch_tags(every=100):
+                    found.append((list(change.added.values()), list(change.removed.values())))
+            assert found == expected
+
+    run_on_virtual_clock(main)
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])

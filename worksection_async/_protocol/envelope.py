@@ -20,6 +20,7 @@ import attrs
 from .. import errors
 from ..errors import ApiError, AuthError, FieldError, RateLimited, UnexpectedReply, WorksectionError, mask_secrets
 from .call import Action
+from .decoding import decode_json
 from .service import KNOWN_ERRORS, OAUTH_EXPIRED_TEXT, KnownError
 from .structure import Malformed, Structure
 
@@ -86,19 +87,11 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
 
 def _decoded(action: str, reply: Reply) -> object:
     try:
-        return _from_json(reply.body.decode())
+        return decode_json(reply.body)
     except (ValueError, RecursionError) as exc:
-        reason = "not JSON" if reply.body.strip() else "an empty body"
+        reason = "an empty body" if isinstance(exc, json.JSONDecodeError) and not exc.doc else "not JSON"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
     raise _error_without_message(action, reply, "$", reason + detail)
-
-
-def _keep(members: dict[str, Any]) -> dict[str, Any]:
-    return members
-
-
-# The hook returns to Python once per object: without it, the C scanner holds the GIL until the whole text is decoded.
-_from_json = json.JSONDecoder(object_hook=_keep).decode
 
 
 def _error_without_message(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:

@@ -59,6 +59,9 @@ class Session(Endpoints):
         max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads share one request while it is queued or in flight.
         tz: Time zone of the account; without it date-times are naive.
+        strict: Whether a value that cannot be read makes the call fail with `UnexpectedReply`. Otherwise its field is
+            None or empty, the value is kept in ``extra``, and a warning is logged once per field. An invalid ID or
+            another essential value makes the call fail in any case.
         transport: An httpx transport that replaces the network.
 
     Raises:
@@ -77,13 +80,14 @@ class Session(Endpoints):
         max_wait: float | None = None,
         coalesce: bool = True,
         tz: dt.tzinfo | None = None,
+        strict: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         check_objects(account, auth, limiter, transport)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
-        super().__init__(SessionCaller(connection, auth, Structure(tz), options))
+        super().__init__(SessionCaller(connection, auth, Structure(tz, strict=strict), options))
 
     def __repr__(self) -> str:
         origin = self._caller.connection.origin or "(account of the token)"

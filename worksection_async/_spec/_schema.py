@@ -38,6 +38,8 @@ class FieldSpec:
     type: str
     doc: str
     essential: bool = False
+    records: bool = False
+    """Whether the field contains the records of a reply, so that an invalid one is an error of the reply."""
     aliases: tuple[str, ...] = ()
     evidence: Evidence = "docs"
 

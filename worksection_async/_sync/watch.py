@@ -195,8 +195,11 @@ class TagWatch:
         changes = []
         async for top in TaskStream(self._caller, None, extra=["tags", "subtasks"], flat=True):
             for task in _with_subtasks(top):
-                tags[task.id] = task.tags
-                if (before := self._tags.get(task.id)) is not None and before.keys() != task.tags.keys():
+                before = self._tags.get(task.id)
+                now = before if "tags" in task.extra else task.tags  # tags that could not be read are no change
+                if now is not None:
+                    tags[task.id] = now
+                if before is not None and now is not None and before.keys() != now.keys():
                     changes.append(_change(task, before))
         self._tags, self._pending = tags, changes
 

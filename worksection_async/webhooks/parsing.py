@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+from .._protocol.decoding import from_json, text_of
 from .._protocol.structure import Malformed, Structure
 from ..errors import UnexpectedReply, WorksectionError, mask_secrets
 from ..models import Event
@@ -125,13 +125,13 @@ def _may_be_event(record: Mapping[str, Any]) -> bool:
 def _decode(body: bytes | str) -> object:
     """Decode JSON, or a form that contains JSON or fields; an empty body or a single word such as "ping" is None."""
     try:
-        text = (body.decode() if isinstance(body, bytes) else body).strip("\ufeff\0 \t\r\n")
+        text = (text_of(body) if isinstance(body, bytes) else body).strip("\ufeff\0 \t\r\n")
     except UnicodeDecodeError:
         raise Malformed("$", "not UTF-8") from None
     if not text or re.fullmatch(r"[A-Za-z][\w-]{0,31}", text):
         return None
     try:
-        return json.loads(text)
+        return from_json(text)
     except ValueError:
         if re.match(r"[\w.\-+%\[\]]+=|%(5B|7B)", text, re.IGNORECASE) and not text.startswith("["):
             return _decode_form(text)
