@@ -44,7 +44,7 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     sim.world.add_file(task, "requirements.doc", b"doc", id=17694)
     async with sim, sim.session(limiter=TokenBucket(1e6)) as ws:
         names: dict[str, Any] = {"ws": ws, "date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
-        monkeypatch.setattr(worksection_async, "Session", lambda *_: ws)
+        monkeypatch.setattr(worksection_async, "Session", lambda *_, **__: ws)
         await _run(code, names)
         if "main" in names:
             await names["main"]()

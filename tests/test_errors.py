@@ -31,6 +31,9 @@ EXAMPLES: list[WorksectionError] = [
     errors.RateLimited("get_tasks", "Too many requests", retry_after=1.5, code=None, hint="Share one limiter."),
     errors.TooManyRecords("get_all_tasks", "Too many tasks (10000 max)"),
     errors.QuotaExceeded("post_task", "Quota exceeded", code=20),
+    errors.TransportError("get_tasks", "the certificate", sent=False, is_permanent=True),
+    errors.StorageError("download", "the disk is full", sent=True, kept="/tmp/a"),
+    errors.StorageError("upload_files", "the disk is full", sent=False),
     errors.SessionClosed("get_tasks"),
     errors.TokenStoreError("/tokens/ada cannot be used (No space left on device)"),
 ]
@@ -118,10 +121,41 @@ def test_message_states_the_problem_and_what_to_do(error: WorksectionError, sent
     assert str(error) == sentence
 
 
+READ = "The call only reads: you can repeat it."
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (errors.TransportError("get_tasks", "ReadError", sent=True),
+         f"get_tasks: ReadError. The request may have arrived. {READ}"),
+        (errors.TransportError("get_tasks", "ReadError", sent=False),
+         "get_tasks: ReadError. The request was not sent: you can repeat it."),
+        (errors.TransportError("get_tasks", "KeyError", sent=True, is_permanent=True),
+         "get_tasks: KeyError. The request may have arrived. The call only reads."),
+        (errors.CallTimeout("get_tasks", "no answer within 30 s", sent=True),
+         f"get_tasks: no answer within 30 s. The request may have arrived. {READ}"),
+        (errors.UnexpectedReply("get_tasks", "$", "not JSON", http_status=502),
+         f"get_tasks: unexpected reply (HTTP 502) at $: not JSON. {READ} {IF_IT_PERSISTS}"),
+        (errors.ApiError("get_tasks", "Something new", http_status=500, hint="Try this."),
+         "get_tasks: the service failed with HTTP 500: Something new. Try this."),
+        (errors.SessionClosed("get_tasks").of_read().in_doubt(),
+         f"get_tasks: the session is closed. An earlier attempt may have arrived. {READ}"),
+        (errors.ReauthorizationRequired("me", "Refresh token is invalid", ""),
+         "me: Refresh token is invalid: the user must log in at login_url. No request was sent."),
+    ],
+    ids=lambda value: _id(value) if isinstance(value, WorksectionError) else "",
+)  # fmt: skip
+def test_message_of_a_read_says_that_it_can_be_repeated(error: WorksectionError, sentence: str) -> None:
+    text = str(error) if str(error) == sentence else str(error.of_read())
+    assert text == sentence
+    assert (str(error.of_read()) == sentence) or "An earlier attempt" in sentence
+
+
 @pytest.mark.parametrize("error", EXAMPLES, ids=_id)
 def test_message_names_the_action_and_tells_if_the_request_was_sent(error: WorksectionError) -> None:
     assert str(error).startswith(f"{error.action}: ")
-    says_sent = re.search(r"the service (refused|failed)|may have been executed|already exists", str(error))
+    says_sent = re.search(r"the service (refused|failed)|may have been executed|already exists|only reads", str(error))
     says_unsent = re.search(r"No request was sent|was not sent", str(error))
     assert (says_sent is not None, says_unsent is not None) == (error.sent, not error.sent)
 

@@ -98,6 +98,9 @@ def _add_call(commands: Commands) -> None:
         nargs="*",
         help="parameters of the action; for several files or todo items repeat the name",
     )
+    call.add_argument(
+        "--unchecked", action="store_true", help="send an action or parameters that this release does not know"
+    )
 
 
 def _add_login(commands: Commands) -> None:

@@ -7,6 +7,7 @@
     ├── TokenStoreError               the token store cannot be read, written or locked; no request was sent
     ├── WaitTooLong                   the forecast wait exceeds max_wait; no request was sent
     ├── SessionClosed (RuntimeError)  the session was closed before the request was sent
+    ├── StorageError (OSError)        a file cannot be written on this machine: the disk is full, …
     ├── TransportError                no connection, or the connection failed
     │   └── CallTimeout               a timeout of the call expired
     ├── UnexpectedReply               the reply does not have the documented format
@@ -41,6 +42,7 @@ __all__ = [
     "ReauthorizationRequired",
     "SessionClosed",
     "StateError",
+    "StorageError",
     "TokenStoreError",
     "TooManyRecords",
     "TransportError",
@@ -52,6 +54,9 @@ __all__ = [
 
 NOT_SENT = ". No request was sent."
 MAY_BE_EXECUTED = " may have been executed: check before you repeat a write."
+REPEATABLE = " may have arrived. The call only reads: you can repeat it."
+MAYBE_EXECUTED = ", maybe after executing the request"
+IF_IT_PERSISTS = " If this error persists, the service has changed the format."
 
 
 def mask_secrets(text: str) -> str:
@@ -78,17 +83,31 @@ class WorksectionError(Exception):
     retry_after: float | None
     """Seconds that the service asks to wait; None if it does not."""
 
-    def __init__(self, action: str, sentence: str, outcome: str = "", *, sent: bool) -> None:
-        super().__init__(f"{action}: {sentence.removesuffix('.') if outcome else sentence}{outcome}")
+    def __init__(
+        self, action: str, sentence: str, outcome: str = "", outcome_of_read: str | None = None, *, sent: bool
+    ) -> None:
+        super().__init__()
         self.action = action
         self.sent = sent
         self.retry_after = None
+        self._is_read = False
+        self._outcome_of_read = outcome if outcome_of_read is None else outcome_of_read
+        self._set_text(sentence, outcome)
+
+    def _set_text(self, sentence: str, outcome: str = "") -> None:
         self._sentence = sentence
+        self.args = (f"{self.action}: {sentence.removesuffix('.') if outcome else sentence}{outcome}",)
 
     def in_doubt(self) -> Self:
         """Return this error with ``sent`` set, because the result of an earlier attempt is unknown."""
         self.sent = True
-        self.args = (f"{self.action}: {self._sentence.removesuffix('.')}. An earlier attempt{MAY_BE_EXECUTED}",)
+        self._set_text(self._sentence, f". An earlier attempt{REPEATABLE if self._is_read else MAY_BE_EXECUTED}")
+        return self
+
+    def of_read(self) -> Self:
+        """Return this error as that of a call that only reads: the text says that it can be repeated."""
+        self._is_read = True
+        self._set_text(self._sentence, self._outcome_of_read)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -103,9 +122,10 @@ def _restore(cls: type[WorksectionError], args: tuple[object, ...], attributes: 
 
 
 class InvalidCall(WorksectionError, ValueError):
-    """Invalid arguments; no request was sent. Correct the call.
+    """Invalid arguments of a call or a constructor; no request was sent. Correct the call.
 
-    Exception: ``sent`` is True if the request was needed to find the name of a download, and that file already exists.
+    Exceptions: ``sent`` is True if the request was needed to find the name of a download, and that file already exists,
+    and if a file changed while it was sent.
     """
 
     def __init__(self, action: str, problem: str, *, sent: bool = False) -> None:
@@ -138,12 +158,30 @@ class SessionClosed(WorksectionError, RuntimeError):
         super().__init__(action, "the session is closed", NOT_SENT, sent=False)
 
 
+class StorageError(WorksectionError, OSError):
+    """A file cannot be written on this machine: the disk is full, or the folder cannot be used."""
+
+    kept: str
+    """Path of the complete download if only its last step failed, the move to its place; otherwise empty."""
+
+    def __init__(self, action: str, problem: str, *, sent: bool, kept: str = "") -> None:
+        super().__init__(action, problem, ". The call only reads: you can repeat it." if sent else NOT_SENT, sent=sent)
+        self.kept = kept
+
+
 class TransportError(WorksectionError):
     """The connection to the service failed: a problem of the network or of the service."""
 
-    def __init__(self, action: str, problem: str, *, sent: bool) -> None:
-        outcome = MAY_BE_EXECUTED if sent else " was not sent: you can repeat it."
-        super().__init__(action, problem, f". The request{outcome}", sent=sent)
+    is_permanent: bool
+    """Whether another attempt would fail in the same way, for example because of a certificate or a proxy setting."""
+
+    def __init__(self, action: str, problem: str, *, sent: bool, is_permanent: bool = False) -> None:
+        if sent:
+            outcomes = MAY_BE_EXECUTED, " may have arrived. The call only reads." if is_permanent else REPEATABLE
+        else:
+            outcomes = (" was not sent." if is_permanent else " was not sent: you can repeat it.",) * 2
+        super().__init__(action, problem, *(f". The request{outcome}" for outcome in outcomes), sent=sent)
+        self.is_permanent = is_permanent
 
 
 class CallTimeout(TransportError):
@@ -167,7 +205,8 @@ class UnexpectedReply(WorksectionError):
         super().__init__(
             action,
             f"unexpected reply (HTTP {http_status}) at {path}: {reason}{shown}",
-            ". The request may have been executed. If this error persists, the service has changed the format.",
+            f". The request may have been executed.{IF_IT_PERSISTS}",
+            f". The call only reads: you can repeat it.{IF_IT_PERSISTS}",
             sent=True,
         )
         self.path = path
@@ -203,12 +242,17 @@ class ApiError(WorksectionError):
         hint: str | None = None,
     ) -> None:
         reason = f"{message} ({details})" if details not in ("", message) else message
-        did = "refused" if http_status < 500 else f"failed with HTTP {http_status}, maybe after executing the request"
+        did = "refused" if http_status < 500 else f"failed with HTTP {http_status}{MAYBE_EXECUTED}"
         super().__init__(action, f"the service {did}: {reason.removesuffix('.')}. {hint or self.advice}", sent=True)
         self.code = code
         self.message = message
         self.details = details
         self.http_status = http_status
+
+    def of_read(self) -> Self:
+        """Return this error as that of a call that only reads: the text does not say that it may be executed."""
+        self._sentence = self._sentence.replace(MAYBE_EXECUTED, "", 1)
+        return super().of_read()
 
 
 class AuthError(ApiError):
@@ -225,8 +269,8 @@ class ReauthorizationRequired(AuthError):
 
     def __init__(self, action: str, message: str, login_url: str) -> None:
         super().__init__(action, message)
-        self._sentence = f"{message.removesuffix('.')}: the user must log in at login_url"
-        self.args = (f"{action}: {self._sentence}{NOT_SENT}",)
+        self._outcome_of_read = NOT_SENT
+        self._set_text(f"{message.removesuffix('.')}: the user must log in at login_url", NOT_SENT)
         self.login_url = login_url
         self.sent = False
 
@@ -263,12 +307,11 @@ class RateLimited(ApiError):
             seconds: Time from the first refusal of the call to the last.
             refused_share: Share of all requests of the last minute that were refused, 0 to 1.
         """
-        self._sentence = (
+        self._set_text(
             f"the service refused: {self.message.removesuffix('.')}, for {seconds:.0f} s. Another client uses the "
             f"rate limit of this account: {refused_share:.0%} of the requests of this process in the last minute were "
             "refused. Let all clients share one limiter, or wait longer (patience, max_wait)"
         )
-        self.args = (f"{self.action}: {self._sentence}",)
         return self
 
 

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
-try:
-    import keyring
-    from keyring.errors import KeyringError
-except ImportError as _error:
-    raise ImportError("KeyringTokenStore needs keyring: pip install worksection-async[keyring]") from _error
-
 from ._auth.token import Token
 from ._auth.token_stores import file_lock, token_in, translate_errors
+from ._transport.extras import needs_extra
+from ._transport.paths import resolved
 from ._transport.tasks import in_thread
+
+with needs_extra("keyring", "KeyringTokenStore"):
+    import keyring
+    from keyring.errors import KeyringError
 
 __all__ = ["KeyringTokenStore"]
 
@@ -38,7 +38,7 @@ class KeyringTokenStore:
     def __init__(self, username: str, service: str = SERVICE) -> None:
         self._service = service
         self._username = username
-        folder = Path.home() / ".cache" / SERVICE
+        folder = resolved(Path("~", ".cache", SERVICE), "KeyringTokenStore")
         self._lock_path = folder / f"{hashlib.sha256(repr((service, username)).encode()).hexdigest()[:32]}.lock"
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
 from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_TTL_SECONDS, Scope
 from ._transport import asgi
-from .errors import AuthError, WorksectionError, mask_secrets
+from .errors import AuthError, InvalidCall, WorksectionError, mask_secrets
 from .models import Identity
 
 __all__ = ["BadCallback", "LoginRoutes", "OnLogin", "read_callback"]
@@ -156,7 +156,7 @@ class LoginRoutes:
         scopes: Scopes to request instead of those of *app*.
 
     Raises:
-        ValueError: A scope is unknown, or the redirect URI ends in ``/login``.
+        InvalidCall: A scope is unknown, or the redirect URI ends in ``/login``.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -165,11 +165,11 @@ class LoginRoutes:
         self._app = app
         self._on_login = on_login
         self._scopes = None if scopes is None else tuple(scopes)
-        app.authorization_url(self._scopes)  # raises ValueError now, not at the first login, for unknown scopes
+        app.authorization_url(self._scopes)  # raises InvalidCall now, not at the first login, for unknown scopes
         # The path that the browser sees. It can differ from the ASGI path: proxies and frameworks rewrite that.
         self._cookie_path, _, callback = urlsplit(app.redirect_uri).path.rpartition("/")
         if callback == "login":
-            raise ValueError("redirect_uri must not end in /login: that route starts the login")
+            raise InvalidCall("LoginRoutes", "redirect_uri must not end in /login: that route starts the login")
         self._routes = {"/login": self._start_login, f"/{unquote(callback)}": self._finish_login}
 
     def __repr__(self) -> str:

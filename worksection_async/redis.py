@@ -1,6 +1,9 @@
 """What machines share through a Redis or Valkey server. Needs the extra ``redis``."""
 
-from ._auth.redis_store import RedisTokenStore
-from ._limits.redis_bucket import RedisTokenBucket
+from ._transport.extras import needs_extra
+
+with needs_extra("redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore)"):
+    from ._auth.redis_store import RedisTokenStore
+    from ._limits.redis_bucket import RedisTokenBucket
 
 __all__ = ["RedisTokenBucket", "RedisTokenStore"]

@@ -313,6 +313,23 @@ async def test_an_unreachable_login_service_is_a_transport_error_before_the_call
     assert refresh_requests(sim) == 2
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        html_reply(503, "<h1>Maintenance</h1>"),
+        attrs.evolve(json_reply({"error": "temporarily_unavailable", "message": "Maintenance"}), status=503),
+        attrs.evolve(json_reply({}), status=503),
+    ],
+    ids=["page", "error", "empty"],
+)
+async def test_a_refresh_is_not_repeated_before_the_time_that_the_service_names(sim: Simulator, reply: Any) -> None:
+    wait = attrs.evolve(reply, headers={**reply.headers, "Retry-After": "120"})
+    sim.faults.add("oauth2_refresh", faults.Fault(name="busy", executed=False, transform=lambda _: wait), times=None)
+    with pytest.raises(TransportError, match="could not be refreshed") as caught:
+        await session(sim, Store(due(sim.issue_pair()))).get_projects()
+    assert (caught.value.retry_after, refresh_requests(sim)) == (120.0, 1)
+
+
 async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
     sim.faults.add("oauth2_refresh", faults.unreachable())
@@ -564,9 +581,22 @@ async def test_a_token_that_could_not_be_saved_is_not_used_and_not_lost(sim: Sim
     assert await has_live_pair(sim, store)
 
 
-async def test_an_object_without_the_store_methods_is_refused(sim: Simulator) -> None:
-    with pytest.raises(TypeError, match="store must have the methods load, save and lock"):
-        OAuth2(sim.oauth_app(), object())  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("store", "given"),
+    [(object(), "object"), (None, "None"), ("tokens.json", "str"), (MemoryTokenStore, "the class MemoryTokenStore")],
+    ids=["object", "None", "path", "class"],
+)
+async def test_an_object_that_is_no_store_is_refused(sim: Simulator, store: Any, given: str) -> None:
+    with pytest.raises(InvalidCall, match=f"OAuth2: store must have the methods load, save and lock, got {given}"):
+        OAuth2(sim.oauth_app(), store)
+
+
+@pytest.mark.parametrize(
+    ("app", "given"), [("7", "str"), (OAuthApp, "the class OAuthApp"), (None, "None")], ids=["text", "class", "None"]
+)
+async def test_an_object_that_is_no_application_is_refused(app: Any, given: str) -> None:
+    with pytest.raises(InvalidCall, match=f"OAuth2: app must be an OAuthApp, got {given}"):
+        OAuth2(app, MemoryTokenStore())
 
 
 async def test_an_error_of_a_custom_store_is_raised(sim: Simulator) -> None:

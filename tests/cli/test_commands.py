@@ -86,6 +86,13 @@ def test_a_refused_call_prints_one_line(simulator: Simulator, capsys: pytest.Cap
     assert simulator.api_key not in output.err
 
 
+def test_unchecked_sends_unknown_names(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["call", "--unchecked", "get_project", "id_project=26", "newest=1"]) == 0
+    assert main(["call", "newest_action", "--unchecked"]) == 1
+    assert "the service refused: Action is invalid" in capsys.readouterr().err
+    assert [request.action for request in simulator.requests] == ["get_project", "newest_action"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -94,6 +101,8 @@ def test_a_refused_call_prints_one_line(simulator: Simulator, capsys: pytest.Cap
         (["get_task", "=5"], "get_task: arguments must be name=value, got '=5'"),
         (["get_task", "id_task=5", "id_task=6"], "get_task: id_task: "),
         (["get_task", "id=5"], "get_task: unknown parameter 'id'"),
+        (["get_projcts"], "get_projcts: unknown action, the nearest one is get_projects."),
+        (["--unchecked", "get_users", "hash=5"], "get_users: unknown parameter 'hash': the client sets it"),
         (["me"], "me: this action needs an access token"),
     ],
 )
@@ -111,7 +120,7 @@ def test_an_invalid_call_sends_no_request(
     [
         ({"API_KEY": "k"}, "Set WORKSECTION_ACCOUNT to the name"),
         ({"ACCOUNT": "acme"}, "Set WORKSECTION_API_KEY to the account's"),
-        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "WORKSECTION_ACCOUNT: Session: account: https is required"),
+        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "WORKSECTION_ACCOUNT: account: https is required"),
         ({"ACCOUNT": "acme", "API_KEY": "se cret"}, "WORKSECTION_API_KEY: key must contain only visible ASCII"),
         (
             {"ACCOUNT": "acme", "ACCESS_TOKEN": "se cret"},

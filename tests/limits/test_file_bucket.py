@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +23,7 @@ from worksection_async import FileTokenBucket
 from worksection_async._limits.bucket_state import BACKOFF_STEP, MAX_JITTER, BucketState, Visit
 from worksection_async._limits.file_bucket import SIZE_BYTES
 from worksection_async._limits.shared_bucket import FORMAT, serialize
-from worksection_async.errors import TransportError, WaitTooLong
+from worksection_async.errors import InvalidCall, TransportError, WaitTooLong
 
 DISTANCE = 1 + MAX_JITTER
 """Seconds between two slots at one request/s while response times are not known."""
@@ -221,14 +222,20 @@ def test_a_missing_folder_is_created(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "bucket", tmp_path / "file" / "a" / "bucket", tmp_path):
-        with pytest.raises(ValueError, match="cannot be written, so it cannot be shared: ") as caught:
+        with pytest.raises(InvalidCall, match="cannot be written, so it cannot be shared: ") as caught:
             FileTokenBucket(path)
         assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("path", [None, 5, "null\0byte"], ids=ascii)
+def test_a_value_that_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidCall, match=r"FileTokenBucket: .*(the path must be text|null)"):
+        FileTokenBucket(path)
+
+
 @pytest.mark.parametrize("rate", [0, -1, math.inf, math.nan])
 def test_an_invalid_rate_is_refused(rate: float, path: Path) -> None:
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(InvalidCall, match="rate"):
         FileTokenBucket(path, rate)
     assert not path.exists()
 
@@ -374,7 +381,7 @@ def test_in_an_outage_the_local_limit_applies(tmp_path: Path, caplog: pytest.Log
 
 @pytest.mark.parametrize("options", [{"on_outage": "ignore"}, {"on_outage": "local", "peers": 0}])
 def test_invalid_outage_options_are_refused(options: dict[str, object], path: Path) -> None:
-    with pytest.raises(ValueError, match=next(iter(reversed(options)))):
+    with pytest.raises(InvalidCall, match=next(iter(reversed(options)))):
         FileTokenBucket(path, **options)  # type: ignore[arg-type]
 
 

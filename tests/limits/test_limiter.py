@@ -21,7 +21,7 @@ from worksection_async import Lane, TokenBucket, Waiting
 from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS, MAX_JITTER
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
 from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
-from worksection_async.errors import SessionClosed, WaitTooLong
+from worksection_async.errors import InvalidCall, SessionClosed, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -164,20 +164,24 @@ async def test_the_forecast_is_correct() -> None:
         assert await limiter.acquire() - began == pytest.approx(eta, rel=0.08) == pytest.approx(2.5, rel=0.08)
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
-def test_an_invalid_rate_is_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match="rate must be a positive number"):
+@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan"), "1", None, b"1"])
+def test_an_invalid_rate_is_refused(rate: Any) -> None:
+    with pytest.raises(InvalidCall, match="rate must be a positive number"):
         TokenBucket(rate)
 
 
 @virtual_time
 async def test_other_invalid_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="burst"):
+    with pytest.raises(InvalidCall, match="burst"):
         TokenBucket(1, burst=0)
-    with pytest.raises(ValueError, match="lane must be one of interactive, normal, bulk"):
+    with pytest.raises(InvalidCall, match="lane must be one of interactive, normal, bulk"):
         await bucket().acquire("fast")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="max_wait"):
+    with pytest.raises(InvalidCall, match="max_wait"):
         await bucket().acquire(max_wait=-1)
+    with pytest.raises(InvalidCall, match="burst must be at least 1, not '1'"):
+        TokenBucket(1, burst="1")  # type: ignore[arg-type]
+    with pytest.raises(InvalidCall, match="get_tasks: max_wait must not be negative, not '5'"):
+        await bucket().acquire(max_wait="5", action="get_tasks")  # type: ignore[arg-type]
 
 
 # Returned slots and late requests

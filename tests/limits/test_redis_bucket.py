@@ -21,7 +21,7 @@ from worksection_async._limits.bucket_state import MAX_JITTER, Visit
 from worksection_async._limits.redis_bucket import EXPIRY_SECONDS
 from worksection_async._limits.shared_bucket import FORMAT
 from worksection_async._transport.redis_client import REPLY_TIMEOUT_SECONDS
-from worksection_async.errors import TransportError
+from worksection_async.errors import InvalidCall, TransportError
 from worksection_async.redis import RedisTokenBucket
 
 
@@ -291,18 +291,18 @@ async def test_in_an_outage_feedback_changes_the_local_bucket(own_server: OwnSer
         ("user:s3cret@localhost", "begins with one of"),
         ("redis://:s3cret/x@localhost", "is invalid"),
         ("redis://localhost:port", "is invalid"),
-        (None, r"a URL or a redis\.Redis expected, not NoneType"),
+        (None, r"a URL or a redis\.Redis expected, not None"),
     ],
 )
 def test_an_invalid_url_is_refused(url: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint) as caught:
+    with pytest.raises(InvalidCall, match=complaint) as caught:
         RedisTokenBucket(url)
     assert "s3cret" not in repr(caught.value)
     assert caught.value.__context__ is None
 
 
 def test_an_asynchronous_client_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a URL or a redis\.Redis expected, not Redis"):
+    with pytest.raises(InvalidCall, match=r"a URL or a redis\.Redis expected, not Redis"):
         RedisTokenBucket(redis.asyncio.Redis())  # type: ignore[arg-type]
 
 
@@ -313,7 +313,7 @@ def test_all_url_schemes_are_accepted(scheme: str) -> None:
 
 def test_invalid_options_are_refused() -> None:
     for options in ({"on_outage": "ignore"}, {"peers": 0}, {"rate": 0}, {"rate": math.nan}):
-        with pytest.raises(ValueError, match=next(iter(options))):
+        with pytest.raises(InvalidCall, match=next(iter(options))):
             RedisTokenBucket("redis://localhost", **options)
 
 

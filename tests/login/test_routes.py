@@ -17,6 +17,7 @@ import worksection_async
 from tests.support.constants import DOCS
 from tests.support.secrecy import Log, assert_no_secret
 from worksection_async import AccessToken, Token
+from worksection_async.errors import InvalidCall
 from worksection_async.login import LoginRoutes
 from worksection_async.models import Identity
 from worksection_async.testing import Simulator, faults
@@ -324,7 +325,7 @@ async def test_scopes_replace_those_of_the_application(site: Site) -> None:
 def test_invalid_arguments_are_refused_by_the_constructor(
     site: Site, redirect_uri: str, scopes: Any, complaint: str
 ) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(InvalidCall, match=complaint):
         site.routes(redirect_uri, scopes=scopes)
 
 

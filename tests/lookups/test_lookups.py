@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worksection_async import errors
+from worksection_async.errors import InvalidCall
 from worksection_async.lookups import Node, StatusTags, TaskTree, UserDirectory, labels_of, statuses_of
 from worksection_async.models import Tag, TagGroup, Task, TaskRef, User
 from worksection_async.testing import Simulator, faults
@@ -173,7 +174,7 @@ def test_tag_group_decides_whether_a_tag_is_a_status() -> None:
 
 
 def test_tag_without_group_raises_value_error() -> None:
-    with pytest.raises(ValueError, match="tag 10 has no group; pass the tags that get_task_tags returns"):
+    with pytest.raises(InvalidCall, match="tag 10 has no group; pass the tags that get_task_tags returns"):
         StatusTags([Tag(id=10)])
 
 

@@ -1,13 +1,17 @@
 """The origin of an account, and the options of a session."""
 
+import datetime as dt
+import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worksection_async import ApiKey, Session, TokenBucket
+from worksection_async import ApiKey, MemoryTokenStore, OAuthApp, Session, Token, TokenBucket
 from worksection_async._protocol.account import is_loopback, origin_of
 from worksection_async.errors import InvalidCall
 
@@ -21,6 +25,13 @@ ORIGINS = {
     "https://acme.worksection.com": "https://acme.worksection.com",
     "https://acme.worksection.com/": "https://acme.worksection.com",
     "HTTPS://Acme.Worksection.COM": "https://acme.worksection.com",
+    "acme.worksection.com": "https://acme.worksection.com",
+    "ACME.Worksection.com": "https://acme.worksection.com",
+    "acme.worksection.com/": "https://acme.worksection.com",
+    "acme.worksection.com:443": "https://acme.worksection.com",
+    "tasks.example.com": "https://tasks.example.com",
+    "tasks.example.com:8443/": "https://tasks.example.com:8443",
+    "приклад.укр": "https://приклад.укр",
     "https://tasks.example.com:8443": "https://tasks.example.com:8443",
     "https://acme.worksection.com:443": "https://acme.worksection.com",  # the same origin, so the same limiter
     "https://приклад.укр": "https://приклад.укр",
@@ -49,7 +60,16 @@ REFUSED = {
     "acme\n": "must be a name such as",
     "-acme": "must be a name such as",
     "Акме": "must be a name such as",
-    "acme.worksection.com": "must be a name such as",
+    "acme.": "must be a name such as",
+    ".worksection.com": "must be a name such as",
+    "acme worksection.com": "must be a name such as",
+    "acme.worksection.com ": "must be a name such as",
+    "acme.worksection.com/project/26/": "without path, query and user",
+    "acme.worksection.com?hash=1": "without path, query and user",
+    "ann@acme.worksection.com": "must be a name such as",
+    "ann.lee@acme.worksection.com": "without path, query and user",
+    "acme.worksection.com:port": "must be a valid URL",
+    "localhost:8000": "must be a name such as",
     "//acme.worksection.com": "must be a name such as",
     "ftp://acme.worksection.com": "must be a name such as",
     "file:///etc/passwd": "must be a name such as",
@@ -107,6 +127,58 @@ def test_any_text_is_an_origin_or_an_invalid_call(account: str) -> None:
     assert not set(origin.partition("://")[2]) & set("/?#@\\ ")
 
 
+# Arguments of another type
+
+TOKENS = Token(access_token="eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9", expires_at=0.0)
+APP = OAuthApp("7", "client-secret-9d1f44c1e0", "https://localhost/")
+EXPECTED = r"auth must be ApiKey\(key\), AccessToken\(token\) or OAuth2\(app, store\), got "
+
+NO_CREDENTIALS: dict[str, tuple[Any, str]] = {
+    "text": ("7776461cd931e7b1c8e9632ff8e979ce", EXPECTED + "str"),
+    "bytes": (b"7776461cd931e7b1c8e9632ff8e979ce", EXPECTED + "bytes"),
+    "None": (None, EXPECTED + "None"),
+    "class": (ApiKey, EXPECTED + "the class ApiKey"),
+    "store": (MemoryTokenStore(TOKENS), EXPECTED + "MemoryTokenStore"),
+    "application": (APP, r"auth must be OAuth2\(app, store\), with the token store of a user, got OAuthApp"),
+    "token": (
+        TOKENS,
+        r"auth must be OAuth2\(app, MemoryTokenStore\(token\)\) or AccessToken\(token.access_token\), got Token",
+    ),
+}
+
+
+@pytest.mark.parametrize(("auth", "problem"), NO_CREDENTIALS.values(), ids=NO_CREDENTIALS.keys())
+@pytest.mark.parametrize("account", ["acme", None])
+def test_an_object_that_is_no_credential_is_refused_and_not_shown(account: str | None, auth: Any, problem: str) -> None:
+    with pytest.raises(InvalidCall, match=problem) as caught:
+        Session(account, auth)
+    assert not re.search("7776461c|client-secret|eyJ0", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("account", "given"),
+    [(26, "int"), (b"acme", "bytes"), (KEY, "ApiKey"), (str, "the class str")],
+)
+def test_an_account_that_is_no_text_is_refused(account: Any, given: str) -> None:
+    with pytest.raises(InvalidCall, match=f"account: must be text, got {given}"):
+        Session(account, KEY)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"limiter": 1.0}, r"limiter must be a limiter such as TokenBucket\(\), got float"),
+        ({"limiter": TokenBucket}, "got the class TokenBucket"),
+        ({"transport": httpx.HTTPTransport()}, "transport must be an httpx.AsyncBaseTransport, got HTTPTransport"),
+        ({"transport": httpx.AsyncHTTPTransport}, "got the class AsyncHTTPTransport"),
+        ({"transport": "socks5://localhost"}, "got str"),
+    ],
+)
+def test_a_limiter_or_transport_of_another_type_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidCall, match=problem):
+        Session("acme", KEY, **options)
+
+
 # Options
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
@@ -114,6 +186,12 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "negative timeout": ({"timeout": -1.0}, "timeout must be a positive number"),
     "timeout is not a number": ({"timeout": float("nan")}, "timeout must be a positive number"),
     "negative retries": ({"retries": -1}, "retries must not be negative"),
+    "text for timeout": ({"timeout": "30"}, "timeout must be a positive number"),
+    "None for timeout": ({"timeout": None}, "timeout must be a positive number"),
+    "timedelta for timeout": ({"timeout": dt.timedelta(seconds=30)}, "timeout must be a positive number"),
+    "Decimal for patience": ({"patience": Decimal(60)}, "patience must not be negative"),
+    "text for retries": ({"retries": "3"}, "retries must not be negative"),
+    "text for max_wait": ({"max_wait": "5"}, "max_wait must not be negative"),
 }
 INVALID_IN_VIEWS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown lane": ({"lane": "express"}, "lane must be one of interactive, normal, bulk"),

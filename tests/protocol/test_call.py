@@ -14,6 +14,7 @@ import pytest
 
 from worksection_async import AccessToken, Session
 from worksection_async.errors import InvalidCall, TransportError, UnexpectedReply
+from worksection_async.filters import F
 from worksection_async.models import ProjectOptions, UploadedFile
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
@@ -88,6 +89,48 @@ INVALID = [
         "unknown parameter 'id'; known parameters: none",
     ),
     case("hash as a parameter", lambda ws: ws.call("get_users", {"hash": "x"}), "unknown parameter 'hash'"),
+    *(
+        case(
+            f"{name} as an unchecked parameter",
+            operator.methodcaller("call", action, {name: "x"}, unchecked=True),
+            f"unknown parameter '{name}': the client sets it",
+        )
+        # PHP reads `access.token` as `access_token`, and `hash[]` as `hash`.
+        for action in ("get_users", "newest")
+        for name in ("hash", "action", "access_token", "access.token", "hash[]", " action[x]")
+    ),
+    # names in `call`
+    case(
+        "misspelled action", lambda ws: ws.call("get_projcts"), "unknown action, the nearest one is get_projects. unche"
+    ),
+    case("action in camel case", lambda ws: ws.call("getTasks"), "the nearest one is get_tasks. unchecked=True sends"),
+    case("action in upper case", lambda ws: ws.call("GET_USERS"), "the nearest one is get_users."),
+    case(
+        "action that is near to none", lambda ws: ws.call("xyz"), "xyz: unknown action. unchecked=True sends an action"
+    ),
+    case("empty action", lambda ws: ws.call("", unchecked=True), "the name '': must not be blank"),
+    case("None as an action", lambda ws: ws.call(None), "the name None: must be text, got NoneType"),
+    case("list as an action", lambda ws: ws.call(["get_users"], unchecked=True), "must be text, got list"),
+    case("list of parameters", lambda ws: ws.call("get_tasks", [("id_project", 26)]), "must be a mapping, got list"),
+    case("empty list of parameters", lambda ws: ws.call("get_users", []), "params must be a mapping, got list"),
+    case("number as a parameter", lambda ws: ws.call("get_tasks", {26: 1}), "the name 26: must be text, got int"),
+    case(
+        "blank parameter", lambda ws: ws.call("get_users", {" ": 1}, unchecked=True), "the name ' ': must not be blank"
+    ),
+    case(
+        "misspelled parameter",
+        lambda ws: ws.call("get_tasks", {"id_projct": 26}),
+        "extra, the nearest one is id_project. unchecked",
+    ),
+    case(
+        "parameter that this release does not know",
+        lambda ws: ws.call("get_tasks", {"id_project": 26, "status": "active"}),
+        "unknown parameter 'status'; known parameters: id_project, filter, extra. unchecked=True sends parameters",
+    ),
+    case(
+        "unchecked without a required parameter", lambda ws: ws.call("get_tasks", unchecked=True), "id_project is req"
+    ),
+    case("unchecked and a wrong id", lambda ws: ws.call("get_task", {"id_task": 2.0}, unchecked=True), "got 2.0"),
     case("unknown filter", lambda ws: ws.get_tasks(26, filter="done"), "filter: must be one of active, got 'done'"),
     case("unknown extra", lambda ws: ws.get_tasks(26, extra=["text", "tex"]), "extra: must be one of text, html"),
     case(
@@ -102,6 +145,11 @@ INVALID = [
         "unknown day off",
         lambda ws: ws.update_users_schedule({"ann@example.com": {DAY: "party"}}),
         "data: must be one of vacation, sick-leave, workday, unset, got 'party'",
+    ),
+    case(
+        "apostrophe in an equality",
+        lambda ws: ws.search_tasks(filter=F.name == "it's"),
+        """F.name: "'" is not possible in a filter, as no escape for it is known: use has()""",
     ),
     # too long
     case("text of a task", lambda ws: ws.post_task(26, "T", text=TEXT + "я"), "text: 65537 characters"),
@@ -144,7 +192,28 @@ INVALID = [
     case("number for a flag", lambda ws: ws.get_costs(is_timer=2), "is_timer: must be True or False, got 2"),
     case("bytes for text", lambda ws: ws.post_task(26, b"T"), "title: must be text, got bytes"),
     case("text for a checklist", lambda ws: ws.post_task(26, "T", todo="one"), "todo: must be a sequence of items"),
-    case("ISO text for a date", lambda ws: ws.post_task(26, "T", dateend="2026-12-31"), "dateend: time data"),
+    case(
+        "words for a date",
+        lambda ws: ws.post_task(26, "T", dateend="tomorrow"),
+        """dateend: must be a date: a datetime.date, "01.12.2026" or "2026-12-01", got 'tomorrow'""",
+    ),
+    case(
+        "date-time for a date",
+        lambda ws: ws.post_task(26, "T", dateend=dt.datetime(2026, 12, 31, 23, 30, tzinfo=dt.UTC)),
+        "dateend: must be a date, got datetime: pass its .date() in the time zone of the account",
+    ),
+    case(
+        "date-time in a call by name",
+        lambda ws: ws.call("get_costs", {"datestart": dt.datetime(2026, 12, 31)}),
+        "datestart: must be a date, got datetime",
+    ),
+    case(
+        "date-time in an unknown parameter",
+        lambda ws: ws.call("get_users", {"since": dt.datetime(2026, 12, 31)}, unchecked=True),
+        "since: must be a date, got datetime",
+    ),
+    case("date-time for a stream", lambda ws: anext(ws.iter_costs(datestart=dt.datetime(2026, 1, 1))), "got datetime"),
+    case("words for the day of a stream", lambda ws: anext(ws.iter_costs(dateend="now")), "dateend: must be a date: "),
     case("number for a date", lambda ws: ws.post_task(26, "T", dateend=1), "dateend: must be a date, got int"),
     case("negative estimate", lambda ws: ws.post_task(26, "T", max_time=-1), "max_time: must not be negative"),
     case("endless estimate", lambda ws: ws.post_task(26, "T", max_time=float("inf")), "max_time: must be a number"),
@@ -168,13 +237,15 @@ INVALID = [
     case("lone surrogate", lambda ws: ws.post_task(26, "\ud83d"), "title: 'utf-8' codec can't encode"),
     case(
         "lone surrogate in a parameter name",
-        lambda ws: ws.call("newest", {"\ud83d": 1}),
+        lambda ws: ws.call("newest", {"\ud83d": 1}, unchecked=True),
         "the name '\\ud83d': 'utf-8'",
     ),
-    case("lone surrogate in an action name", lambda ws: ws.call("new\ud83d"), "new\\ud83d: the name 'new"),
+    case(
+        "lone surrogate in an action name", lambda ws: ws.call("new\ud83d", unchecked=True), "new\\ud83d: the name 'new"
+    ),
     case(
         "not encodable as JSON",
-        lambda ws: ws.call("newest", {"map": MappingProxyType({})}),
+        lambda ws: ws.call("newest", {"map": MappingProxyType({})}, unchecked=True),
         "map: cannot be encoded as JSON",
     ),
     # actions that need an access token
@@ -319,7 +390,7 @@ async def test_unknown_action_is_a_write_and_encodes_values_by_python_type(sessi
         "day": DAY, "on": True, "number": 7, "list": ["a", 2], "span": dt.timedelta(hours=1.5), "map": {"ключ": [1]},
         "unset": None,
     }  # fmt: skip
-    assert await session_with(service).call("newest_action", params) == OK
+    assert await session_with(service).call("newest_action", params, unchecked=True) == OK
     assert service.requests[0].method == "POST"
     assert service.query | {"hash": ""} == {
         "action": "newest_action", "day": "31.12.2026", "on": "1", "number": "7", "list": "a,2", "span": "1:30",
@@ -329,13 +400,13 @@ async def test_unknown_action_is_a_write_and_encodes_values_by_python_type(sessi
 
 async def test_an_unknown_action_without_parameters_is_sent(session_with: SessionWith) -> None:
     service = Recorder()
-    await session_with(service).call("newest_action")
+    await session_with(service).call("newest_action", unchecked=True)
     assert service.query.keys() == {"action", "hash"}
 
 
 async def test_unknown_action_is_sent_as_json_with_a_token(session_with: SessionWith, token: AccessToken) -> None:
     service = Recorder()
-    await session_with(service, auth=token).call("newest_action", {"name": "Ім'я", "map": {"a": 1}})
+    await session_with(service, auth=token).call("newest_action", {"name": "Ім'я", "map": {"a": 1}}, unchecked=True)
     assert json.loads(service.requests[0].content) == {"name": "Ім'я", "map": {"a": 1}}
 
 
@@ -357,7 +428,7 @@ async def test_lost_reply_is_retried_for_reads_and_idempotent_writes_only(
 
     needed: dict[str, dict[str, object]] = {"add_user_group": {"title": "T"}, "complete_task": {"id_task": 1}}
     with pytest.raises((TransportError, UnexpectedReply)):
-        await session_with(handler, retries=2).call(action, needed.get(action))
+        await session_with(handler, retries=2).call(action, needed.get(action), unchecked=True)
     assert len(seen) == attempts
 
 
@@ -375,3 +446,33 @@ async def test_call_accepts_text_for_any_parameter(session_with: Callable[..., S
     assert seen[0].url.params["time"] == "1,5"
     assert (seen[0].url.params["is_rate"], seen[0].url.params["date"]) == ("1", "31.12.2026")
     assert (seen[1].url.params["options.timer_only"], seen[1].url.params["tags"]) == ("1", "a,b")
+
+
+async def test_unchecked_sends_parameters_that_this_release_does_not_know(session_with: SessionWith) -> None:
+    service = Recorder()
+    params = {"id_project": 26, "status": "active", "since": DAY, "flags[]": 1, "extra": ["text"]}
+    assert await session_with(service).call("get_tasks", params, unchecked=True) == OK
+    assert service.requests[0].method == "GET"  # a known action keeps its kind
+    assert service.query | {"hash": ""} == {
+        "action": "get_tasks", "id_project": "26", "status": "active", "since": "31.12.2026", "flags[]": "1",
+        "extra": "text", "hash": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("day", [DAY, "31.12.2026", "2026-12-31"])
+async def test_a_day_is_sent_in_the_format_of_the_service(session_with: SessionWith, day: Any) -> None:
+    service = Recorder()
+    ws = session_with(service)
+    await ws.get_users_schedule(datestart=day)
+    await ws.get_costs(datestart=day)
+    await ws.call("get_costs", {"datestart": day})
+    assert [cost async for cost in ws.iter_costs(datestart=day)] == []
+    assert ws.iter_costs(dateend=day)._span.last == DAY  # a span is divided, so it needs dates
+    queries = [dict(parse_qsl(request.url.query.decode())) for request in service.requests]
+    assert [query["datestart"] for query in queries] == ["31.12.2026"] * 4
+
+
+async def test_call_by_name_sends_other_text_for_a_date_unchanged(session_with: SessionWith) -> None:
+    service = Recorder()
+    await session_with(service).call("get_costs", {"datestart": "yesterday"})
+    assert service.query["datestart"] == "yesterday"

@@ -393,7 +393,11 @@ def test_too_many_requests_is_not_too_many_tasks() -> None:
     assert not isinstance(rate.value, errors.TooManyRecords)
 
 
-REFUSALS = [(429, HTML), (429, refused("Too many requests")), (200, refused("Too many requests")), (503, HTML)]
+REFUSALS = [
+    *((429, body) for body in (HTML, refused("Too many requests"))),
+    (200, refused("Too many requests")),
+    *((503, body) for body in (HTML, b"", b"{}", b"[]", refused("Maintenance"))),
+]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +405,9 @@ REFUSALS = [(429, HTML), (429, refused("Too many requests")), (200, refused("Too
     [
         ("5", 5.0), ("0", 0.0), ("1.5", 1.5), ("999999", 999999.0),
         ("", None), ("-1", None), ("1e9", None), ("99999999", 99999999.0), ("inf", None), ("nan", None), ("soon", None),
-        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0), ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0), ("Wed, 99 Oct 2026", None),
+        ("-0.5", None), ("+5", None), ("Tue, 20 Oct 2026 07:28:00 GMT", None), ("yesterday", None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0), ("Wed, 21 Oct 2026 07:27:00 GMT", None), ("Wed, 99 Oct 2026", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
         ("Wed Oct 21 07:28:30 2026", 30.0),
         ("5, 6", None), (" ", None), ("0x10", None), ("1_0", None),
     ],
@@ -504,6 +510,14 @@ def test_a_damaged_reply_is_a_value_or_an_error_of_this_package(
 def test_any_bytes_are_a_value_or_an_error_of_this_package(body: bytes, status: int) -> None:
     result = outcome(lambda: read_reply(GET_TASKS, Reply(status, {}, body), STRUCTURE))
     assert not isinstance(result, WorksectionError) or str(result).startswith("get_tasks: ")
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"{}", refused("Request Entity Too Large"), b"413 Payload Too Large"])
+def test_status_413_says_that_the_request_is_too_large(body: bytes) -> None:
+    with pytest.raises(errors.FieldError, match="The file or the request is too large") as caught:
+        read(body, "upload_files", 413)
+    assert caught.value.http_status == 413
+    assert "may have been executed" not in str(caught.value)
 
 
 # Errors of a session

@@ -102,6 +102,10 @@ INVALID_VALUES: list[Callable[[], object]] = [
     lambda: F.name.has(""),
     lambda: F.name.has("  "),
     lambda: F.name.has("\ud800"),
+    lambda: F.name.has("it's \ud800"),
+    lambda: F.name == "\ud800",
+    lambda: F.id.is_in([1.0]),  # type: ignore[list-item]
+    lambda: F.id.is_in(["it's"]),  # type: ignore[list-item]
     lambda: F.dateend > "25.05.2021",  # type: ignore[operator]
     lambda: F.dateend == "25.05.2021",
     lambda: F.dateend > 5,  # type: ignore[operator]
@@ -111,17 +115,50 @@ INVALID_VALUES: list[Callable[[], object]] = [
 
 
 @pytest.mark.parametrize("wrong", INVALID_VALUES)
-def test_value_of_a_wrong_type_is_a_value_error(wrong: Callable[[], object]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # the messages differ
+def test_value_of_a_wrong_type_is_an_invalid_call(wrong: Callable[[], object]) -> None:
+    with pytest.raises(InvalidCall, match=r"^F\.(id|name|dateend): "):
         wrong()
 
 
-@pytest.mark.parametrize("character", ["'", "\\", "\n", "\r", "\t", "\0", "\x7f", "\x9f"])
-@pytest.mark.parametrize("ask", [F.name.has, F.name.__eq__, F.comment.has])
-def test_characters_without_a_known_escape_are_refused(ask: Callable[[str], object], character: str) -> None:
-    with pytest.raises(ValueError, match="no escape for it is known; search for the parts around it") as caught:
-        ask(f"Rock{character}n roll")
-    assert str(caught.value).startswith(repr(character))
+UNSENDABLE = ["'", "\\", "\n", "\r", "\t", "\0", "\x7f", "\x9f"]
+with_each_unsendable = pytest.mark.parametrize("character", UNSENDABLE, ids=ascii)
+
+
+@with_each_unsendable
+@pytest.mark.parametrize("field", [F.name, F.comment], ids=["name", "comment"])
+def test_equality_refuses_characters_without_a_known_escape(field: TextField[Any], character: str) -> None:
+    with pytest.raises(InvalidCall, match=r"no escape for it is known: use has\(\)") as caught:
+        field == f"Rock{character}n roll"  # noqa: B015
+    assert str(caught.value).startswith(f"F.{field.name}: {character!r} is not possible")
+
+
+@with_each_unsendable
+def test_has_searches_for_the_parts_around_characters_without_a_known_escape(character: str) -> None:
+    both = "comment has 'Rock' and comment has 'n roll'"
+    assert str(F.comment.has(f"Rock{character}n roll")) == both
+    assert str(F.comment.has(f"{character}Rock{character * 2}n roll{character} {character}")) == both
+    assert str(F.comment.has(f"{character}Rock")) == "comment has 'Rock'"
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (F.name.has("it's"), "name has 'it' and name has 's'"),
+        (F.name.has("'it'") | (F.id == 1), "name has 'it' or id=1"),
+        (F.name.has("it's") | (F.id == 1), "(name has 'it' and name has 's') or id=1"),
+        ((F.id == 1) & F.name.has("it's"), "id=1 and name has 'it' and name has 's'"),
+        (F.name.has("it’s"), "name has 'it’s'"),
+        (F.name.has('12" and "x"'), 'name has \'12" and "x"\''),
+    ],
+)
+def test_parts_of_a_text_with_an_apostrophe_must_all_occur(condition: Filter[Any], text: str) -> None:
+    assert str(condition) == text
+
+
+@pytest.mark.parametrize("text", ["", "  ", "'", "''", " ' ", "\\", "\n"])
+def test_has_refuses_a_text_without_anything_to_search(text: str) -> None:
+    with pytest.raises(InvalidCall, match=r"F\.name: a part of a text must not be blank or consist of apostrophes"):
+        F.name.has(text)
 
 
 MISTAKES: list[tuple[Callable[[], object], str]] = [
@@ -241,6 +278,20 @@ def number_conditions() -> st.SearchStrategy[Expected]:
         st.lists(NUMBERS, min_size=1, max_size=4),
     )
     return equal | among
+
+
+@given(st.text("'\\\nab ’", min_size=1, max_size=8), st.lists(st.text("'\\\nabAB ’", max_size=12), max_size=8))
+@example("it's", ["It's", "it’s", "its", "'s", "s it"])
+def test_has_finds_every_name_that_contains_the_text(text: str, names: list[str]) -> None:
+    """It may find more: the parts on both sides of an apostrophe occur, but not together."""
+    try:
+        condition = F.name.has(text)
+    except InvalidCall:
+        assert not text.strip("'\\\n ")
+        return
+    accepts = simulated.compile_filter(str(condition), simulated_tasks._FIELDS)
+    for name in names:
+        assert accepts(a_task(name=name)) or text.casefold() not in name.casefold()
 
 
 def text_conditions() -> st.SearchStrategy[Expected]:

@@ -1,8 +1,10 @@
 """Encoding: every `to_…` function encodes a valid value for the service, and raises ValueError for an invalid one."""
 
 import datetime as dt
+import enum
 import re
 from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -61,11 +63,81 @@ def hours(number: float) -> dt.timedelta:
     return dt.timedelta(hours=number)
 
 
+class Int64:
+    """An integer of another library, as ``numpy.int64``: not an `int`, but with ``__index__``."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+    def __float__(self) -> float:
+        return float(self.number)
+
+    def __repr__(self) -> str:
+        return f"int64({self.number})"
+
+
+class Float32:
+    """A number of another library with only ``__float__``, as ``numpy.float32``."""
+
+    def __float__(self) -> float:
+        return 0.10000000149011612
+
+    def __repr__(self) -> str:
+        return "float32(0.1)"
+
+
+class Float64(float):
+    """A subclass of `float` with a repr of its own, as ``numpy.float64``."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)})"
+
+    __str__ = __repr__
+
+
+class IntegerArray:
+    """An array: it has ``__index__``, which works for one integer only."""
+
+    def __index__(self) -> int:
+        raise TypeError("only integer scalar arrays can be converted to a scalar index")
+
+    def __repr__(self) -> str:
+        return "array([1, 2])"
+
+
+class Timestamp(dt.datetime):
+    """As ``pandas.Timestamp``."""
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 7
+
+
+class Kind(int, enum.Enum):
+    PROJECT = 26
+
+
+class Status(str, enum.Enum):  # noqa: UP042  # `str` of its members is not their value
+    APPLE = "apple"
+    DAY = "2026-12-31"
+    HOURS = "1:30"
+    ADDRESS = "ann@example.com"
+
+
+HUGE = Int64(10**5000)
+
+
 # Valid values
 
 
 def case_id(write: object, value: object) -> str:
     """Return a test id without object addresses, because parallel workers must collect the same ids."""
+    if value is HUGE:
+        return f"{getattr(write, '__name__', 'choice')}-huge"
     shown = re.sub(r" at 0x[0-9a-f]+", "", str(value))[:30]
     return f"{getattr(write, '__name__', 'choice')}-{shown!a}"
 
@@ -78,6 +150,33 @@ VALID: list[tuple[formats.Format, object, object]] = [
     (to_name, 17, "17"),
     (to_id, 26, 26),
     (to_id, "26", 26),
+    (to_id, Int64(26), 26),
+    (to_id, Level.HIGH, 7),
+    (to_id, Kind.PROJECT, 26),
+    (to_ids, [Int64(1), Kind.PROJECT, "3"], "1,26,3"),
+    (to_str, Int64(5), "5"),
+    (to_str, Kind.PROJECT, "26"),
+    (to_str, Status.APPLE, "apple"),
+    (to_names, [Status.APPLE, Int64(17)], "apple,17"),
+    (to_email, Status.ADDRESS, "ann@example.com"),
+    (to_priority, Int64(10), 10),
+    (to_priority, Level.LOW, 1),
+    (to_flag, Int64(0), 0),
+    (to_flag, Level.LOW, 1),
+    (to_date, Status.DAY, "31.12.2026"),
+    (to_money, Int64(75), "75"),
+    (to_money, Level.HIGH, "7"),
+    (to_money, Float64(75.17), "75.17"),
+    (to_hours, Int64(40), "40"),
+    (to_hours, Status.HOURS, "1.5"),
+    (to_clock, Float64(1.5), "1:30"),
+    (compound_formats.choice(Fruit), Status.APPLE, "apple"),
+    (compound_formats.choices(Fruit), [Status.APPLE, "pear"], "apple,pear"),
+    (compound_formats.by_type, Int64(7), 7),
+    (compound_formats.by_type, Level.HIGH, 7),
+    (compound_formats.by_type, Float64(1.5), "1.5"),
+    (compound_formats.by_type, 2**70, 2**70),
+    (compound_formats.by_type, Status.APPLE, "apple"),
     (to_priority, 0, 0),
     (to_priority, 10, 10),
     (to_flag, True, 1),
@@ -97,7 +196,9 @@ VALID: list[tuple[formats.Format, object, object]] = [
     (to_todo, ["first, of all", "second"], Repeated(("first, of all", "second"))),
     (to_todo, iter(["first"]), Repeated(("first",))),
     (to_date, dt.date(2026, 1, 2), "02.01.2026"),
-    (to_date, dt.datetime(2026, 1, 2, 23, 59), "02.01.2026"),
+    (to_date, "2026-12-01", "01.12.2026"),
+    (to_date, "2.1.2026", "02.01.2026"),
+    (to_date, "2028-02-29", "29.02.2028"),
     (to_date, dt.date(987, 6, 5), "05.06.0987"),
     (to_date, "02.01.2026", "02.01.2026"),
     (to_money, 75, "75"),
@@ -184,7 +285,27 @@ INVALID: list[tuple[formats.Format, object, str]] = [
     (to_id, 0, "must be a positive integer, got 0"),
     (to_id, -1, "positive"),
     (to_id, True, "positive"),
-    (to_id, 26.0, "positive"),
+    (to_id, 26.0, "must be a positive integer, got 26.0"),
+    (to_id, Float64(26), "got np.float64(26.0) (type Float64)"),
+    (to_id, Float32(), "got float32(0.1) (type Float32)"),
+    (to_id, Decimal(26), "got Decimal('26') (type Decimal)"),
+    (to_id, IntegerArray(), "got array([1, 2]) (type IntegerArray)"),
+    (to_id, Int64(0), "got int64(0) (type Int64)"),
+    (to_id, HUGE, "Exceeds the limit"),
+    (to_id, "9" * 5000, "Exceeds the limit"),
+    (to_money, HUGE, "Exceeds the limit"),
+    (compound_formats.by_type, HUGE, "Exceeds the limit"),
+    (to_ids, [1, 2.0], "got 2.0"),
+    (to_priority, 7.0, "must be a number from 0 to 10, got 7.0"),
+    (to_priority, Int64(11), "got int64(11)"),
+    (to_flag, 1.0, "must be True or False, got 1.0"),
+    (to_flag, Int64(2), "must be True or False, got int64(2)"),
+    (to_money, Float32(), "must be a Decimal, an int or text, got float32(0.1) (type Float32)"),
+    (to_hours, Fraction(1, 3), "must be a Decimal, an int or text, got Fraction(1, 3) (type Fraction)"),
+    (to_clock, Float32(), "must be a Decimal, an int or text, got float32(0.1)"),
+    (compound_formats.by_type, Float32(), "must be a Decimal, an int or text, got float32(0.1)"),
+    (to_money, Int64(10**12), "must be a number, got int64(1000000000000)"),
+    (to_money, 1j, "must be a number, got 1j"),
     (to_id, "", "positive"),
     (to_id, "26 ", "positive"),
     (to_id, "٢٦", "positive"),
@@ -218,8 +339,18 @@ INVALID: list[tuple[formats.Format, object, str]] = [
     (to_ids, 5, "must be a sequence, got int"),
     (to_todo, "one string", "must be a sequence of items, got one string"),
     (to_todo, ["fine", LONGEST + "я"], "65537 characters"),
-    (to_date, "2026-12-31", "does not match"),
-    (to_date, "31.02.2026", "day is out of range"),
+    (to_date, "2026-12-31T10:00", 'must be a date: a datetime.date, "01.12.2026" or "2026-12-01", got \'2026-12-31T'),
+    (to_date, "2026-12-31 ", "got '2026-12-31 '"),
+    (to_date, "20261231", "got '20261231'"),
+    (to_date, "12/31/2026", "got '12/31/2026'"),
+    (to_date, "٠١.٠٢.٢٠٢٦", "must be a date: "),
+    (to_date, "", "got ''"),
+    (to_date, "31.02.2026", "must be a date, got '31.02.2026': day is out of range"),
+    (to_date, "2026-02-29", "must be a date, got '2026-02-29': day is out of range"),
+    (to_date, "0000-01-01", "year 0 is out of range"),
+    (to_date, dt.datetime(2026, 1, 2, 23, 59), "got datetime: pass its .date() in the time zone of the account"),
+    (to_date, dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "got datetime: pass its .date()"),
+    (to_date, Timestamp(2026, 1, 2), "got Timestamp: pass its .date()"),
     (to_date, 5, "must be a date, got int"),
     (to_date, dt.time(1), "must be a date, got time"),
     (to_money, True, "must be a number, got True"),
@@ -265,7 +396,8 @@ INVALID: list[tuple[formats.Format, object, str]] = [
     (compound_formats.schedule(Fruit), [], "must be a mapping of users, got list"),
     (compound_formats.schedule(Fruit), {"ann@example.com": [DAY]}, "must be a mapping of days, got list"),
     (compound_formats.schedule(Fruit), {"ann@example.com": {DAY: "plum"}}, "one of"),
-    (compound_formats.schedule(Fruit), {"ann@example.com": {"soon": "apple"}}, "does not match"),
+    (compound_formats.schedule(Fruit), {"ann@example.com": {"soon": "apple"}}, "must be a date: "),
+    (compound_formats.schedule(Fruit), {"ann@example.com": {dt.datetime(2026, 1, 2): "apple"}}, "got datetime: pass"),
     (compound_formats.by_type, b"ab", "must be a sequence, got bytes"),
     (compound_formats.by_type, {"day": DAY}, "cannot be encoded as JSON"),
     (compound_formats.by_type, {"sum": float("nan")}, "not JSON compliant"),
@@ -297,6 +429,7 @@ anything = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.decimals(), st.text(), st.binary(), st.dates(),
         st.times(), st.timedeltas(), st.complex_numbers(), st.just(STORED), st.just(ProjectOptions()), st.just(object),
+        st.datetimes(), st.fractions(), st.builds(Int64, st.integers()), st.builds(Float32), st.sampled_from(Status),
         st.from_regex(r"-?\d+:-?\d+(:\d+)?"), st.characters(categories=["Cs"]), st.sampled_from(["sNaN", "1e999999"]),
     ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),

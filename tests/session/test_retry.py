@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
@@ -151,6 +152,23 @@ async def test_without_retries_there_is_one_attempt(
     assert len(service.requests) == 1
 
 
+@pytest.mark.parametrize("answer", [*LOST[1], html(200), html(404), replying({"status": "ok", "data": [7]})])
+async def test_errors_of_reads_do_not_say_that_something_may_have_been_executed(
+    session_with: Make, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "worksection_async")
+    async with session_with(Service(answer), retries=1) as ws:
+        with pytest.raises(WorksectionError) as read:
+            await ws.get_tasks(26)
+        with pytest.raises(WorksectionError) as download:
+            await ws.download(5, io.BytesIO())
+        with pytest.raises(WorksectionError) as write:
+            await ws.post_task(26, "a")
+    for text in (str(read.value), str(download.value), caplog.text):
+        assert "execut" not in text
+    assert "execut" in str(write.value)
+
+
 @pytest.mark.parametrize("answer", LOST[1])
 async def test_repeat_writes_allows_retries_of_any_write(session_with: Make, answer: Answer) -> None:
     service = Service(answer, replying({"status": "ok", "data": {"id": 1}}))
@@ -163,7 +181,7 @@ async def test_unknown_action_is_treated_as_a_write(session_with: Make) -> None:
     service = Service(html(502))
     async with session_with(service) as ws:
         with pytest.raises(errors.UnexpectedReply):
-            await ws.call("post_something", {"id": 1})
+            await ws.call("post_something", {"id": 1}, unchecked=True)
         assert len(service.requests) == 1
         with pytest.raises(errors.UnexpectedReply):
             await ws.call("get_tasks", {"id_project": 1})
@@ -178,15 +196,51 @@ async def test_invalid_arguments_are_never_sent(session_with: Make) -> None:
     assert service.requests == []
 
 
-async def test_error_of_another_package_is_raised_unchanged(session_with: Make) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("a"), RuntimeError("Event loop is closed"), KeyError("a"), httpx.InvalidURL("a"),
+        httpx.CookieConflict("a"), httpx.StreamConsumed(), anyio.BusyResourceError("reading from"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+async def test_broken_transport_is_a_transport_error_and_is_not_retried(session_with: Make, error: Exception) -> None:
     def break_down() -> httpx.Response:
-        raise ZeroDivisionError
+        raise error
 
     service = Service(break_down)
     async with session_with(service) as ws:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(errors.TransportError, match=type(error).__name__) as caught:
             await ws.get_tasks(26)
     assert len(service.requests) == 1
+    assert (caught.value.sent, caught.value.is_permanent) == (True, True)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError("a"), anyio.ClosedResourceError(), anyio.BrokenResourceError(), EOFError(), TimeoutError()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_lost_connection_in_other_words_is_retried(session_with: Make, error: Exception) -> None:
+    def lose() -> httpx.Response:
+        raise error
+
+    service = Service(lose, replying(OK))
+    async with session_with(service) as ws:
+        assert len(await ws.get_tasks(26)) == 1
+    assert len(service.requests) == 2
+
+
+async def test_failed_assertion_of_a_transport_is_raised_unchanged(session_with: Make) -> None:
+    """Transports of tests report failed tests in this way."""
+
+    def fail() -> httpx.Response:
+        raise AssertionError("not this request")
+
+    async with session_with(Service(fail)) as ws:
+        with pytest.raises(AssertionError, match="not this request"):
+            await ws.get_tasks(26)
 
 
 SENT = [*LOST[1], *FINAL[1]]

@@ -19,6 +19,7 @@ import worksection_async
 from tests.support.constants import KEY, TOKEN
 from tests.support.secrecy import Log, assert_no_secret, request_bytes, sent_secrets, texts_of_error
 from tests.support.tcp import (
+    REPLY,
     Behaviour,
     TcpServer,
     answer,
@@ -160,6 +161,19 @@ async def test_errors_do_not_quote_a_reply_that_repeats_the_request(
             await ws.get_tasks(26)
     assert isinstance(caught.value, errors.UnexpectedReply)
     assert_no_secret([*texts_of_error(caught.value, variables=False), *log.texts], secrets)
+
+
+@pytest.mark.parametrize("name", ["Set-Cookie", "set-cookie", "SET-COOKIE"])
+async def test_logs_contain_no_cookie_of_the_service(serve: Callable[..., TcpServer], log: Log, name: str) -> None:
+    def set_cookies(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
+        cookies = f"\r\n{name}: PHPSESSID=s3ss10n; path=/\r\n{name}: rsid=s3ss10n".encode()
+        connection.sendall(REPLY.replace(b"\r\nContent-Type", cookies + b"\r\nContent-Type", 1))
+
+    async with Session(serve(set_cookies).url, ApiKey(KEY), limiter=TokenBucket(1e6)) as ws:
+        await ws.get_tasks(26)
+    assert any("receive_response_headers.complete" in text for text in log.texts)
+    assert not any("s3ss10n" in text for text in log.texts)
 
 
 @with_each_credential

@@ -159,6 +159,7 @@ def stop_in_the_body(server: TcpServer, connection: socket.socket) -> None:
 def one_ssl_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use one SSL context for all clients, because its creation takes longer than most tests."""
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda **_: SSL_CONTEXT, raising=False)
+    monkeypatch.setattr("httpx.create_ssl_context", lambda **_: SSL_CONTEXT)
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ def test_size_of_the_cursor_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     st.text(max_size=20) | st.sampled_from(["{}", "[]", "null", '{"looked_at": "x", "seen": {}}', '{"looked_at": 1}'])
 )
 def test_invalid_cursor_text_raises_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match="not a cursor"):
+    with pytest.raises(InvalidCall, match="not a cursor"):
         Cursor.from_json(text)
 
 
@@ -213,7 +213,7 @@ def test_invalid_cursor_text_raises_value_error(text: str) -> None:
 def test_interval_must_be_positive(every: float) -> None:
     ws = Simulator().session()
     for watch in (ws.watch, ws.watch_tags):
-        with pytest.raises(ValueError, match="every must be a positive number"):
+        with pytest.raises(InvalidCall, match="every must be a positive number"):
             watch(every=every)
 
 

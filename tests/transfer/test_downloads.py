@@ -26,7 +26,7 @@ from worksection_async.__main__ import main
 from worksection_async._cli._screen import Screen
 from worksection_async._transfer.destination import _try_move
 from worksection_async._transfer.file_names import numbered
-from worksection_async.errors import InvalidCall, NotFound, TransportError, UnexpectedReply
+from worksection_async.errors import InvalidCall, NotFound, StorageError, TransportError, UnexpectedReply
 from worksection_async.testing import Simulator, faults
 from worksection_async.testing.records import StoredFile
 
@@ -453,11 +453,77 @@ async def test_no_file_is_left_after_a_full_disk(
         Path, "open", lambda path, mode="r", **more: FullDisk(path, "x") if mode == "xb" else open_(path, mode, **more)
     )
     async with sim.session() as ws:
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StorageError, match="No space left") as caught:
             await ws.download(file.id, tmp_path)
         report = await ws.download_all([file.id], tmp_path)
-    assert [type(error) for error in report.failed.values()] == [OSError]
+    assert isinstance(caught.value, OSError)
+    assert (caught.value.action, caught.value.sent, caught.value.kept) == ("download", True, "")
+    assert [type(error) for error in report.failed.values()] == [StorageError]
     assert names_in(tmp_path) == []
+
+
+async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upload(
+    simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim, file = simulated
+
+    class FullDisk(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def writelines(self, _: Any) -> None:
+            self.write(b"")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"content"
+
+    async with sim.session() as ws:
+        with pytest.raises(StorageError, match="No space left") as caught:
+            await ws.download(file.id, FullDisk())
+        assert caught.value.sent is True
+        monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", FullDisk)
+        with pytest.raises(StorageError, match=r"upload_files: .*No space left.*No request was sent") as caught:
+            await ws.upload_files([("a.txt", chunks())])
+    assert caught.value.sent is False
+
+
+async def test_missing_temporary_folder_is_an_error_before_anything_is_sent(
+    simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim, file = simulated
+
+    def fail() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("worksection_async._transfer.destination.TemporaryFile", fail)
+    async with sim.session() as ws:
+        with pytest.raises(StorageError, match="No usable temporary directory found") as caught:
+            await ws.download(file.id, io.BytesIO())
+    assert (caught.value.sent, sim.requests) == (False, [])
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError()], ids=repr)
+async def test_complete_file_that_cannot_be_moved_is_kept(
+    simulated: tuple[Simulator, StoredFile],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    overwrite: bool,
+) -> None:
+    sim, file = simulated
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)
+    monkeypatch.setattr(Path, "replace", fail)
+    async with sim.session() as ws:
+        with pytest.raises(StorageError, match="it is kept as") as caught:
+            await ws.download(file.id, tmp_path, overwrite=overwrite)
+    kept = Path(caught.value.kept)
+    assert (names_in(tmp_path), digest(await anyio.Path(kept).read_bytes())) == ([kept.name], digest(CONTENT))
+    assert str(kept) in str(caught.value)
 
 
 async def test_files_are_written_in_a_worker_thread(
@@ -505,9 +571,18 @@ async def test_file_created_during_the_download_is_not_replaced(
     assert (names_in(tmp_path), path.read_bytes()) == (["mine.pdf"], b"mine")
 
 
-def test_file_is_moved_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EPERM, "Operation not permitted"),
+        NotImplementedError("os.link() not available on this system"),
+        OSError(errno.EXDEV, "Invalid cross-device link"),
+    ],
+    ids=repr,
+)
+def test_file_is_moved_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def no_links(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+        raise error
 
     monkeypatch.setattr(Path, "hardlink_to", no_links)
     for name in "ab":

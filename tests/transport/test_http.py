@@ -7,6 +7,7 @@ import contextlib
 import gc
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,10 @@ async def failure(server: TcpServer | str, **options: Any) -> WorksectionError:
     return caught.value
 
 
+def files_of_traceback(error: BaseException) -> list[str]:
+    return [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
 def wait_for_request(server: TcpServer) -> None:
     """Block until *server* has read a request."""
     while not server.received and not server.done.wait(0.005):
@@ -94,8 +99,17 @@ async def test_failure_after_sending_means_may_have_arrived(
     error = await failure(server)
     assert type(error) is TransportError
     assert error.sent is True
-    assert "may have been executed" in str(error)
+    assert str(error).endswith("The request may have arrived. The call only reads: you can repeat it.")
     assert len(server.received) == 1
+
+
+async def test_failure_of_a_write_after_sending_says_that_it_may_have_been_executed(
+    serve: Callable[..., TcpServer],
+) -> None:
+    async with session(serve(close_after_reading)) as ws:
+        with pytest.raises(TransportError, match="may have been executed: check before") as caught:
+            await ws.post_task(26, "a")
+    assert caught.value.sent is True
 
 
 async def test_connection_closed_before_reading_is_never_sent_only_if_certain(
@@ -218,6 +232,7 @@ async def test_errors_hold_no_httpx_objects(serve: Callable[..., TcpServer], beh
     assert isinstance(error, TransportError)
     assert (error.__cause__, error.__context__) == (None, None)
     assert not any("httpx" in type(value).__module__ for value in vars(error).values())
+    assert not any("/http" in Path(file).parent.as_posix() for file in files_of_traceback(error))
 
 
 async def test_error_of_a_retry_does_not_hold_the_first_error(serve: Callable[..., TcpServer]) -> None:
@@ -234,9 +249,9 @@ async def test_concurrent_calls_open_one_client(session_with: Make, monkeypatch:
     opened = []
     new_client = Http._new_client
 
-    def recording(http: Http) -> httpx.AsyncClient:
+    def recording(http: Http, action: str) -> httpx.AsyncClient:
         opened.append(http)
-        return new_client(http)
+        return new_client(http, action)
 
     monkeypatch.setattr(Http, "_new_client", recording)
     ws = session_with(lambda _: httpx.Response(200, content=BODY), coalesce=False)
@@ -511,6 +526,62 @@ def test_one_session_serves_concurrent_event_loops(serve: Callable[..., TcpServe
     for thread in threads:
         thread.join(HANG_SECONDS)
     assert results == [1] * 10
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # the first loop leaves a connection
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+def test_a_transport_that_was_used_in_another_event_loop_is_a_transport_error(
+    serve: Callable[..., TcpServer], anyio_backend: str
+) -> None:
+    server = serve(answer_repeatedly)
+    error = _error_in_the_second_loop(server, anyio_backend)
+    gc.collect()
+    assert "a transport belongs to one event loop" in str(error)
+    assert (error.sent, error.is_permanent) == (True, True)
+    assert len(server.received) <= 2, "it was not retried"
+
+
+def _error_in_the_second_loop(server: TcpServer, backend: str) -> TransportError:
+    """Use a transport that keeps its connection when the first loop is closed."""
+
+    class Transport(httpx.AsyncHTTPTransport):
+        async def aclose(self) -> None:
+            pass
+
+    ws = session(server, transport=Transport(), retries=3)
+    anyio.run(ws.get_tasks, 26, backend=backend)
+    with pytest.raises(TransportError) as caught:
+        anyio.run(ws.get_tasks, 26, backend=backend)
+    return caught.value.with_traceback(None)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Lock is bound to a different event loop"), RuntimeError("no running event loop")], ids=repr
+)
+async def test_other_words_for_another_event_loop_get_the_same_advice(session_with: Make, error: Exception) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    async with session_with(fail) as ws:
+        with pytest.raises(TransportError, match="give the session of each event loop a transport of its own"):
+            await ws.get_tasks(26)
+
+
+async def test_error_of_the_limiter_inside_the_transport_is_raised_unchanged(
+    serve: Callable[..., TcpServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of this package is not blamed on the transport through which it passes."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with session(serve(answer)) as ws:
+        monkeypatch.setattr(type(ws.limiter), "sent", fail)
+        with pytest.raises(ZeroDivisionError) as caught:
+            await ws.get_tasks(26)
+    files = files_of_traceback(caught.value)
+    assert files[-1] == __file__, "the place of the error is known"
+    assert not any("httpcore" in file for file in files)
 
 
 # Views and options

@@ -99,7 +99,7 @@ def test_a_body_without_events_is_no_error(text: bytes | str) -> None:
 
 
 def test_an_odd_value_does_not_cost_the_event() -> None:
-    odd = {"date_added": "yesterday", "user_from": "Ada", "new": "text"}
+    odd: dict[str, Any] = {"date_added": "yesterday", "user_from": "Ada", "new": "text"}
     (event,) = parse_events(body(record(**odd)))
     assert (event.id_task, event.date_added, event.user_from, event.new) == (9, None, None, {})
     assert event.extra == odd
@@ -371,16 +371,22 @@ async def test_a_refused_delivery_is_accepted_later(handler: RecordingHandler) -
 
 
 @pytest.mark.anyio
-async def test_a_receiver_that_is_not_open_refuses_deliveries(handler: RecordingHandler) -> None:
+async def test_a_receiver_that_is_not_open_refuses_deliveries_and_says_so_once(
+    handler: RecordingHandler, caplog: pytest.LogCaptureFixture
+) -> None:
     receiver = WebhookReceiver(handler)
     async with client(receiver) as http:
-        assert (await http.post("/", content=EVENT)).status_code == 503
+        for _ in range(3):
+            assert (await http.post("/", content=EVENT)).status_code == 503
+        logged = [record.getMessage() for record in caplog.records if record.name == "worksection_async"]
+        assert len(logged) == 1
+        assert logged[0].startswith("the webhook receiver is not open: deliveries are answered with 503")
         async with receiver:
             assert repr(receiver) == "<WebhookReceiver open, 0 waiting>"
             with pytest.raises(RuntimeError, match="already open"):
                 await receiver.__aenter__()
         assert (await http.get("/")).status_code == 503
-    assert (handler.events, receiver.statistics().refused) == ([], 2)
+    assert (handler.events, receiver.statistics().refused) == ([], 4)
 
 
 @pytest.mark.anyio

@@ -3,11 +3,12 @@
 A call is signed after it has waited for its slot, because a signature contains the time and tokens expire.
 """
 
+import functools
 import hashlib
 import hmac
 import re
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import attrs
 
@@ -15,7 +16,10 @@ from .._protocol.call import Call
 from .._protocol.encoding import as_json, as_query
 from .._protocol.request import Request
 from .._protocol.service import ADMIN_URL, MAX_REQUEST_LINE_BYTES, OAUTH_URL
+from .._protocol.values import type_of
 from ..errors import InvalidCall, WorksectionError
+
+C = TypeVar("C")
 
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
 
@@ -46,16 +50,56 @@ def legacy_page_hash(page: str, action: str, key: str) -> str:
     return hashlib.md5(f"{page}{action}{key}".encode(), usedforsecurity=False).hexdigest()
 
 
-def is_secret(_: object, field: "attrs.Attribute[str]", value: str) -> None:
-    """Refuse characters that a header cannot contain, such as the newline at the end of a file."""
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-        raise ValueError(f"{field.alias} must contain only visible ASCII characters, without spaces and line breaks")
+def is_secret(instance: object, field: "attrs.Attribute[str]", value: str) -> None:
+    """Refuse values that cannot be sent in a header, such as a key with the newline at the end of its file."""
+    problem = _problem_of_secret(field.alias or field.name, value)
+    del value  # tracebacks can show local variables
+    if problem:
+        raise InvalidCall(type(instance).__name__, problem)
 
 
-def _is_scheme(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
+def _problem_of_secret(name: str, value: object) -> str:
+    """Return what is wrong with the secret *value*, without showing it; empty if nothing is."""
+    if not isinstance(value, str):
+        return f"{name} must be text, got {type_of(value)}{_hint_for(value)}"
+    if not value:
+        return f"{name} is empty"
+    if not re.fullmatch(r"[!-~]+", value):
+        return f"{name} must contain only visible ASCII characters, without spaces and line breaks"
+    return ""
+
+
+def _hint_for(value: object) -> str:
+    if value is None:
+        return ": is the environment variable set?"
+    if hasattr(value, "get_secret_value"):
+        return ": pass its .get_secret_value()"
+    return ": pass its .decode()" if isinstance(value, bytes) else ""
+
+
+def hides_arguments(cls: type[C]) -> type[C]:
+    """Remove the frames of the constructor from its `InvalidCall`: their local variables are secrets."""
+    construct: Any = cls.__init__
+
+    @functools.wraps(construct)
+    def init(self: object, *args: Any, **options: Any) -> None:
+        try:
+            construct(self, *args, **options)
+        except InvalidCall as error:
+            failure = error.with_traceback(None)
+        else:
+            return
+        del self, args, options
+        raise failure
+
+    cls.__init__ = init  # type: ignore[method-assign]
+    return cls
+
+
+def _is_scheme(instance: object, _: "attrs.Attribute[Any]", value: object) -> None:
     """The error does not show the value, because it may be a key that was passed as the wrong argument."""
     if value not in ("hash", "signature"):
-        raise ValueError("scheme must be 'hash' or 'signature'")
+        raise InvalidCall(type(instance).__name__, "scheme must be 'hash' or 'signature'")
 
 
 class Auth(ABC):
@@ -92,6 +136,7 @@ class Auth(ABC):
         raise TypeError(f"{type(self).__name__} is a secret and cannot be pickled")
 
 
+@hides_arguments
 @attrs.frozen
 class ApiKey(Auth):
     """The administrative key of an account.
@@ -101,6 +146,9 @@ class ApiKey(Auth):
         scheme: How requests are signed. ``"hash"`` is the documented scheme: an MD5 of the query. ``"signature"`` is
             the scheme of the vendor's current clients: a signed header and a JSON body. It needs a correct clock.
             Calls that are too long for a URL always use it.
+
+    Raises:
+        InvalidCall: The key or the scheme is invalid; the error does not show the key.
 
     https://worksection.com/en/faq/api-start.html
     """
@@ -129,9 +177,13 @@ class ApiKey(Auth):
         )
 
 
+@hides_arguments
 @attrs.frozen
 class AccessToken(Auth):
     """An OAuth2 access token; it is valid for 24 hours and is not refreshed.
+
+    Raises:
+        InvalidCall: The token is invalid; the error does not show it.
 
     https://worksection.com/en/faq/oauth.html
     """

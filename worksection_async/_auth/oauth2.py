@@ -16,8 +16,17 @@ import anyio.lowlevel
 from .._protocol.call import Call
 from .._protocol.request import Request
 from .._protocol.service import OAUTH_EXPIRED_TEXT, OAUTH_INVALID_CLIENT_CODE, OAUTH_INVALID_TOKEN_CODES, OAUTH_REFRESH
+from .._protocol.values import type_of
 from .._transport.tasks import copy_for_next_waiter, spawn
-from ..errors import ApiError, AuthError, ReauthorizationRequired, TransportError, UnexpectedReply, WorksectionError
+from ..errors import (
+    ApiError,
+    AuthError,
+    InvalidCall,
+    ReauthorizationRequired,
+    TransportError,
+    UnexpectedReply,
+    WorksectionError,
+)
 from .credentials import AccessToken, Auth
 from .oauth_app import OAuthApp, action_of
 from .token import Token
@@ -47,6 +56,9 @@ class OAuth2(Auth):
         app: The application through which the user logged in.
         store: The token store of the user: `MemoryTokenStore`, `FileTokenStore`, or your own.
 
+    Raises:
+        InvalidCall: *app* or *store* is of another type.
+
     Calls raise `ReauthorizationRequired` if the refresh token is invalid or missing, `TokenStoreError` if the store
     fails, and `TransportError` if a refresh failed and can be repeated. In all three cases the call was not sent.
 
@@ -56,8 +68,10 @@ class OAuth2(Auth):
     is_token = True
 
     def __init__(self, app: OAuthApp, store: TokenStore) -> None:
-        if not isinstance(store, TokenStore):
-            raise TypeError(f"store must have the methods load, save and lock; {type(store).__name__} does not")
+        if not isinstance(app, OAuthApp):
+            raise InvalidCall("OAuth2", f"app must be an OAuthApp, got {type_of(app)}")
+        if isinstance(store, type) or not isinstance(store, TokenStore):
+            raise InvalidCall("OAuth2", f"store must have the methods load, save and lock, got {type_of(store)}")
         self._app = app
         self._store = store
         self._token: Token | None = None
@@ -200,9 +214,11 @@ class OAuth2(Auth):
                 return newer  # another client was faster: it does not use the lock, or its lock expired
             if isinstance(failure, AuthError) and (final := self._final_error(stored, failure)) is not None:
                 raise final
-            if attempt == 2 or not failure.sent:
+            if attempt == 2 or not failure.sent or failure.retry_after:
                 break
-        raise TransportError(REFRESH, f"the access token could not be refreshed ({failure})", sent=False)
+        unreachable = TransportError(REFRESH, f"the access token could not be refreshed ({failure})", sent=False)
+        unreachable.retry_after = failure.retry_after
+        raise unreachable
 
     def _final_error(self, stored: Token, failure: AuthError) -> AuthError | None:
         """Return the error if the service rejected the pair or the application for good; None if a retry may help."""

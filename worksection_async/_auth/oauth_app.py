@@ -29,10 +29,11 @@ from .._protocol.service import (
     Scope,
 )
 from .._protocol.structure import Malformed, Structure
+from .._protocol.values import shown
 from .._transport.http import Http
 from ..errors import AuthError, InvalidCall, UnexpectedReply, mask_secrets
 from ..models import Identity
-from .credentials import is_secret
+from .credentials import hides_arguments, is_secret
 from .token import Token
 
 if TYPE_CHECKING:
@@ -50,23 +51,33 @@ def _origin(base_url: str) -> str:
     try:
         return origin_of(base_url)
     except InvalidCall:
-        raise ValueError("base_url must be an https URL without a path; plain http is for loopback only") from None
+        problem = "base_url must be an https URL without a path; plain http is for loopback only"
+    raise InvalidCall("OAuthApp", problem)
+
+
+def _is_client_id(_: object, __: object, value: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise InvalidCall("OAuthApp", f"client_id must be the id of the application as text, got {shown(value)}")
 
 
 def _is_https(_: object, __: object, value: str) -> None:
-    url = urlsplit(value)
-    if url.scheme != "https" or not url.hostname or url.fragment:
-        raise ValueError(f"redirect_uri must be the registered https URL, not {value!r}")
+    with contextlib.suppress(ValueError):
+        url = urlsplit(value if isinstance(value, str) else "")
+        if url.scheme == "https" and url.hostname and not url.fragment:
+            return
+    raise InvalidCall("OAuthApp", f"redirect_uri must be the registered https URL, not {shown(value)}")
 
 
 def _checked_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
-    given = tuple(scopes)
-    unknown = [scopes] if isinstance(scopes, str) else sorted(set(given) - set(SCOPES))
+    is_sequence = isinstance(scopes, Iterable) and not isinstance(scopes, str | bytes)
+    given = tuple(scopes) if is_sequence else ()
+    unknown = [scope for scope in given if scope not in SCOPES] if is_sequence else [scopes]
     if unknown:
-        raise ValueError(f"scopes must be among {', '.join(SCOPES)}, not {unknown!r}")
+        raise InvalidCall("OAuthApp", f"scopes must be among {', '.join(SCOPES)}, not {shown(unknown)}")
     return given
 
 
+@hides_arguments
 @attrs.frozen
 class OAuthApp:
     """An OAuth2 application that is registered with Worksection; users of any account can log in through it.
@@ -80,12 +91,12 @@ class OAuthApp:
         transport: An httpx transport that replaces the network.
 
     Raises:
-        ValueError: An argument is invalid.
+        InvalidCall: An argument is invalid; the error does not show the secret.
 
     https://worksection.com/en/faq/oauth.html
     """
 
-    client_id: str
+    client_id: str = attrs.field(validator=_is_client_id)
     client_secret: str = attrs.field(repr=False, validator=is_secret)
     redirect_uri: str = attrs.field(validator=_is_https)
     scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_checked_scopes, kw_only=True)
@@ -157,7 +168,7 @@ class OAuthApp:
             content=urlencode({**credentials, **form}).encode(),
         )
         http = Http(self.base_url, self.transport)
-        await http.open()
+        await http.open(request.action)
         try:
             async with http.exchange(request, TIMEOUT_SECONDS) as response:
                 reply = Reply(response.status, response.headers, await response.read())

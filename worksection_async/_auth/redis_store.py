@@ -14,7 +14,7 @@ import redis
 from .._protocol.service import OAUTH_REFRESH_TTL_SECONDS
 from .._transport.redis_client import SWAP, Client, connect
 from .._transport.tasks import in_thread
-from ..errors import TokenStoreError
+from ..errors import InvalidCall, TokenStoreError
 from .token import Token
 from .token_stores import LOCK_TIMEOUT_SECONDS, acquire_lock, token_in, translate_errors
 
@@ -38,12 +38,12 @@ class RedisTokenStore:
         key: Key of this user's token: one key per user.
 
     Raises:
-        ValueError: The URL is invalid, or the key contains braces.
+        InvalidCall: The URL is invalid, or the key contains braces.
     """
 
     def __init__(self, url_or_client: str | Client, key: str) -> None:
-        if not key or "{" in key or "}" in key:
-            raise ValueError(f"key must be a name without braces, not {key!r}")
+        if not isinstance(key, str) or not key or "{" in key or "}" in key:
+            raise InvalidCall("RedisTokenStore", f"key must be a name without braces, not {key!r}")
         self._client = connect(url_or_client)
         self._key = key
         self._lock_key = f"{{{key}}}:lock"

@@ -8,7 +8,9 @@ from typing import Any, Self
 
 import attrs
 
-from .credentials import is_secret
+from .._protocol.values import shown, type_of
+from ..errors import InvalidCall
+from .credentials import hides_arguments, is_secret
 
 REFRESH_MARGIN_SECONDS = 300.0
 """A token is refreshed at least this long before it expires, so that it does not expire during a call."""
@@ -19,9 +21,15 @@ REFRESH_MARGIN_SHARE = 0.1
 
 def _is_time(_: object, field: attrs.Attribute[float], value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{field.name} must be Unix seconds")
+        raise InvalidCall("Token", f"{field.name} must be Unix seconds, got {shown(value)}")
 
 
+def _is_text(_: object, field: attrs.Attribute[str], value: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidCall("Token", f"{field.name} must be text, got {type_of(value)}")
+
+
+@hides_arguments
 @attrs.frozen(kw_only=True)
 class Token:
     """An access token, its refresh token, and the account they belong to.
@@ -33,6 +41,9 @@ class Token:
         expires_at: Time when the access token expires (Unix seconds of the same clock).
         account_url: URL of the account; empty if unknown.
 
+    Raises:
+        InvalidCall: A value is invalid; the error shows no token.
+
     https://worksection.com/en/faq/oauth.html
     """
 
@@ -40,7 +51,7 @@ class Token:
     refresh_token: str | None = attrs.field(default=None, repr=False, validator=attrs.validators.optional(is_secret))
     issued_at: float = attrs.field(default=0.0, validator=_is_time)
     expires_at: float = attrs.field(validator=_is_time)
-    account_url: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+    account_url: str = attrs.field(default="", validator=_is_text)
 
     def is_due(self, now: float, jitter: float = 0.0) -> bool:
         """Return whether to refresh now; *jitter*, 0 to 1, moves the time up to one margin earlier."""
@@ -55,12 +66,12 @@ class Token:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Return the token from the JSON of `to_json`; raises `ValueError`, which does not contain *text*."""
+        """Return the token from the JSON of `to_json`; raises `InvalidCall`, which does not contain *text*."""
         try:
             return cls(**json.loads(text))
         except (RecursionError, TypeError, ValueError):
             pass
-        raise ValueError("the text is not a token that Token.to_json wrote")
+        raise InvalidCall("Token", "the text is not a token that Token.to_json wrote")
 
     def __reduce__(self) -> Any:
         raise TypeError("Token is a secret and cannot be pickled; use to_json to store it")

@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from .._transport.fork import reset_now_and_after_fork
+from .._transport.paths import resolved
 from .._transport.tasks import in_thread
 from ..errors import TokenStoreError
 from .token import Token
@@ -91,11 +92,14 @@ class FileTokenStore:
 
     Args:
         path: Path of the file. A missing folder is created (mode 0700). A lock file with the suffix ``.lock`` is
-            created beside it.
+            created beside it. ``~`` is the home directory.
+
+    Raises:
+        InvalidCall: There is no home directory for ``~``.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path).expanduser().resolve()
+        self._path = resolved(path, "FileTokenStore")
 
     def __repr__(self) -> str:
         return f"<FileTokenStore {self._path}>"
@@ -185,7 +189,8 @@ async def file_lock(path: Path) -> AsyncIterator[None]:
             return True
         return False
 
-    with translate_errors(OSError, f"{path} cannot be used"):
+    # NotImplementedError: the file system has no locks.
+    with translate_errors((OSError, NotImplementedError), f"{path} cannot be used"):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(path, mode=0o600, thread_local=False)
         await acquire_lock(try_acquire)

@@ -6,6 +6,7 @@ from typing import Any
 from .._auth.credentials import AccessToken, ApiKey
 from .._session.session import Session
 from ..errors import InvalidCall
+from ._text import problem_of
 
 ACCOUNT, KEY, TOKEN = "WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN"
 
@@ -25,9 +26,10 @@ def session(**options: Any) -> Session:
         raise AccountNotConfigured(f'Set {ACCOUNT} to the name of the account (such as "acme") or to its URL.')
     if not key and not token:
         raise AccountNotConfigured(f"Set {KEY} to the account's admin API key, or {TOKEN} to an OAuth2 access token.")
+    variable = KEY if key else TOKEN
     try:
-        return Session(account, ApiKey(key) if key else AccessToken(token), **options)
+        auth = ApiKey(key) if key else AccessToken(token)
+        variable = ACCOUNT
+        return Session(account, auth, **options)
     except InvalidCall as exc:
-        raise AccountNotConfigured(f"{ACCOUNT}: {exc}") from None
-    except ValueError as exc:
-        raise AccountNotConfigured(f"{KEY if key else TOKEN}: {exc}.") from None
+        raise AccountNotConfigured(f"{variable}: {problem_of(exc)}") from None

@@ -22,20 +22,20 @@ def run(options: Namespace) -> int:
     """Call an action of the account in the environment, and print the reply as JSON; return the exit code."""
     action = options.action
     try:
-        envelope = anyio.run(_call, _account.session(), action, parse_params(action, options.params))
+        envelope = anyio.run(_call, _account.session(), options, parse_params(action, options.params))
     except WorksectionError as error:
         return _fail(error, 2 if isinstance(error, InvalidCall) else 1)
     except _account.AccountNotConfigured as error:
         return _fail(error, 2)
-    except OSError as error:  # the file of a download cannot be written
-        return _fail(error, 1)
     sys.stdout.write(format_json(envelope, sys.stdout.encoding) + "\n")
     return 0
 
 
-async def _call(session: Session, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+async def _call(session: Session, options: Namespace, params: Mapping[str, Any]) -> dict[str, Any]:
     async with session:
-        return await (download_file(session, params) if action == DOWNLOAD.name else session.call(action, params))
+        if options.action == DOWNLOAD.name:
+            return await download_file(session, params)
+        return await session.call(options.action, params, unchecked=options.unchecked)
 
 
 def parse_params(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:

@@ -13,11 +13,11 @@ import anyio
 
 from .._auth.oauth_app import SCOPES, OAuthApp
 from .._auth.token_stores import FileTokenStore
-from ..errors import WorksectionError
+from ..errors import InvalidCall, WorksectionError
 from ..models import Identity
 from . import _callback
 from ._callback import NoCallback
-from ._text import printable
+from ._text import printable, problem_of
 
 ID, SECRET = "WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"
 
@@ -58,8 +58,8 @@ def _app(options: Namespace) -> OAuthApp:
     scopes: Any = SCOPES if options.scopes is None else options.scopes.replace(",", " ").split()
     try:
         return OAuthApp(client_id, secret, options.redirect_uri, scopes=scopes, base_url=options.base_url)
-    except ValueError as error:
-        raise InvalidOption(f"{error}.") from None
+    except InvalidCall as error:
+        raise InvalidOption(problem_of(error)) from None
 
 
 def _prompt_for_secret() -> str:

@@ -21,7 +21,7 @@ UNUSED_SECONDS = 24 * 3600.0
 """Age after which the file of an unused account is removed."""
 
 NOT_SHARED = (
-    "%s: the processes of this machine do not share the limit of one request per second. Give the sessions of all of "
+    "the processes of this machine do not share the limit of one request per second (%s). Give the sessions of all of "
     "them the same limiter=FileTokenBucket(path), or RedisTokenBucket(url) in containers and on several machines."
 )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from io import FileIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._protocol.service import REQUESTS_PER_SECOND
-from ..errors import TransportError
+from .._transport.paths import resolved
+from ..errors import InvalidCall, TransportError
 from .bucket_state import BucketState
 from .limiter import T
 from .shared_bucket import SharedTokenBucket, deserialize, serialize
@@ -35,6 +35,7 @@ class FileTokenBucket(SharedTokenBucket):
 
     Args:
         path: Path of the file. A missing folder is created. A lock file with the suffix ``.lock`` is created beside it.
+            ``~`` is the home directory.
         rate: Requests per second, the same in all processes.
         clock: A clock that all processes share, in seconds; by default the monotonic clock of the machine.
         on_outage: Behaviour if the file cannot be used: ``"error"`` raises `TransportError` (nothing was sent);
@@ -42,7 +43,7 @@ class FileTokenBucket(SharedTokenBucket):
         peers: Number of processes that share the file, for ``"local"``.
 
     Raises:
-        ValueError: The file cannot be written, or an argument is invalid.
+        InvalidCall: The file cannot be written, there is no home directory for ``~``, or an argument is invalid.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class FileTokenBucket(SharedTokenBucket):
         peers: int = 2,
     ) -> None:
         super().__init__(rate, clock=clock, on_outage=on_outage, peers=peers)
-        self._path = Path(path).absolute()
+        self._path = resolved(path, "FileTokenBucket")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.open("ab").close()
-        except OSError as exc:
-            raise ValueError(f"{path} cannot be written, so it cannot be shared: {exc.strerror or exc}") from None
+        except (OSError, TypeError, ValueError) as exc:  # no path, or a path with a null character
+            problem = f"{path} cannot be written, so it cannot be shared: {getattr(exc, 'strerror', None) or exc}"
+            raise InvalidCall(type(self).__name__, problem) from None
 
     def _change_shared(self, change: Callable[[BucketState, float], T]) -> T:
         from filelock import FileLock  # noqa: PLC0415
@@ -75,8 +77,9 @@ class FileTokenBucket(SharedTokenBucket):
                 file.seek(0)
                 file.write(serialize(state).ljust(SIZE_BYTES))
                 return outcome
-        except OSError as exc:
-            what = f"the shared bucket {self._path} cannot be used ({exc.strerror or type(exc).__name__})"
+        except (OSError, NotImplementedError) as exc:  # NotImplementedError: the file system has no locks
+            reason = getattr(exc, "strerror", None) or type(exc).__name__
+            what = f"the shared bucket {self._path} cannot be used ({reason})"
         raise TransportError("limiter", what, sent=False)
 
     def _open(self) -> FileIO:

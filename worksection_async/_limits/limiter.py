@@ -19,9 +19,11 @@ from typing import TypeVar
 
 import anyio
 
+from .._protocol.values import as_number, shown
+from .._transport.callbacks import checked
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread
-from ..errors import SessionClosed, TransportError, WaitTooLong
+from ..errors import InvalidCall, SessionClosed, TransportError, WaitTooLong
 from .bucket_state import MAX_HOLD_SECONDS, BucketState, Visit
 from .queue import Lane, Queue, Waiter, Waiting
 from .statistics import Statistics, Usage
@@ -47,10 +49,11 @@ class Limiter(ABC):
     """Whether a visit to the bucket can block; if so, it runs in a worker thread."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
-        if not 0 < rate < math.inf:
-            raise ValueError(f"rate must be a positive number of requests per second, not {rate!r}")
-        if burst < 1:
-            raise ValueError(f"burst must be at least 1, not {burst!r}")
+        if not 0 < as_number(rate) < math.inf:
+            problem = f"rate must be a positive number of requests per second, not {shown(rate)}"
+            raise InvalidCall(type(self).__name__, problem)
+        if not as_number(burst) >= 1:
+            raise InvalidCall(type(self).__name__, f"burst must be at least 1, not {shown(burst)}")
         self._interval = 1 / rate
         self._clock = clock
         reset_now_and_after_fork(self)
@@ -105,9 +108,13 @@ class Limiter(ABC):
             lane: Priority of the call.
             max_wait: Maximum waiting time in seconds; a longer forecast raises `WaitTooLong` at once.
             action: Name of the call in errors.
-            on_wait: Called with a `Waiting` when the call is queued and when its position changes.
+            on_wait: Called with a `Waiting` when the call is queued and when its position changes. It is not awaited.
+
+        Raises:
+            InvalidCall: *lane*, *max_wait* or *on_wait* is invalid.
+            WaitTooLong: The forecast exceeds *max_wait*.
         """
-        waiter = Waiter(lane=lane, action=action, max_wait=max_wait, on_wait=on_wait)
+        waiter = Waiter(lane=lane, action=action, max_wait=max_wait, on_wait=checked(action, "on_wait", on_wait))
         try:
             await self.wait(waiter)
         except BaseException:

@@ -12,7 +12,9 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from .._protocol.values import as_number, shown
 from .._transport.tasks import is_closed
+from ..errors import InvalidCall
 from .bucket_state import Visit
 
 Lane = Literal["interactive", "normal", "bulk"]
@@ -35,14 +37,14 @@ class Waiting:
     """Forecast of the seconds until its slot."""
 
 
-def _is_lane(_: object, __: object, lane: Lane) -> None:
+def _is_lane(waiter: Waiter, _: object, lane: Lane) -> None:
     if lane not in LANES:
-        raise ValueError(f"lane must be one of {', '.join(LANES)}, not {lane!r}")
+        raise InvalidCall(waiter.action, f"lane must be one of {', '.join(LANES)}, not {shown(lane)}")
 
 
-def _is_duration(_: object, __: object, seconds: float | None) -> None:
-    if seconds is not None and not seconds >= 0:
-        raise ValueError(f"max_wait must not be negative, not {seconds!r}")
+def _is_duration(waiter: Waiter, _: object, seconds: float | None) -> None:
+    if seconds is not None and not as_number(seconds) >= 0:
+        raise InvalidCall(waiter.action, f"max_wait must not be negative, not {shown(seconds)}")
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -40,7 +40,7 @@ class RedisTokenBucket(SharedTokenBucket):
         peers: Number of processes that share the bucket, for ``"local"``.
 
     Raises:
-        ValueError: The URL or an option is invalid.
+        InvalidCall: The URL or an option is invalid.
     """
 
     def __init__(

@@ -10,7 +10,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ..errors import TransportError
+from .._protocol.values import as_number, shown
+from ..errors import InvalidCall, TransportError
 from .bucket_state import BucketState
 from .limiter import T
 from .token_bucket import TokenBucket
@@ -44,9 +45,9 @@ class SharedTokenBucket(TokenBucket):
     ) -> None:
         super().__init__(rate, clock=clock)
         if on_outage not in ("error", "local"):
-            raise ValueError(f'on_outage must be "error" or "local", not {on_outage!r}')
-        if peers < 1:
-            raise ValueError(f"peers must be at least 1, not {peers!r}")
+            raise InvalidCall(type(self).__name__, f'on_outage must be "error" or "local", not {shown(on_outage)}')
+        if not as_number(peers) >= 1:
+            raise InvalidCall(type(self).__name__, f"peers must be at least 1, not {shown(peers)}")
         self._peers = peers if on_outage == "local" else 0
         self._retry_at: float | None = None
         """Time of the next try to reach the shared bucket; None without an outage."""

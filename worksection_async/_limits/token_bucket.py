@@ -19,7 +19,7 @@ class TokenBucket(Limiter):
         clock: Returns the time in seconds.
 
     Raises:
-        ValueError: An argument is invalid.
+        InvalidCall: An argument is invalid.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from ..errors import InvalidCall
 from .service import ACCOUNT_URL
+from .values import type_of
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """Ports that are omitted from an origin, so that one account has one origin and therefore one rate limit budget."""
@@ -14,10 +15,14 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 def origin_of(account: str) -> str:
     """Return the origin for the requests of *account*: ``"acme"`` → ``"https://acme.worksection.com"``.
 
-    *account* is a name, or a URL without a path; plain HTTP is allowed for loopback only. Raises `InvalidCall`.
+    *account* is a name, a host, or a URL without a path; plain HTTP is allowed for loopback only. Raises `InvalidCall`.
     """
+    if not isinstance(account, str):
+        raise _invalid(f"must be text, got {type_of(account)}")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", account):
         return ACCOUNT_URL.format(account=account.lower())
+    if re.match(r"[\w-]+\.[\w.-]+", account):
+        account = f"https://{account}"
     try:
         url = urlsplit(account)
         host, port = url.hostname or "", url.port

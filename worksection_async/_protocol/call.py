@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Generic, Literal, TypeVar
 
 import attrs
 
 from ..errors import InvalidCall
-from ..models import ProjectOptions
 from . import compound_formats, formats, shapes
 from .attachments import FilePart, file_parts
 from .encoding import as_query
+from .names import unknown_parameter
 from .service import MAX_TEXT_CHARACTERS
 
 T = TypeVar("T")
@@ -75,16 +75,12 @@ class Call(Generic[T_co]):
         return any(param.format is compound_formats.to_files for param in self.action.params.values())
 
 
-RESERVED_NAMES = {"action", "hash", "access_token"}
-"""Names of the query that the client sets itself, so that no parameter can override the action or the credential."""
-
-
 def prepare(action: Action[T], params: Mapping[str, object]) -> Call[T]:
     """Check and encode *params*; None means not given. Raises `InvalidCall`."""
     given = {name: value for name, value in params.items() if value is not None}
-    for name in given.keys() - action.params.keys():
-        known = ", ".join(action.params) or "none"
-        raise InvalidCall(action.name, f"unknown parameter {name!r}; known parameters: {known}")
+    for name in given:
+        if name not in action.params:
+            raise InvalidCall(action.name, unknown_parameter(name, action.params))
     encoded = dict(_encode(action, given))
     parts = tuple(_encode_files(action, given))
     for problem in _problems(action, encoded | {part.field: part.name for part in parts}):
@@ -138,33 +134,3 @@ def _characters(value: formats.WireValue) -> int:
     """Return the number of characters that the service stores; it adds a line break and a bullet per checklist item."""
     lines = [f"\r\n• {item}" for item in value.values] if isinstance(value, formats.Repeated) else [str(value)]
     return sum(map(len, lines))
-
-
-def unknown_action(name: str, params: Mapping[str, object]) -> Action[None]:
-    """Return an action that this release does not know. It is treated as a write, and its values are not checked."""
-    if not name:
-        raise InvalidCall(name, "the name of the action is empty")
-    for reserved in sorted(RESERVED_NAMES & params.keys()):
-        raise InvalidCall(name, f"{reserved} must not be a parameter: the client sets it")
-    for text in (name, *params):
-        try:
-            formats.to_name(text)
-        except ValueError as exc:
-            raise InvalidCall(name.encode(errors="backslashreplace").decode(), f"the name {text!a}: {exc}") from None
-    return Action(
-        name, kind="write", returns=shapes.nothing, params=dict.fromkeys(params, Param(compound_formats.by_type))
-    )
-
-
-def raw_action(action: Action[object]) -> Action[dict[str, Any]]:
-    """Return *action* with the raw envelope as its result; text is accepted for every parameter and sent unchanged."""
-    params = {
-        name: param if param.is_files else Param(compound_formats.TextOrFormat(param.format), param.required)
-        for name, param in action.params.items()
-    }
-    if "options" in params:
-        params |= {
-            f"options.{rule.name}": Param(compound_formats.TextOrFormat(formats.to_flag))
-            for rule in attrs.fields(ProjectOptions)
-        }
-    return cast("Action[dict[str, Any]]", attrs.evolve(action, params=params, returns=shapes.raw))

@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import cast, get_args
 
 import attrs
@@ -27,6 +26,7 @@ from .formats import (
     to_str,
     to_text,
 )
+from .values import ISO_DATE, as_integer, shown
 
 
 def to_options(value: object) -> Spread:
@@ -60,8 +60,8 @@ class Choice:
 
     def _encode_one(self, value: object) -> str:
         if value not in get_args(self.enum):
-            raise ValueError(f"must be one of {', '.join(get_args(self.enum))}, got {value!r}")
-        return str(value)
+            raise ValueError(f"must be one of {', '.join(get_args(self.enum))}, got {shown(value)}")
+        return to_str(value)
 
 
 def choice(enum: object) -> Choice:
@@ -112,13 +112,16 @@ def schedule(enum: object) -> Format:
 
 @attrs.frozen
 class TextOrFormat:
-    """Sends text unchanged, because a value can be newer than this release; other values are encoded by *format*."""
+    """Sends text unchanged, because a value can be newer than this release; other values are encoded by *format*.
+
+    An ISO date is encoded too: the service does not read it.
+    """
 
     format: Format
 
     def __call__(self, value: object) -> WireValue | Spread:
         if isinstance(value, str):
-            return to_text(value)
+            return to_date(value) if self.format is to_date and ISO_DATE.fullmatch(value) else to_text(value)
         return by_type(value) if isinstance(self.format, Choice) else self.format(value)
 
 
@@ -134,11 +137,11 @@ def by_type(value: object) -> WireValue:
     """Encode a parameter of an unknown action by the Python type of its value."""
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, int):
-        return value
+    if (number := as_integer(value)) is not None:
+        return number
     if isinstance(value, dt.date):
         return to_date(value)
-    if isinstance(value, Decimal | float):
+    if hasattr(type(value), "__float__"):
         return to_money(value)
     if isinstance(value, dt.timedelta):
         return to_clock(value)

@@ -18,13 +18,15 @@ from typing import Any, TypeVar
 import attrs
 
 from .. import errors
-from ..errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError, mask_secrets
+from ..errors import ApiError, AuthError, FieldError, RateLimited, UnexpectedReply, WorksectionError, mask_secrets
 from .call import Action
 from .decoding import decode_json
 from .service import KNOWN_ERRORS, OAUTH_EXPIRED_TEXT, KnownError
 from .structure import Malformed, Structure
 
 T = TypeVar("T")
+
+TOO_LARGE = "The file or the request is too large for the service or a proxy: send smaller or fewer files."
 
 
 @attrs.frozen
@@ -77,7 +79,9 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
     error = refusal(action, message, body, reply)
     if not isinstance(error, RateLimited):
         details = mask_secrets(str(body.get("error") or ""))
+        retry_after = error.retry_after
         error = AuthError(action, error.message, details=details, http_status=reply.status)
+        error.retry_after = retry_after
     raise error
 
 
@@ -94,6 +98,8 @@ def _error_without_message(action: str, reply: Reply, path: str, reason: str) ->
     """Return the error for a reply without a message; it depends on the HTTP status only."""
     if reply.status == 429:
         return refusal(action, "Too many requests", {}, reply)
+    if reply.status == 413:
+        return refusal(action, "HTTP 413 without a message", {}, reply)
     if reply.status in (401, 403):
         return AuthError(action, f"HTTP {reply.status} without a message", http_status=reply.status)
     if 300 <= reply.status < 400:
@@ -134,6 +140,8 @@ def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) 
         return RateLimited(action, text, **attributes)
     if reply.status in (401, 403) or OAUTH_EXPIRED_TEXT in message.lower():
         return AuthError(action, text, **attributes)
+    if reply.status == 413:
+        return FieldError(action, text, **{**attributes, "hint": TOO_LARGE})
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
     return kind(action, text, **attributes)
 
@@ -146,12 +154,16 @@ def _find_known_error(message: str, code: int | None) -> KnownError | None:
 
 
 def _retry_after(reply: Reply) -> float | None:
-    """Return ``Retry-After`` in seconds. A date in it is compared with the header ``Date``, or with the local clock."""
+    """Return ``Retry-After`` in seconds; None if it is missing, invalid or past.
+
+    A date in it is compared with the header ``Date``, or with the local clock.
+    """
     value = reply.headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
         return float(value)
     until, now = _unix_time(value), _unix_time(reply.headers.get("date", ""))
-    return None if until is None else max(0.0, until - (reply.received_at if now is None else now))
+    seconds = -1.0 if until is None else until - (reply.received_at if now is None else now)
+    return seconds if seconds >= 0 else None
 
 
 def _unix_time(http_date: str) -> float | None:

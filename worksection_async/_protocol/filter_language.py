@@ -2,7 +2,8 @@
 
 Syntax of the service: numbers are bare, texts and dates are between apostrophes, lists are in parentheses, ``and`` and
 ``or`` are lower-case. Their precedence is not documented, so each change from one to the other gets parentheses. No
-escape is known for an apostrophe or a backslash, so a text that contains one is refused.
+escape is known for an apostrophe, a backslash or a control character: ``has`` searches for the parts between them, and
+``=`` refuses them.
 
 The type argument of `Filter` names the actions that accept it. It is contravariant: a `Filter` for more actions can be
 used where one for fewer actions is required.
@@ -12,14 +13,19 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeVar
 
 import attrs
 
+from ..errors import InvalidCall
 from .formats import to_date, to_id, to_str
+from .values import as_integer, shown
 
 A_contra = TypeVar("A_contra", bound=str, contravariant=True)
+
+UNSENDABLE = re.compile(r"['\\\x00-\x1f\x7f-\x9f]")
+"""Characters that a text of a filter cannot contain, because no escape for them is known."""
 
 JOIN_HINT = "join conditions with & (and) and | (or), with each comparison in parentheses"
 
@@ -127,8 +133,11 @@ class Field(Generic[A_contra]):
     OPERATORS: ClassVar[str]
     """The supported operators, for error messages."""
 
-    def _compare(self, operator: str, operand: str) -> Filter[A_contra]:
-        return Comparison(self.name, operator, operand)
+    def _compare(self, operator: str, encode: Callable[[Any], str], value: object) -> Filter[A_contra]:
+        try:
+            return Comparison(self.name, operator, encode(value))
+        except ValueError as exc:
+            raise InvalidCall(f"F.{self.name}", str(exc)) from None
 
     def __bool__(self) -> Never:
         raise TypeError(f"{self.name} alone is not a condition: compare it with a value")
@@ -149,7 +158,7 @@ class NumberField(Field[A_contra]):
     """The id of a record: ``== 26``, ``.is_in([26, 27])``.
 
     Raises:
-        ValueError: A value is not a positive integer, or the list is empty.
+        InvalidCall: A value is not a positive integer, or the list is empty.
         TypeError: Another operator is used; the service supports ``=`` and ``in``.
     """
 
@@ -158,16 +167,11 @@ class NumberField(Field[A_contra]):
     OPERATORS: ClassVar[str] = "== and is_in()"
 
     def __eq__(self, number: int) -> Filter[A_contra]:  # type: ignore[override]
-        return self._compare("=", _number(number))
+        return self._compare("=", _number, number)
 
     def is_in(self, numbers: Iterable[int]) -> Filter[A_contra]:
         """Compare with a list of at least one number."""
-        if isinstance(numbers, str | bytes) or not isinstance(numbers, Iterable):
-            raise ValueError(f"must be a sequence of numbers, got {type(numbers).__name__}")
-        written = [_number(number) for number in numbers]
-        if not written:
-            raise ValueError("the list of numbers must not be empty")
-        return self._compare("in", f"({', '.join(written)})")
+        return self._compare("in", _numbers, numbers)
 
 
 class TextField(Field[A_contra]):
@@ -176,9 +180,8 @@ class TextField(Field[A_contra]):
     It is not documented if case matters, and if ``%`` and ``_`` are wildcards.
 
     Raises:
-        ValueError: The text has an apostrophe (``'``) or a backslash, for which no escape is known, or a control
-            character such as a newline; ``’`` is allowed. Search for the parts on both sides instead:
-            ``F.name.has("Rock") & F.name.has("roll")`` finds ``Rock'n'roll`` and more.
+        InvalidCall: The text of ``==`` has an apostrophe (``'``) or a backslash, for which no escape is known, or a
+            control character such as a newline; ``’`` is allowed. The text of ``has`` is blank.
         TypeError: Another operator is used; the service supports ``=`` and ``has``.
     """
 
@@ -187,14 +190,19 @@ class TextField(Field[A_contra]):
     OPERATORS: ClassVar[str] = "== and has()"
 
     def __eq__(self, text: str) -> Filter[A_contra]:  # type: ignore[override]
-        return self._compare("=", _text(text))
+        return self._compare("=", _text, text)
 
     def has(self, text: str) -> Filter[A_contra]:
-        """Compare with a part of the text, which must not be blank."""
-        written = _text(text)
-        if not text.strip():
-            raise ValueError("a part of a text must not be blank")
-        return self._compare("has", written)
+        """Compare with a part of the text, which must not be blank.
+
+        A part with apostrophes, backslashes or control characters, for which no escape is known, is searched by the
+        texts between them: ``F.name.has("Rock'n'roll")`` finds the names that contain ``Rock``, ``n`` and ``roll``.
+        These are all names that contain *text*, and possibly more: check the results.
+        """
+        parts = [part for part in UNSENDABLE.split(text) if part.strip()] if isinstance(text, str) else []
+        if len(parts) > 1:
+            return join("and", *(self._compare("has", _part, part) for part in parts))
+        return self._compare("has", _part, parts[0] if parts else text)
 
 
 class DateField(Field[A_contra]):
@@ -203,7 +211,7 @@ class DateField(Field[A_contra]):
     It is not documented if a record without a date matches ``!=``.
 
     Raises:
-        ValueError: The value is not a date. A `datetime.datetime` is refused too, because its time would be ignored.
+        InvalidCall: The value is not a date. A `datetime.datetime` is refused too, because its time would be ignored.
     """
 
     __slots__ = ()
@@ -211,22 +219,22 @@ class DateField(Field[A_contra]):
     OPERATORS: ClassVar[str] = "== != < <= > >="
 
     def __eq__(self, day: dt.date) -> Filter[A_contra]:  # type: ignore[override]
-        return self._compare("=", _day(day))
+        return self._compare("=", _day, day)
 
     def __ne__(self, day: dt.date) -> Filter[A_contra]:  # type: ignore[override]
-        return self._compare("!=", _day(day))
+        return self._compare("!=", _day, day)
 
     def __lt__(self, day: dt.date) -> Filter[A_contra]:
-        return self._compare("<", _day(day))
+        return self._compare("<", _day, day)
 
     def __le__(self, day: dt.date) -> Filter[A_contra]:
-        return self._compare("<=", _day(day))
+        return self._compare("<=", _day, day)
 
     def __gt__(self, day: dt.date) -> Filter[A_contra]:
-        return self._compare(">", _day(day))
+        return self._compare(">", _day, day)
 
     def __ge__(self, day: dt.date) -> Filter[A_contra]:
-        return self._compare(">=", _day(day))
+        return self._compare(">=", _day, day)
 
 
 class FieldNames:
@@ -242,22 +250,35 @@ class FieldNames:
 
 
 def _number(value: object) -> str:
-    if not isinstance(value, int):
-        raise ValueError(f"must be a number, got {value!r}")
+    if as_integer(value) is None:
+        raise ValueError(f"must be a number, got {shown(value)}")
     return str(to_id(value))
+
+
+def _numbers(values: object) -> str:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ValueError(f"must be a sequence of numbers, got {type(values).__name__}")
+    written = [_number(value) for value in values]
+    if not written:
+        raise ValueError("the list of numbers must not be empty")
+    return f"({', '.join(written)})"
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text, got {type(value).__name__}")
-    if match := re.search(r"['\\\x00-\x1f\x7f-\x9f]", value):
-        raise ValueError(
-            f"{match[0]!r} is not possible in a filter, as no escape for it is known; search for the parts around it"
-        )
+    if match := UNSENDABLE.search(value):
+        raise ValueError(f"{match[0]!r} is not possible in a filter, as no escape for it is known: use has()")
     return f"'{to_str(value)}'"
 
 
+def _part(value: object) -> str:
+    if isinstance(value, str) and not UNSENDABLE.sub("", value).strip():
+        raise ValueError(f"a part of a text must not be blank or consist of apostrophes, got {shown(value)}")
+    return _text(value)
+
+
 def _day(value: object) -> str:
-    if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
+    if not isinstance(value, dt.date):
         raise ValueError(f"must be a date, got {type(value).__name__}")
     return f"'{to_date(value)}'"

@@ -16,6 +16,7 @@ import attrs
 
 from .reply_formats import from_clock
 from .service import MAX_TEXT_CHARACTERS
+from .values import as_date, as_integer, shown
 
 MAX_INTEGER_DIGITS = 12
 """Digits before the decimal point that are accepted for hours and money; keeps ``Decimal("1E+999999")`` out."""
@@ -54,9 +55,12 @@ Format = Callable[[object], WireValue | Spread]
 
 
 def to_str(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    # `str(value)` of a member of an enumeration is its name.
+    text = str.__str__(value) if isinstance(value, str) else None
+    if (number := as_integer(value)) is not None:
+        text = str(number)
+    if text is None:
         raise ValueError(f"must be text, got {type(value).__name__}")
-    text = str(value)
     text.encode()  # raises ValueError for a lone surrogate, which cannot be sent as UTF-8
     return text
 
@@ -72,28 +76,29 @@ def to_text(value: object) -> str:
 
 
 def to_id(value: object) -> int:
-    if isinstance(value, str) and value.isdecimal() and value.isascii():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"must be a positive integer, got {value!r}")
-    return value
+    number = int(value) if isinstance(value, str) and value.isdecimal() and value.isascii() else as_integer(value)
+    if number is None or number < 1:
+        raise ValueError(f"must be a positive integer, got {shown(value)}")
+    return number
 
 
 def to_priority(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10:
-        raise ValueError(f"must be a number from 0 to 10, got {value!r}")
-    return value
+    number = as_integer(value)
+    if number is None or not 0 <= number <= 10:
+        raise ValueError(f"must be a number from 0 to 10, got {shown(value)}")
+    return number
 
 
 def to_flag(value: object) -> int:
-    if not isinstance(value, int) or value not in (0, 1):
-        raise ValueError(f"must be True or False, got {value!r}")
-    return int(bool(value))
+    number = int(value) if isinstance(value, bool) else as_integer(value)
+    if number not in (0, 1):
+        raise ValueError(f"must be True or False, got {shown(value)}")
+    return number
 
 
 def to_email(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[^,;\s]+", value):
-        raise ValueError(f"must be one e-mail address, got {value!r}")
+        raise ValueError(f"must be one e-mail address, got {shown(value)}")
     return to_str(value)
 
 
@@ -128,11 +133,8 @@ def to_todo(value: object) -> Repeated:
 
 
 def to_date(value: object) -> str:
-    if isinstance(value, str):
-        value = dt.datetime.strptime(value, "%d.%m.%Y")
-    if not isinstance(value, dt.date):
-        raise ValueError(f"must be a date, got {type(value).__name__}")
-    return f"{value.day:02}.{value.month:02}.{value.year:04}"
+    day = as_date(value)
+    return f"{day.day:02}.{day.month:02}.{day.year:04}"
 
 
 def to_money(value: object) -> str:
@@ -176,20 +178,36 @@ def sequence(value: object) -> Sequence[object]:
 
 
 def _number(value: object) -> Decimal:
-    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
-        with contextlib.suppress(InvalidOperation):
-            number = Decimal(str(value))
-            if number.is_finite() and number.adjusted() < MAX_INTEGER_DIGITS:
-                return number
-    raise ValueError(f"must be a number, got {value!r}")
+    with contextlib.suppress(InvalidOperation):
+        number = _exact(value)
+        if number is not None and number.is_finite() and number.adjusted() < MAX_INTEGER_DIGITS:
+            return number
+    raise ValueError(f"must be a number, got {shown(value)}")
+
+
+def _exact(value: object) -> Decimal | None:
+    """Return the number that *value* shows, or None if it is none."""
+    if isinstance(value, str):
+        return Decimal(to_str(value))
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    if isinstance(value, float):
+        return Decimal(float.__repr__(value))
+    if (number := as_integer(value)) is not None:
+        return Decimal(number)
+    if hasattr(type(value), "__float__") and not isinstance(value, bool):
+        # Its nearest float has other digits: numpy.float32(0.1) is 0.10000000149011612.
+        raise ValueError(f"must be a Decimal, an int or text, got {shown(value)}, whose decimal digits are not exact")
+    return None
 
 
 def _hours(value: object) -> Decimal:
     if isinstance(value, dt.timedelta):
         return Decimal(value // dt.timedelta(microseconds=1)) / 3_600_000_000
-    if isinstance(value, str) and ":" in value:
-        return _hours(from_clock(value))
-    return _number(value.replace(",", ".") if isinstance(value, str) else value)
+    if not isinstance(value, str):
+        return _number(value)
+    text = to_str(value)
+    return _hours(from_clock(text)) if ":" in text else _number(text.replace(",", "."))
 
 
 def _not_negative(number: Decimal) -> Decimal:

@@ -1,7 +1,9 @@
-"""Structures decoded JSON as models, with cattrs: one hook per format and per model; invalid values have a JSON path.
+"""Structures decoded JSON as models, with cattrs: one compiled hook per format and per model.
 
 A cheap check detects records in one of the service's legacy formats (nulls, keys without a field, a page without an id,
 …). Only such a record is normalized before it is structured, so that the other records are structured fast.
+
+`tolerance` reads again what the hooks refuse: it skips odd values, and knows their JSON paths.
 """
 
 import datetime as dt

@@ -123,7 +123,7 @@ class SessionCaller:
 
     async def _send(self, call: Call[Any], read: Read[T], waiter: Waiter, attempts: Attempts | None = None) -> T:
         """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
-        action, history = call.action, History(self.options.timeout)
+        action, history = call.action, History(self.options.timeout, is_read=call.action.kind == "read")
         for _ in (attempts := attempts or Attempts()):
             history.start_attempt()
             try:
@@ -218,6 +218,8 @@ class SessionCaller:
         self, error: WorksectionError, action: Action[Any], attempt: int, time_left: float = math.inf
     ) -> float | None:
         """Return the seconds until the next attempt, or None if *error* is final for this caller's options."""
+        if action.kind == "read":
+            error.of_read()
         if error.retry_after:
             await self.limiter.hold(error.retry_after)
         delay = retry_delay(action, error, attempt, repeat_writes=self.options.repeat_writes, jitter=random.random)

@@ -51,7 +51,7 @@ class Connection:
             self._set_origin(self._origin_from(self._owner))
         await auth.ready()
         self.check_account(auth)
-        await self.http.open()
+        await self.http.open(action)
 
     def check_open(self, action: str) -> None:
         """Raise `SessionClosed` after `aclose`."""

@@ -18,15 +18,17 @@ from .._auth.token_stores import TokenStore
 from .._endpoints import Endpoints
 from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
-from .._protocol.actions import ACTIONS, DOWNLOAD
-from .._protocol.call import raw_action, unknown_action
+from .._protocol.actions import DOWNLOAD
+from .._protocol.named_call import named_action
 from .._protocol.structure import Structure
 from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
 from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
+from .._transport.callbacks import checked
 from ..errors import InvalidCall
 from ..models import AllTasksExtra, File, TaskFilter
+from .arguments import check_objects
 from .caller import SessionCaller
 from .connection import Connection
 from .options import SAME, Options, Same
@@ -42,8 +44,8 @@ class Session(Endpoints):
     rate limit, in any event loop or thread.
 
     Args:
-        account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only. None with `OAuth2`: the
-            account the OAuth2 token belongs to.
+        account: Name of the account (``"acme"``), its host (``"tasks.example.com"``) or its URL; plain HTTP for
+            loopback only. None with `OAuth2`: the account the OAuth2 token belongs to.
         auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
         limiter: The rate limiter. The default is a token bucket that all processes of this user on this machine share
             for the account.
@@ -63,7 +65,7 @@ class Session(Endpoints):
         transport: An httpx transport that replaces the network.
 
     Raises:
-        InvalidCall: The account or an option is invalid.
+        InvalidCall: The account, the credential or an option is invalid.
     """
 
     def __init__(
@@ -81,8 +83,7 @@ class Session(Endpoints):
         strict: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if account is None and not isinstance(auth, OAuth2):
-            raise InvalidCall("Session", "account: pass its name; only with OAuth2 does the credential contain it")
+        check_objects(account, auth, limiter, transport)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
@@ -135,6 +136,7 @@ class Session(Endpoints):
             coalesce: Whether identical reads share one request; the options of the first caller apply to it. False
                 sends every call and disables ``max_age``.
             on_wait: Called with a `Waiting` (lane, position, ETA) when a call is queued and when its position changes.
+                It is not awaited.
             timeout: Deadline in seconds, as in the constructor.
             retries: Maximum number of attempts after the first one.
             patience: Seconds of refusals in a row, as in the constructor.
@@ -167,27 +169,32 @@ class Session(Endpoints):
         view._caller = attrs.evolve(self._caller, **changes)
         return view
 
-    async def call(self, action: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call any action, including one unknown to this release, and return the whole envelope of the reply.
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False
+    ) -> dict[str, Any]:
+        """Call an action by its name, and return the whole envelope of the reply.
 
         Args:
             action: Name of the action.
-            params: Its parameters: Python values, or text that is sent unchanged. The parameters of an unknown action
-                are not checked, and the action is treated as a write.
+            params: Its parameters: Python values, or text that is sent unchanged (except that dates like
+                ``"2026-12-31"`` are sent in the format of the service).
+            unchecked: Whether to send an action or parameters that this release does not know. The values of unknown
+                parameters are encoded by their Python types, and an unknown action is treated as a write.
 
         Returns:
             The decoded JSON of the reply, unchanged.
 
         Raises:
-            InvalidCall: The parameters of a known action are invalid. No request was sent.
+            InvalidCall: The action or a parameter is unknown (the error names the nearest one), or a parameter is
+                invalid. No request was sent.
             ApiError: The service refused the call.
             TransportError: The service could not be reached, or the reply was lost.
             UnexpectedReply: The reply has an unknown form.
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
-        found = ACTIONS.get(action) or unknown_action(action, params or {})
-        return await self._caller.call(raw_action(found), params or {})
+        given = {} if params is None else params
+        return await self._caller.call(named_action(action, given, unchecked=unchecked), given)
 
     def iter_tasks(
         self,
@@ -201,7 +208,10 @@ class Session(Endpoints):
         Args:
             filter: Only tasks of this status.
             extra: Parts to include. For a project with more than 10 000 tasks only parts that `search_tasks` supports.
-            progress: Called with a `Plan` before the first call and after each call.
+            progress: Called with a `Plan` before the first call and after each call. It is not awaited.
+
+        Raises:
+            InvalidCall: *progress* is not an ordinary function.
 
         Iterating raises what `get_all_tasks` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
@@ -221,11 +231,14 @@ class Session(Endpoints):
             datestart: First day, included.
             dateend: Last day, included.
             is_timer: Only costs recorded by a timer (true) or entered manually (false).
-            progress: Called with a `Plan` before the first call and after each call.
+            progress: Called with a `Plan` before the first call and after each call. It is not awaited.
+
+        Raises:
+            InvalidCall: *datestart* or *dateend* is not a day, or *progress* is not an ordinary function.
 
         Iterating raises what `get_costs` raises, and `TooManyRecords` if a segment cannot be divided further.
         """
-        return CostStream(self._caller, progress, span=Span(datestart, dateend), is_timer=is_timer)
+        return CostStream(self._caller, progress, span=Span.of_costs(datestart, dateend), is_timer=is_timer)
 
     def watch(
         self,
@@ -276,21 +289,22 @@ class Session(Endpoints):
             id_file: Id of the file.
             to: A folder, a path, or an open binary file.
             progress: Called with the bytes done and the bytes in total (None if the service does not send the size).
-                If the download restarts, the bytes done restart from 0.
+                If the download restarts, the bytes done restart from 0. It is not awaited.
             overwrite: Whether an existing file of that name may be replaced.
 
         Returns:
             The path, name, size and media type of the file.
 
         Raises:
-            InvalidCall: The file already exists, or the folder does not exist or is not writable.
+            InvalidCall: The file already exists, the folder does not exist or is not writable, or *progress* is not an
+                ordinary function.
             ApiError: The service refused the call, for example `NotFound`.
             TransportError: The file did not arrive completely.
-            OSError: The file could not be written, for example because the disk is full.
+            StorageError: The file could not be written, for example because the disk is full.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        return await Downloader(self._caller).save(id_file, Destination(to, overwrite), progress)
+        return await Downloader(self._caller).save(id_file, Destination(to, overwrite), _checked(progress))
 
     @contextlib.asynccontextmanager
     async def open_download(self, id_file: int) -> AsyncIterator[OpenDownload]:
@@ -330,15 +344,19 @@ class Session(Endpoints):
             files: File records from `get_files`, or ids of files.
             to: The folder.
             progress: Called with the bytes done and the bytes in total of all files (None until all sizes are known;
-                file records contain the size).
+                file records contain the size). It is not awaited.
             overwrite: Whether files that existed before may be replaced; files of one run never replace each other.
 
         Returns:
             The saved files and the failures, by file id.
 
         Raises:
-            InvalidCall: The folder does not exist.
+            InvalidCall: The folder does not exist, or *progress* is not an ordinary function.
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        return await Downloader(self._caller).save_all(files, to, progress, overwrite=overwrite)
+        return await Downloader(self._caller).save_all(files, to, _checked(progress), overwrite=overwrite)
+
+
+def _checked(progress: Progress | None) -> Progress | None:
+    return checked(DOWNLOAD.name, "progress", progress, sent=True)

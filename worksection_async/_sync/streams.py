@@ -18,8 +18,10 @@ import attrs
 from .._endpoints import Endpoints
 from .._protocol.formats import to_date
 from .._protocol.service import MAX_RECORDS
+from .._protocol.values import as_date
+from .._transport.callbacks import checked
 from .._transport.caller import Caller
-from ..errors import TooManyRecords
+from ..errors import InvalidCall, TooManyRecords
 from ..models import AllTasksExtra, Cost, Project, SearchExtra, Task, TaskExtra, TaskFilter, TaskStatus
 
 R = TypeVar("R", Task, Cost)
@@ -45,6 +47,11 @@ class Span:
 
     first: dt.date | None = None
     last: dt.date | None = None
+
+    @classmethod
+    def of_costs(cls, datestart: dt.date | None, dateend: dt.date | None) -> Span:
+        """Return the span of two parameters of `get_costs`; raises `InvalidCall` if one of them is not a day."""
+        return cls(_day("datestart", datestart), _day("dateend", dateend))
 
     def halves(self, around: dt.date) -> tuple[Span, Span] | None:
         """Return the two halves, or None if the span is one day. An open end is placed a year from the day *around*."""
@@ -78,7 +85,7 @@ class Stream(ABC, Generic[R]):
     def __init__(self, caller: Caller, progress: Callable[[Plan], object] | None) -> None:
         self._caller = caller
         self._endpoints = Endpoints(caller)
-        self._progress = progress
+        self._progress = checked(self._action, "progress", progress)
         self._seen: set[int] = set()
         self._segments: list[Segment] = [Segment()]
         self._done = 0
@@ -241,6 +248,13 @@ class CostStream(Stream[Cost]):
         return await super()._divide(
             attrs.evolve(segment, span=segment.span or self._span) if segment.project else segment
         )
+
+
+def _day(name: str, value: dt.date | None) -> dt.date | None:
+    try:
+        return None if value is None else as_date(value)
+    except ValueError as exc:
+        raise InvalidCall("get_costs", f"{name}: {exc}") from None
 
 
 def _middle_day(project: Project) -> dt.date:

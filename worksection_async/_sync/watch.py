@@ -20,6 +20,7 @@ import attrs
 
 from .._endpoints import Endpoints
 from .._protocol.service import MAX_RECORDS
+from .._protocol.values import as_number, shown
 from .._transport.caller import Caller
 from ..errors import InvalidCall, TooManyRecords
 from ..models import Event, Task
@@ -50,14 +51,14 @@ class Cursor:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Return the cursor from the JSON of `to_json`; raises `ValueError`."""
+        """Return the cursor from the JSON of `to_json`; raises `InvalidCall`."""
         try:
             data = json.loads(text)
             seen = {str(key): (str(when), int(count)) for key, (when, count) in data["seen"].items()}
             return cls(looked_at=float(data["looked_at"]), seen=seen)
         except (AttributeError, KeyError, TypeError, ValueError):
             pass
-        raise ValueError("the text is not a cursor that Cursor.to_json wrote")
+        raise InvalidCall("Cursor", "the text is not a cursor that Cursor.to_json wrote")
 
 
 def cursor_at(age: dt.timedelta) -> Cursor:
@@ -143,8 +144,8 @@ class EventWatch:
 
 
 def _interval(every: float) -> float:
-    if not every > 0:
-        raise ValueError(f"every must be a positive number of seconds, not {every!r}")
+    if not as_number(every) > 0:
+        raise InvalidCall("watch", f"every must be a positive number of seconds, not {shown(every)}")
     return every
 
 

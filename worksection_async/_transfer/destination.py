@@ -15,10 +15,10 @@ import attrs
 from anyio.to_thread import run_sync
 
 from .._protocol.actions import DOWNLOAD
-from ..errors import InvalidCall
+from ..errors import InvalidCall, StorageError
 from .file_names import numbered
 from .resumable import ResumableDownload
-from .spool import Writer
+from .spool import Writer, translate_disk_errors
 
 Progress = Callable[[int, int | None], object]
 """Called with the bytes done and the bytes in total (None if the service does not send the size)."""
@@ -57,9 +57,11 @@ class Destination:
 
     @contextlib.contextmanager
     def open_temporary(self) -> Iterator[BinaryIO]:
-        """Open a temporary file; it is deleted at the end unless `save` moved it."""
+        """Open a temporary file; it is deleted at the end unless `save` moved it, or could not move it."""
         if not isinstance(self.to, str | os.PathLike):
-            with TemporaryFile() as nameless:  # a failed download must not write to the caller's file
+            with translate_disk_errors(DOWNLOAD.name, sent=False):
+                temporary = TemporaryFile()  # noqa: SIM115  # closed below
+            with temporary as nameless:  # a failed download must not write to the caller's file
                 yield nameless
             return
         parent = Path(self.to) if Path(self.to).is_dir() else Path(self.to).parent
@@ -69,11 +71,16 @@ class Destination:
             file = path.open("xb")
         except OSError as exc:
             raise InvalidCall(DOWNLOAD.name, f"no file can be created in {parent}: {exc.strerror}") from None
+        is_kept = False
         try:
             with file:
                 yield file
+        except StorageError as error:
+            is_kept = bool(error.kept)
+            raise
         finally:
-            path.unlink(missing_ok=True)
+            if not is_kept:
+                _remove(path)
 
     async def save(self, download: ResumableDownload, file: BinaryIO, progress: Progress | None) -> DownloadedFile:
         """Write the download to *file* (from `open_temporary`) and move it to its place."""
@@ -87,12 +94,21 @@ class Destination:
     def _move(self, file: BinaryIO, name: str) -> Path | None:
         if not isinstance(self.to, str | os.PathLike):
             file.seek(0)
-            shutil.copyfileobj(cast(IO[bytes], file), self.to)
+            with translate_disk_errors(DOWNLOAD.name, sent=True):
+                shutil.copyfileobj(cast(IO[bytes], file), self.to)
             return None
-        file.close()
         temporary = Path(file.name)
+        try:
+            file.close()
+            return self._place(temporary, Path(self.to), name)
+        except OSError as exc:
+            reason = exc.strerror or type(exc).__name__
+        problem = f"the file has arrived, but cannot be moved to its place ({reason}); it is kept as {temporary}"
+        raise StorageError(DOWNLOAD.name, problem, sent=True, kept=os.fspath(temporary))
+
+    def _place(self, temporary: Path, to: Path, name: str) -> Path:
+        """Move *temporary* to the first possible path, and return it."""
         taken = set() if self.taken is None else self.taken
-        to = Path(self.to)
         for path in self._candidates(to, name):
             if self._may_replace(path, taken):
                 temporary.replace(path)
@@ -136,9 +152,9 @@ def _try_move(temporary: Path, path: Path) -> bool:
         path.hardlink_to(temporary)
     except FileExistsError:
         return False
-    except OSError:  # not all file systems support hard links
+    except (OSError, NotImplementedError):  # not all file systems support hard links, and not all systems
         return _try_move_without_link(temporary, path)
-    temporary.unlink()
+    _remove(temporary)
     return True
 
 
@@ -147,13 +163,23 @@ def _try_move_without_link(temporary: Path, path: Path) -> bool:
         path.open("xb").close()  # reserves the name; from here on replacing is safe
     except FileExistsError:
         return False
-    temporary.replace(path)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        _remove(path)
+        raise
     return True
+
+
+def _remove(path: Path) -> None:
+    """Delete *path*; an error would hide the result of the download."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 async def _write_all(download: ResumableDownload, file: BinaryIO, progress: Progress | None) -> int:
     """Write the whole download to *file*; return its size in bytes."""
-    writer, done = Writer(file), 0
+    writer, done = Writer(file, DOWNLOAD.name, sent=True), 0
     async with contextlib.aclosing(download.chunks()) as chunks:
         async for offset, chunk in chunks:
             if offset != done:

@@ -48,7 +48,7 @@ class OpenDownload:
                 if not self._download.version.is_same(self._version):
                     raise UnexpectedReply(
                         DOWNLOAD.name, "$", "the file was replaced during the download", http_status=200
-                    )
+                    ).of_read()
                 if fresh := chunk[max(0, yielded - offset) :]:
                     yielded += len(fresh)
                     yield fresh
@@ -59,7 +59,7 @@ class DownloadReport:
     """The results of many downloads, by file id, in the order in which the files were given."""
 
     done: Mapping[int, DownloadedFile]
-    failed: Mapping[int, WorksectionError | OSError]
+    failed: Mapping[int, WorksectionError]
 
     def raise_failed(self) -> None:
         """Raise an `ExceptionGroup` of all failures, if there are any; each has a note with the id of its file."""
@@ -139,11 +139,11 @@ class Downloader:
         tally = _Tally(sizes, progress)
         destination = shared_folder(to, overwrite=overwrite)
         done: dict[int, DownloadedFile] = {}
-        failed: dict[int, WorksectionError | OSError] = {}
+        failed: dict[int, WorksectionError] = {}
         for number in list(sizes):
             try:
                 done[number] = await self.save(number, destination, tally.progress_of(number))
-            except (WorksectionError, OSError) as error:
+            except WorksectionError as error:
                 failed[number] = error
             tally.finish(number, done.get(number))
         return DownloadReport(done, failed)

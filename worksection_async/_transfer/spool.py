@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, TypeVar
 
@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 
 from .._protocol.attachments import FilePart, FileTail, SinglePassSource
 from .._protocol.call import Call
-from ..errors import InvalidCall
+from ..errors import InvalidCall, StorageError
 
 T = TypeVar("T")
 
@@ -23,11 +23,23 @@ PIPE_READ_BYTES = 1 << 18
 """Bytes that one worker thread call reads from a pipe."""
 
 
+@contextlib.contextmanager
+def translate_disk_errors(action: str, *, sent: bool) -> Iterator[None]:
+    """Raise `StorageError` of *action* instead of `OSError`."""
+    try:
+        yield
+    except OSError as exc:
+        problem = f"a file cannot be written on this machine ({exc.strerror or type(exc).__name__})"
+        raise StorageError(action, problem, sent=sent) from exc
+
+
 class Writer:
     """Writes chunks to a file in a worker thread, so that a slow disk does not block the event loop."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], action: str, *, sent: bool) -> None:
         self._file = file
+        self._action = action
+        self._sent = sent
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -44,8 +56,9 @@ class Writer:
         await run_sync(self._write_out, chunks)
 
     def _write_out(self, chunks: list[bytes]) -> None:
-        self._file.writelines(chunks)
-        self._file.flush()
+        with translate_disk_errors(self._action, sent=self._sent):
+            self._file.writelines(chunks)
+            self._file.flush()
 
     async def restart(self) -> None:
         """Discard everything that was written."""
@@ -68,8 +81,9 @@ async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
 async def _copied(action: str, part: FilePart, files: contextlib.ExitStack) -> FilePart:
     if not isinstance(part.source, SinglePassSource):
         return part
-    file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it
-    writer = Writer(file)
+    with translate_disk_errors(action, sent=False):
+        file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it
+    writer = Writer(file, action, sent=False)
     async with contextlib.aclosing(read_chunks(part.source, action)) as chunks:
         async for chunk in chunks:
             await writer.write(chunk)

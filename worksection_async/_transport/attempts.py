@@ -46,6 +46,8 @@ class History:
 
     time_left: float
     """Seconds that further attempts may spend being sent and answered."""
+    is_read: bool = False
+    """Whether the call only reads, so that it can be repeated whatever happened to the attempts."""
     is_in_doubt: bool = False
     """Whether an earlier attempt may have been executed although its answer is missing."""
     is_reauthorized: bool = False
@@ -78,4 +80,6 @@ class History:
 
     def as_final(self, error: WorksectionError) -> WorksectionError:
         """Return *error* as the result of the call, with a warning if an earlier attempt may have been executed."""
+        if self.is_read:
+            error.of_read()
         return error.in_doubt() if self.is_in_doubt else error

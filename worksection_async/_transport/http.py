@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 import anyio
 import anyio.lowlevel
@@ -17,6 +16,10 @@ import httpx
 
 from .._protocol.request import Request
 from ..errors import CallTimeout, InvalidCall, SessionClosed, TransportError, WorksectionError, mask_secrets
+from .boundary import ForeignErrors, place_of
+from .environment import MANUAL, Variable, failed_check, load_certificates, problem_of_check, proxy_for
+from .progress import Progress
+from .sized_file import opened
 from .tasks import in_thread, is_closed
 from .version import __version__
 
@@ -31,13 +34,22 @@ The service counts arrivals: a new TLS handshake would delay one request and mov
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
+TRANSIENT = (
+    httpx.HTTPError, OSError, EOFError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream
+)  # fmt: skip
+"""Errors of a transport after which another attempt can succeed."""
+
+LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS)
+
+ANOTHER_LOOP = "; a transport belongs to one event loop: give the session of each event loop a transport of its own"
+
 
 @attrs.define(eq=False)
 class HttpResponse:
     """A response whose headers have arrived; its body is read by `read` or `chunks`."""
 
     _response: httpx.Response = attrs.field(repr=False)
-    _translate: Callable[[httpx.HTTPError], WorksectionError] = attrs.field(repr=False)
+    _translate: Callable[[Exception], Exception] = attrs.field(repr=False)
     is_detached: bool = attrs.field(default=False, init=False)
     """Whether the response outlives its exchange. The code that sets this has to call `aclose`."""
 
@@ -51,21 +63,19 @@ class HttpResponse:
         return self._response.headers
 
     async def read(self) -> bytes:
-        return await self._response.aread()
+        """Return the whole body; raises `TransportError`."""
+        with ForeignErrors(self._translate):
+            return await self._response.aread()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body in the chunks in which it arrives; raises `TransportError`."""
-        failure: WorksectionError | None = None
-        try:
+        with ForeignErrors(self._translate):
             async for chunk in self._response.aiter_bytes():
                 yield chunk
-        except httpx.HTTPError as exc:
-            failure = self._translate(exc)
-        if failure is not None:  # raised outside of the handler: its context would show the signed URL
-            raise failure
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        with ForeignErrors(self._translate):
+            await self._response.aclose()
 
 
 async def _do_nothing() -> None:
@@ -93,6 +103,7 @@ class Http:
         self._transport = transport
         self._clients: dict[anyio.lowlevel.EventLoopToken, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = {}
         self._opening: dict[anyio.lowlevel.EventLoopToken, anyio.Lock] = {}
+        self._proxy: Variable | None = None
         self._closed = False
 
     @contextlib.asynccontextmanager
@@ -113,40 +124,34 @@ class Http:
             on_sent: Called when the headers of the request have been written. A user's transport may not report that,
                 so with one it is called before the transport receives the request.
         """
-        progress = _Progress(on_sent)
-        translate = functools.partial(_translate, request.action, progress)
-        failure: WorksectionError | None = None
+        # httpx's own transport reports everything that it does.
+        progress = Progress(on_sent, has_events=isinstance(self._transport, httpx.AsyncHTTPTransport | None))
+        translate = functools.partial(self._translate, request.action, progress)
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
-            try:
-                httpx_request = self._httpx_request(request, timeout, progress, files)
-                if self._transport is not None:
-                    await on_sent()
+            httpx_request = self._httpx_request(request, timeout, progress, files)
+            if self._transport is not None:
+                await on_sent()
+            with ForeignErrors(translate):
                 received = await self._client(request.action).send(httpx_request, stream=True)
-                response = HttpResponse(received, translate)
-                try:
-                    yield response
-                finally:
-                    if not response.is_detached:
-                        await response.aclose()
-            except httpx.HTTPError as exc:
-                failure = translate(exc)
-        if scope.cancelled_caught:
-            failure = CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
-        if failure is not None:
+            response = HttpResponse(received, translate)
             try:
-                raise failure
+                yield response
             finally:
-                # The context is an httpx error, which holds the signed URL.
-                failure.__context__ = None
+                if not response.is_detached:
+                    await response.aclose()
+        if scope.cancelled_caught:
+            raise CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
 
-    async def open(self) -> None:
-        """Create the client of the current event loop, unless it exists.
+    async def open(self, action: str = "Session") -> None:
+        """Create the client of the current event loop for *action*, unless it exists.
+
+        Raises `InvalidCall` if the environment has a proxy or certificates that cannot be used.
 
         This is done before the call waits for its slot: loading the certificates takes tens of milliseconds, and it
         runs in a thread so that it does not block the event loop.
         """
         if self._closed:
-            raise SessionClosed("Session")
+            raise SessionClosed(action)
         loop = anyio.lowlevel.current_token()
         if loop in self._clients:
             return
@@ -155,7 +160,7 @@ class Http:
                 self._clients.pop(other, None)  # that loop was closed without closing its clients
         async with self._opening.setdefault(loop, anyio.Lock()):
             if loop not in self._clients:
-                client = await in_thread(self._new_client)
+                client = await in_thread(self._new_client, action)
                 closer = self._close_with_loop(client, loop)
                 await anext(closer)
                 self._clients[loop] = client, closer
@@ -184,17 +189,53 @@ class Http:
             raise SessionClosed(action)
         return self._clients[anyio.lowlevel.current_token()][0]
 
-    def _new_client(self) -> httpx.AsyncClient:
+    def _new_client(self, action: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            transport=self._transport,
+            transport=self._transport or self._network(action),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS),
-            # Plain HTTP is allowed to loopback only, so it must not be sent to a proxy on another machine.
-            trust_env=not self._origin.startswith("http:"),
+            trust_env=False,  # the environment was read by `_network`
         )
 
+    def _network(self, action: str) -> httpx.AsyncHTTPTransport:
+        """Return the transport that the environment describes; raises `InvalidCall`, which names the variable."""
+        if self._origin.startswith("http:"):
+            # Plain HTTP is allowed to loopback only, so it must not be sent to a proxy on another machine.
+            return httpx.AsyncHTTPTransport(limits=LIMITS, trust_env=False)
+        context = load_certificates(httpx.create_ssl_context, action)
+        self._proxy = proxy = proxy_for(self._origin)
+        if proxy is None:
+            return httpx.AsyncHTTPTransport(verify=context, limits=LIMITS)
+        try:
+            return httpx.AsyncHTTPTransport(verify=context, limits=LIMITS, proxy=_proxy(proxy, context))
+        except ImportError:
+            problem = "a SOCKS proxy needs a package: pip install httpx[socks]"
+        except Exception:  # noqa: BLE001  # the text of the error may contain the proxy's password
+            problem = PROXY_EXPECTED
+        raise InvalidCall(action, f"{proxy.name}: {problem}; NO_PROXY names hosts without a proxy; {MANUAL}")
+
+    def _translate(self, action: str, progress: Progress, exc: Exception) -> Exception:
+        """Return the error to raise instead of *exc*, which came from httpx or from below."""
+        # Without the frames of httpx, whose variables contain the credential.
+        if exc is progress.own_error:
+            return exc.with_traceback(progress.own_traceback)
+        if isinstance(exc, WorksectionError):
+            return exc.with_traceback(None)
+        sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
+        if (failed := failed_check(exc)) is not None:
+            return TransportError(action, problem_of_check(failed), sent=sent, is_permanent=True)
+        kind = CallTimeout if isinstance(exc, httpx.TimeoutException | TimeoutError) else TransportError
+        what = mask_secrets(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__)
+        if self._proxy is not None and not sent:
+            what += f" (through the proxy of {self._proxy.name})"
+        if isinstance(exc, RuntimeError) and "loop" in str(exc):
+            what += ANOTHER_LOOP
+        elif not isinstance(exc, TRANSIENT):
+            what += f" (raised {place_of(exc)})"
+        is_refused = isinstance(exc, httpx.ProxyError) and str(exc).startswith("4")  # 407: it wants a password
+        return kind(action, what, sent=sent, is_permanent=is_refused or not isinstance(exc, TRANSIENT))
+
     def _httpx_request(
-        self, request: Request, timeout: float, progress: _Progress, files: contextlib.ExitStack
+        self, request: Request, timeout: float, progress: Progress, files: contextlib.ExitStack
     ) -> httpx.Request:
         connect = min(CONNECT_TIMEOUT_SECONDS, timeout)
         headers, stream = {**self._headers, **request.headers}, None
@@ -206,7 +247,7 @@ class Http:
             request.method,
             self._origin + request.target,
             headers=headers,
-            files=_opened(request, files) or None,
+            files=opened(request, files) or None,
             stream=stream,
             extensions={"trace": progress, "timeout": httpx.Timeout(timeout, connect=connect, pool=None).as_dict()},
         )
@@ -225,44 +266,14 @@ class _RedactedURL(httpx.URL):
     __repr__ = __str__
 
 
-class _Progress:
-    """Tracks by the events of the transport (httpx's ``trace`` extension) how far a request was sent."""
-
-    def __init__(self, on_sent: Callable[[], Awaitable[None]]) -> None:
-        self._on_sent = on_sent
-        self._has_events = False
-        self._sent = False
-
-    async def __call__(self, event: str, info: dict[str, Any]) -> None:
-        self._has_events = True
-        _, _, what = event.partition(".send_request_headers.")
-        if what == "started" and info["request"].method != b"CONNECT":
-            self._sent = True
-        # A failed write counts, too: a server may answer a request of which it has read a part.
-        elif self._sent and (what == "complete" or (what == "failed" and isinstance(info["exception"], Exception))):
-            await self._on_sent()
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """True unless the transport reports events and none of them says that sending started."""
-        return self._sent or not self._has_events
+PROXY_EXPECTED = "must be a URL such as http://proxy.example.com:8080, with http, https, socks5 or socks5h"
 
 
-def _opened(request: Request, files: contextlib.ExitStack) -> list[tuple[str, Any]]:
-    opened = []
-    for part in request.parts:
-        try:
-            content = part.open()
-        except OSError as exc:
-            raise InvalidCall(request.action, f"{part.name} cannot be read: {exc.strerror}") from None
-        if isinstance(part.source, Path):
-            files.callback(cast(BinaryIO, content).close)
-        opened.append((part.field, (part.name, content, part.media_type)))
-    return opened
-
-
-def _translate(action: str, progress: _Progress, exc: httpx.HTTPError) -> WorksectionError:
-    sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
-    kind = CallTimeout if isinstance(exc, httpx.TimeoutException) else TransportError
-    what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return kind(action, mask_secrets(what), sent=sent)
+def _proxy(variable: Variable, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return the proxy that *variable* names; a value without a scheme is a host, as for curl."""
+    value = variable.value.strip()
+    url = httpx.URL(value if "://" in value else f"http://{value}")
+    port = 80 if url.port is None else url.port
+    if not url.host or not 0 < port < 2**16:
+        raise ValueError(PROXY_EXPECTED)
+    return httpx.Proxy(url, ssl_context=context if url.scheme == "https" else None)

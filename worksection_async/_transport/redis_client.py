@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
-try:
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-except ImportError as exc:
-    raise ImportError("worksection_async.redis needs redis: pip install worksection-async[redis]") from exc
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from .._protocol.values import type_of
+from ..errors import InvalidCall
 
 Client = redis.Redis | redis.RedisCluster
 
@@ -32,10 +32,10 @@ def connect(url_or_client: str | Client) -> Client:
     if isinstance(url_or_client, Client):
         return url_or_client
     if not isinstance(url_or_client, str):
-        raise ValueError(f"a URL or a redis.Redis expected, not {type(url_or_client).__name__}")
+        raise InvalidCall("redis", f"a URL or a redis.Redis expected, not {type_of(url_or_client)}")
     scheme, separator, rest = url_or_client.partition("://")
     if not separator or scheme not in SCHEMES:
-        raise ValueError(f"a URL that begins with one of {', '.join(SCHEMES)} expected")
+        raise InvalidCall("redis", f"a URL that begins with one of {', '.join(SCHEMES)} expected")
     client = None
     with contextlib.suppress(ValueError):  # the text of the error may contain the password
         client = redis.Redis.from_url(
@@ -45,5 +45,6 @@ def connect(url_or_client: str | Client) -> Client:
             retry=Retry(NoBackoff(), 0),  # the outage handling decides about retries
         )
     if client is None:
-        raise ValueError("the URL of the server is invalid; are special characters in the password percent-encoded?")
+        problem = "the URL of the server is invalid; are special characters in the password percent-encoded?"
+        raise InvalidCall("redis", problem)
     return client

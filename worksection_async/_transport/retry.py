@@ -6,6 +6,7 @@ was not executed, so the session makes the call wait for another slot.
 * never sent → any action is retried
 * the service says when to come back (``Retry-After``) → in the next slot; the limiter knows the time
 * 5xx, connection lost or timeout after sending → only reads, and writes that give the same result if executed twice
+* a failure that the next attempt would repeat (a certificate, a proxy setting, a broken transport) → no retry
 * anything else → no retry
 """
 
@@ -45,7 +46,7 @@ def retry_delay(
 def _is_transient(error: WorksectionError) -> bool:
     if isinstance(error, ApiError | UnexpectedReply):
         return error.http_status >= 500
-    return isinstance(error, TransportError)
+    return isinstance(error, TransportError) and not error.is_permanent
 
 
 def is_already_done(action: Action[object], error: WorksectionError) -> bool:

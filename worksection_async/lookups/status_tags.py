@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from ..errors import InvalidCall
 from ..models import Tag
 
 __all__ = ["StatusTags", "Tagged", "labels_of", "statuses_of"]
@@ -37,7 +38,7 @@ class StatusTags:
             created later are treated as labels.
 
     Raises:
-        ValueError: A tag has no group. `add_task_tags` returns such tags.
+        InvalidCall: A tag has no group. `add_task_tags` returns such tags.
     """
 
     __slots__ = ("_ids",)
@@ -46,7 +47,8 @@ class StatusTags:
         ids = set()
         for tag in tags:
             if tag.group is None:
-                raise ValueError(f"tag {tag.id} has no group; pass the tags that get_task_tags returns")
+                problem = f"tag {tag.id} has no group; pass the tags that get_task_tags returns"
+                raise InvalidCall("StatusTags", problem)
             if tag.group.type == "status":
                 ids.add(tag.id)
         self._ids = frozenset(ids)

@@ -12,11 +12,16 @@
 # _render.py      records as JSON; _formats.py, _filters.py the formats of values and of filters
 # _constants.py   limits, scopes and error codes from the spec, from which the client is generated, too
 
-from . import faults, records
-from ._request_log import ReceivedRequest
-from ._simulator import Simulator
-from ._webhooks import Delivery
-from .faults import Fault
-from .world import World
+from .._transport.extras import needs_extra
+
+with needs_extra("testing", "Simulator"):
+    import python_multipart  # noqa: F401  # starlette imports it only when it reads a form
+
+    from . import faults, records
+    from ._request_log import ReceivedRequest
+    from ._simulator import Simulator
+    from ._webhooks import Delivery
+    from .faults import Fault
+    from .world import World
 
 __all__ = ["Delivery", "Fault", "ReceivedRequest", "Simulator", "World", "faults", "records"]

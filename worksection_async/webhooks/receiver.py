@@ -33,6 +33,11 @@ UNAUTHORIZED = Response(401, b'{"status":"UNAUTHORIZED"}', (JSON, CHALLENGE))
 TOO_LARGE = Response(413, b'{"status":"TOO LARGE"}', (JSON,))
 BUSY = Response(503, b'{"status":"BUSY"}', (JSON,))
 
+NOT_OPEN = (
+    "the webhook receiver is not open: deliveries are answered with 503 and their events are not handled. Enter it "
+    "while your application runs (`async with receiver:`): an application that mounts it does not run its lifespan"
+)
+
 logger: logging.Logger = logging.getLogger("worksection_async")
 
 Handler = Callable[[Event], Awaitable[object]]
@@ -129,6 +134,7 @@ class WebhookReceiver:
         self._drain = drain
         self._counts: Counter[str] = Counter()
         self._queue: MemoryObjectSendStream[Event] | None = None
+        self._has_warned = False
 
     def __repr__(self) -> str:
         return f"<WebhookReceiver {'open' if self._queue else 'not open'}, {self.statistics().waiting} waiting>"
@@ -228,6 +234,9 @@ class WebhookReceiver:
         new = self._recent_events.without_repetitions(events)
         waiting = self._counts["waiting"]
         # A delivery longer than the queue never fits, so it is accepted when the queue is empty.
+        if self._queue is None and not self._has_warned:
+            self._has_warned = True
+            logger.error(NOT_OPEN)
         if self._queue is None or (waiting and waiting + len(new) > self._queue_size):
             self._counts["refused"] += 1
             return BUSY

@@ -1,0 +1,3 @@
+from tests.reliability.page import write
+
+write()

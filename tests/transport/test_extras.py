@@ -1,0 +1,44 @@
+"""Optional dependencies: without an extra, the import of a class names the class, the package and the extra."""
+
+import subprocess
+import sys
+
+import pytest
+
+MISSING = [
+    ("testing", "Simulator", "starlette", "testing"),
+    ("testing", "Simulator", "uvicorn", "testing"),
+    ("testing", "Simulator", "python_multipart", "testing"),
+    ("redis", "RedisTokenBucket", "redis", "redis"),
+    ("redis", "RedisTokenStore", "redis", "redis"),
+    ("keyring", "KeyringTokenStore", "keyring", "keyring"),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "package", "extra"), MISSING)
+def test_a_missing_extra_is_named_by_the_class_that_needs_it(module: str, name: str, package: str, extra: str) -> None:
+    program = f"""
+import sys
+import worksection_async  # needs no extra
+sys.modules[{package!r}] = None  # as if it was not installed
+try:
+    from worksection_async.{module} import {name}
+except ModuleNotFoundError as error:
+    print(error.name, error)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    missing, _, sentence = ran.stdout.partition(" ")
+    assert missing == package
+    assert name in sentence
+    assert sentence.endswith(f'needs {package}, which is not installed: pip install "worksection-async[{extra}]"\n')
+
+
+def test_an_error_of_this_package_is_not_a_missing_extra() -> None:
+    program = """
+import sys
+sys.modules["worksection_async._auth.redis_store"] = None
+import worksection_async.redis
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "import of worksection_async._auth.redis_store halted" in ran.stderr
+    assert "pip install" not in ran.stderr

@@ -1,0 +1,41 @@
+"""Names of actions and parameters in `Session.call`, where names are data: reserved, misspelled and unknown ones."""
+
+import difflib
+from collections.abc import Iterable
+
+from .formats import to_name
+
+RESERVED_NAMES = {"action", "hash", "access_token"}
+"""Names of the query that the client sets itself, so that no parameter can override the action or the credential."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the service reads *name* as a reserved one: PHP cuts brackets off, and replaces dots and spaces."""
+    return name.lstrip(" ").partition("[")[0].replace(".", "_").replace(" ", "_") in RESERVED_NAMES
+
+
+def check_name(name: object) -> None:
+    """Raise `ValueError` for a name that cannot be sent."""
+    if not isinstance(name, str):
+        raise ValueError(f"must be text, got {type(name).__name__}")
+    if not name.strip():
+        raise ValueError("must not be blank")
+    to_name(name)
+
+
+def unknown_action(name: str, known: Iterable[str]) -> str:
+    """Return the problem of a call of the unknown action *name*."""
+    return f"unknown action{_nearest(name, known)}. unchecked=True sends an action that this release does not know"
+
+
+def unknown_parameter(name: str, known: Iterable[str]) -> str:
+    """Return the problem of a call with the unknown parameter *name*."""
+    return (
+        f"unknown parameter {name!a}; known parameters: {', '.join(known) or 'none'}{_nearest(name, known)}. "
+        "unchecked=True sends parameters that this release does not know"
+    )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name.lower(), known, n=1)
+    return f", the nearest one is {nearest[0]}" if nearest else ""

@@ -1,0 +1,34 @@
+"""Paths that users pass as arguments."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import InvalidCall
+
+NO_HOME = "there is no home directory for ~: set HOME, or pass an absolute path"
+
+
+def resolved(path: str | os.PathLike[str], owner: str) -> Path:
+    """Return *path* as an absolute path without ``~`` and symbolic links.
+
+    Args:
+        path: The argument.
+        owner: Name of the class that got it, for the error.
+
+    Raises:
+        InvalidCall: It is no path, there is no home directory for ``~``, or the symbolic links form a loop.
+    """
+    try:
+        expanded = Path(path).expanduser()
+    except TypeError:
+        raise InvalidCall(owner, f"the path must be text or a pathlib.Path, got {type(path).__name__}") from None
+    except RuntimeError:
+        problem = NO_HOME
+    else:
+        try:
+            return expanded.resolve()
+        except (OSError, RuntimeError, ValueError) as exc:
+            problem = str(getattr(exc, "strerror", None) or exc)
+    raise InvalidCall(owner, f"{os.fspath(path)}: {problem}")
