@@ -44,14 +44,16 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def model(cls: type[Model], depth: int = 2) -> st.SearchStrategy[Any]:
+def model(cls: type[Model], depth: int = 1) -> st.SearchStrategy[Any]:
     """Return a strategy for *cls*; models are nested *depth* levels at most."""
     attrs.resolve_types(cls, include_extras=True)
-    required, optional = {}, {}
+    required: dict[str, Any] = {}
+    optional: dict[str, Any] = {}
     for field in attrs.fields(cls):
-        values = _values(field.type, depth)
-        if values is not None:
-            (required if field.default is attrs.NOTHING else optional)[field.name] = values
+        if field.default is attrs.NOTHING:
+            required[field.name] = _values(field.type, max(depth, 1))
+        elif (values := _values(field.type, depth)) is not None:
+            optional[field.name] = values
     return st.fixed_dictionaries(required, optional=optional).map(lambda values: cls(**values))
 
 

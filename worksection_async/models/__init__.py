@@ -3,6 +3,7 @@
 """Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""
 
 from ._base import Clock, Hours, Model, Raw, Seconds
+from ._changes import Change
 from ._json import from_dict, to_dict, to_json
 from .comments import Comment, CommentExtra
 from .costs import Cost, Costs, CostsExtra, CostsSum, CostsTotal, ProjectCosts, TaskCosts
@@ -58,6 +59,7 @@ from .webhooks import Webhook, WebhookEvent, WebhookStatus
 
 __all__ = [
     "AllTasksExtra",
+    "Change",
     "Clock",
     "Comment",
     "CommentExtra",

@@ -10,23 +10,23 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, overload
 
+from attrs import AttrsInstance
 from cattrs import Converter, transform_error
 from cattrs.gen import make_mapping_structure_fn, make_mapping_unstructure_fn
 
 from ..errors import InvalidCall
-from ._base import Model
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=AttrsInstance)
 
 FROM_DICT = "models.from_dict"
 
 
 @overload
-def to_dict(value: Model) -> dict[str, object]: ...
+def to_dict(value: AttrsInstance) -> dict[str, object]: ...
 @overload
 def to_dict(value: Mapping[Any, object]) -> dict[str, object]: ...
 @overload
-def to_dict(value: Iterable[Model]) -> list[dict[str, object]]: ...
+def to_dict(value: Iterable[AttrsInstance]) -> list[dict[str, object]]: ...
 @overload
 def to_dict(value: object) -> object: ...
 def to_dict(value: object) -> object:

@@ -6,14 +6,14 @@ import datetime as dt
 import functools
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NotRequired, Union, get_args, get_origin
 
 import attrs
+from attrs import AttrsInstance
 from pydantic import GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
-from ._base import Model
 from ._json import from_dict, to_dict
 
 JSON_TYPES: dict[Any, Any] = {
@@ -27,11 +27,11 @@ JSON_TYPES: dict[Any, Any] = {
 """How `to_dict` writes values; any other type is the same in JSON."""
 
 
-def schema_of(cls: type[Model], handler: GetCoreSchemaHandler) -> CoreSchema:
+def schema_of(cls: type[AttrsInstance], handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of a model: instances, or data of `to_dict`; it is serialized by `to_dict`."""
     json_schema = handler.generate_schema(_json_type(cls))
 
-    def validate(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Model:
+    def validate(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> AttrsInstance:
         if isinstance(value, cls):
             return value
         check(value)  # its errors name every invalid field
@@ -45,13 +45,13 @@ def schema_of(cls: type[Model], handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 @functools.cache
-def _json_type(cls: type[Model]) -> Any:
+def _json_type(cls: type[AttrsInstance]) -> Any:
     """Return the form of a model in JSON. Nested models stay themselves: pydantic asks them for their schemas."""
     attrs.resolve_types(cls, include_extras=True)
     members = {field.name: _member(field) for field in attrs.fields(cls)}
-    form = TypedDict(cls.__name__, members)  # type: ignore[operator]
+    form = TypedDict(cls.__name__, members)  # type: ignore[misc]
     form.__doc__, form.__module__ = cls.__doc__, cls.__module__
-    form.__pydantic_config__ = {"extra": "forbid", "strict": True}
+    form.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]
     return form
 
 
