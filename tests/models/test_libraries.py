@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pandas
+import pandas  # type: ignore[import-untyped]
 import pydantic
 import pytest
 import uvicorn

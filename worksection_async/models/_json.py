@@ -8,25 +8,32 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, overload
+from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, overload
 
-from attrs import AttrsInstance
 from cattrs import Converter, transform_error
 from cattrs.gen import make_mapping_structure_fn, make_mapping_unstructure_fn
 
 from ..errors import InvalidCall
 
-M = TypeVar("M", bound=AttrsInstance)
+
+class AnyModel(Protocol):
+    """Any model. An import of `_base`, which imports this module for pydantic, would be circular."""
+
+    @property
+    def extra(self) -> Mapping[str, object]: ...
+
+
+M = TypeVar("M", bound=AnyModel)
 
 FROM_DICT = "models.from_dict"
 
 
 @overload
-def to_dict(value: AttrsInstance) -> dict[str, object]: ...
+def to_dict(value: AnyModel) -> dict[str, object]: ...
 @overload
 def to_dict(value: Mapping[Any, object]) -> dict[str, object]: ...
 @overload
-def to_dict(value: Iterable[AttrsInstance]) -> list[dict[str, object]]: ...
+def to_dict(value: Iterable[AnyModel]) -> list[dict[str, object]]: ...
 @overload
 def to_dict(value: object) -> object: ...
 def to_dict(value: object) -> object:

@@ -9,12 +9,11 @@ from decimal import Decimal
 from typing import Annotated, Any, NotRequired, Union, get_args, get_origin
 
 import attrs
-from attrs import AttrsInstance
 from pydantic import GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
-from ._json import from_dict, to_dict
+from ._json import AnyModel, from_dict, to_dict
 
 JSON_TYPES: dict[Any, Any] = {
     dt.datetime: Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})],
@@ -27,11 +26,11 @@ JSON_TYPES: dict[Any, Any] = {
 """How `to_dict` writes values; any other type is the same in JSON."""
 
 
-def schema_of(cls: type[AttrsInstance], handler: GetCoreSchemaHandler) -> CoreSchema:
+def schema_of(cls: type[AnyModel], handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of a model: instances, or data of `to_dict`; it is serialized by `to_dict`."""
     json_schema = handler.generate_schema(_json_type(cls))
 
-    def validate(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> AttrsInstance:
+    def validate(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> AnyModel:
         if isinstance(value, cls):
             return value
         check(value)  # its errors name every invalid field
@@ -45,7 +44,7 @@ def schema_of(cls: type[AttrsInstance], handler: GetCoreSchemaHandler) -> CoreSc
 
 
 @functools.cache
-def _json_type(cls: type[AttrsInstance]) -> Any:
+def _json_type(cls: type[AnyModel]) -> Any:
     """Return the form of a model in JSON. Nested models stay themselves: pydantic asks them for their schemas."""
     attrs.resolve_types(cls, include_extras=True)
     members = {field.name: _member(field) for field in attrs.fields(cls)}
