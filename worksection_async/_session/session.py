@@ -21,6 +21,7 @@ from .._limits.queue import Lane, Waiting
 from .._protocol.actions import ACTIONS, DOWNLOAD
 from .._protocol.call import raw_action, unknown_action
 from .._protocol.structure import Structure
+from .._protocol.time_zones import to_time_zone
 from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
 from .._transfer.destination import Destination, DownloadedFile, Progress
@@ -56,11 +57,14 @@ class Session(Endpoints):
             request counts neither as an attempt nor for ``timeout``.
         max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads share one request while it is queued or in flight.
-        tz: Time zone of the account; without it date-times are naive.
+        tz: Time zone of the account: a `zoneinfo.ZoneInfo`, a `datetime.timezone` or an IANA name
+            (``"Europe/Kyiv"``); without it date-times are naive. The service sends local times without an offset, so
+            a time in the hour that is repeated in autumn is taken as the first occurrence (``fold=0``). A time in the
+            hour that is skipped in spring keeps its digits and has the offset before the change.
         transport: An httpx transport that replaces the network.
 
     Raises:
-        InvalidCall: The account or an option is invalid.
+        InvalidCall: The account, the time zone or an option is invalid.
     """
 
     def __init__(
@@ -74,15 +78,16 @@ class Session(Endpoints):
         patience: float = 60.0,
         max_wait: float | None = None,
         coalesce: bool = True,
-        tz: dt.tzinfo | None = None,
+        tz: dt.tzinfo | str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if account is None and not isinstance(auth, OAuth2):
             raise InvalidCall("Session", "account: pass its name; only with OAuth2 does the credential contain it")
+        zone = to_time_zone("Session", tz)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
-        super().__init__(SessionCaller(connection, auth, Structure(tz), options))
+        super().__init__(SessionCaller(connection, auth, Structure(zone), options))
 
     def __repr__(self) -> str:
         origin = self._caller.connection.origin or "(account of the token)"
