@@ -59,9 +59,16 @@ MAYBE_EXECUTED = ", maybe after executing the request"
 IF_IT_PERSISTS = " If this error persists, the service has changed the format."
 
 
-def mask_secrets(text: str) -> str:
+WORD_CHARACTER = r"[\w.\-+/=@&?%:]"
+LONG_WORD = WORD_CHARACTER + "{24,}"
+MAX_SEARCHED_CHARACTERS = 4096
+
+
+def mask_secrets(text: str, max_characters: int = 400) -> str:
     """Shorten external *text*, and replace words that are long enough to be a key, a token or a signature by ``…``."""
-    return re.sub(r"[\w.\-+/=@&?%:]{24,}", _mask_unless_email, text[:4096])[:400]
+    # A word that is cut here could be the beginning of a token.
+    pattern = LONG_WORD if len(text) <= MAX_SEARCHED_CHARACTERS else rf"{LONG_WORD}|{WORD_CHARACTER}+\Z"
+    return re.sub(pattern, _mask_unless_email, text[:MAX_SEARCHED_CHARACTERS])[:max_characters]
 
 
 def _mask_unless_email(match: re.Match[str]) -> str:

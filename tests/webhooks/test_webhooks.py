@@ -25,30 +25,12 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
+from tests.support.webhook_deliveries import EVENT, OK, RecordingHandler, body, client, record
 from worksection_async import errors
 from worksection_async.models import Event
 from worksection_async.testing import Simulator
 from worksection_async.webhooks import UnreadableEvent, WebhookReceiver, WebhookStatistics, parse_events
 from worksection_async.webhooks.deduplication import MAX_KEYS_PER_OBJECT, RecentEvents
-
-OK = {"status": "OK"}
-
-
-def record(number: int = 9, action: str = "update", type: str = "task", **more: Any) -> dict[str, Any]:
-    """An event as the service sends it in a webhook body."""
-    return {
-        "action": action,
-        "object": {"type": type, "id": str(number), "page": "/task/9/"},
-        "date_added": "2026-01-02 03:04",
-        "user_from": {"id": "41", "email": "ada@example.com", "name": "Ada Byron"},
-        "new": {"priority": 7},
-        "old": {"priority": ""},
-        **more,
-    }
-
-
-def body(*records: Any) -> bytes:
-    return json.dumps(records).encode()
 
 
 def nested(levels: int) -> Any:
@@ -57,8 +39,6 @@ def nested(levels: int) -> Any:
         value = {"a": value}
     return value
 
-
-EVENT = body(record())
 
 # Parsing
 
@@ -241,37 +221,9 @@ def test_a_delivery_that_is_repeated_at_once_contains_no_new_events(deliveries: 
 # The receiver
 
 
-class RecordingHandler:
-    """A handler that records events, signals its first call and can be blocked."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.unblocked = anyio.Event()
-        self.unblocked.set()
-        self.called = anyio.Event()
-
-    def block(self) -> None:
-        self.unblocked = anyio.Event()
-
-    async def __call__(self, event: Event) -> None:
-        self.called.set()
-        await self.unblocked.wait()
-        self.events.append(event)
-        if event.action == "fail":
-            raise LookupError("an error of the handler")
-
-    @property
-    def object_ids(self) -> list[int]:
-        return [event.object.id for event in self.events]
-
-
 @pytest.fixture
 def handler() -> RecordingHandler:
     return RecordingHandler()
-
-
-def client(app: Any, **options: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hooks.test", **options)
 
 
 @pytest.mark.anyio

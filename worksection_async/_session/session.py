@@ -21,6 +21,7 @@ from .._limits.queue import Lane, Waiting
 from .._protocol.actions import DOWNLOAD
 from .._protocol.named_call import named_action
 from .._protocol.structure import Structure
+from .._protocol.time_zones import to_time_zone
 from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
 from .._transfer.destination import Destination, DownloadedFile, Progress
@@ -58,14 +59,17 @@ class Session(Endpoints):
             request counts neither as an attempt nor for ``timeout``.
         max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads share one request while it is queued or in flight.
-        tz: Time zone of the account; without it date-times are naive.
+        tz: Time zone of the account: a `zoneinfo.ZoneInfo`, a `datetime.timezone` or an IANA name
+            (``"Europe/Kyiv"``); without it date-times are naive. The service sends local times without an offset, so
+            a time in the hour that is repeated in autumn is taken as the first occurrence (``fold=0``). A time in the
+            hour that is skipped in spring keeps its digits and has the offset before the change.
         strict: Whether a value that cannot be read makes the call fail with `UnexpectedReply`. Otherwise its field is
             None or empty, the value is kept in ``extra``, and a warning is logged once per field. An invalid ID or
             another essential value makes the call fail in any case.
         transport: An httpx transport that replaces the network.
 
     Raises:
-        InvalidCall: The account, the credential or an option is invalid.
+        InvalidCall: The account, the credential, the time zone or an option is invalid.
     """
 
     def __init__(
@@ -79,15 +83,16 @@ class Session(Endpoints):
         patience: float = 60.0,
         max_wait: float | None = None,
         coalesce: bool = True,
-        tz: dt.tzinfo | None = None,
+        tz: dt.tzinfo | str | None = None,
         strict: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         check_objects(account, auth, limiter, transport)
+        structure = Structure(to_time_zone("Session", tz), strict=strict)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
-        super().__init__(SessionCaller(connection, auth, Structure(tz, strict=strict), options))
+        super().__init__(SessionCaller(connection, auth, structure, options))
 
     def __repr__(self) -> str:
         origin = self._caller.connection.origin or "(account of the token)"

@@ -4,6 +4,7 @@ Vendor page: https://worksection.com/en/faq/webhooks.html
 """
 
 from .parsing import UnreadableEvent, parse_events
-from .receiver import Handler, WebhookReceiver, WebhookStatistics
+from .receiver import Handler, WebhookReceiver
+from .statistics import WebhookStatistics
 
 __all__ = ["Handler", "UnreadableEvent", "WebhookReceiver", "WebhookStatistics", "parse_events"]
