@@ -44,7 +44,7 @@ def schema_of(cls: type[AnyModel], handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 @functools.cache
-def _json_type(cls: type[AnyModel]) -> Any:
+def _json_type(cls: Any) -> Any:
     """Return the form of a model in JSON. Nested models stay themselves: pydantic asks them for their schemas."""
     attrs.resolve_types(cls, include_extras=True)
     members = {field.name: _member(field) for field in attrs.fields(cls)}
