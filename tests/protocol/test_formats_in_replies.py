@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worksection_async._protocol import reply_formats
 from worksection_async._protocol.formats import to_clock, to_flag, to_hours, to_id, to_money, to_str
-from worksection_async._protocol.reply_formats import (
+from worksection_async.models import _reply_formats as reply_formats
+from worksection_async.models._reply_formats import (
     from_clock,
     from_date,
     from_datetime,

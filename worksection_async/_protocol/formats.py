@@ -1,4 +1,4 @@
-"""Encodes Python values for requests, one pure function per format; `reply_formats` decodes those of replies.
+"""Encodes Python values for requests, one pure function per format; `models._reply_formats` decodes those of replies.
 
 Each function raises `ValueError` for an invalid value.
 
@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 
 import attrs
 
-from .reply_formats import from_clock
+from ..models._reply_formats import from_clock
 from .service import MAX_TEXT_CHARACTERS
 from .values import as_date, as_integer, shown
 

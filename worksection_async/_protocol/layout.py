@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 import attrs
 
 from ..models import Model, ProjectRef, TaskRef
-from .reply_formats import from_str, shown
+from ..models._reply_formats import from_str, shown
 
 
 def is_model(type_: Any) -> bool:

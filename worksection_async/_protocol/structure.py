@@ -17,8 +17,8 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
+from ..models import _reply_formats as reply_formats
 from ..models._base import Clock, Hours, Seconds
-from . import reply_formats
 from .layout import (
     as_list,
     as_map,

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import attrs
 
 from ..errors import mask_secrets
+from ..models._reply_formats import shown
 from .layout import (
     as_list,
     as_map,
@@ -21,7 +22,6 @@ from .layout import (
     value_hook,
     without_none,
 )
-from .reply_formats import shown
 
 Hook = Callable[..., Any]
 """Called with a value and its type."""

@@ -3,6 +3,8 @@
 """Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""
 
 from ._base import Clock, Hours, Model, Raw, Seconds
+from ._changes import Change
+from ._json import from_dict, to_dict, to_json
 from .comments import Comment, CommentExtra
 from .costs import Cost, Costs, CostsExtra, CostsSum, CostsTotal, ProjectCosts, TaskCosts
 from .files import File, UploadedFile
@@ -57,6 +59,7 @@ from .webhooks import Webhook, WebhookEvent, WebhookStatus
 
 __all__ = [
     "AllTasksExtra",
+    "Change",
     "Clock",
     "Comment",
     "CommentExtra",
@@ -120,4 +123,7 @@ __all__ = [
     "Webhook",
     "WebhookEvent",
     "WebhookStatus",
+    "from_dict",
+    "to_dict",
+    "to_json",
 ]

@@ -2,9 +2,13 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 Hours = Annotated[dt.timedelta, "hours"]
 """A duration that the service sends as a number of hours: ``352``."""
@@ -35,3 +39,10 @@ class Model:
         values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.repr}
         shown = ", ".join(f"{name}={value!r}" for name, value in values.items() if value not in EMPTY_VALUES)
         return f"{type(self).__name__}({shown})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        """Return the schema of this class for pydantic, which calls this method."""
+        from ._pydantic import schema_of  # noqa: PLC0415
+
+        return schema_of(cls, handler)

@@ -1,4 +1,4 @@
-"""Decodes values of replies, one pure function per format; `formats` encodes those of requests.
+"""Decodes values of replies, one pure function per format; `_protocol.formats` encodes those of requests.
 
 Each function raises `ValueError` or `TypeError` for an invalid value.
 
