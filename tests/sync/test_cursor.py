@@ -204,6 +204,16 @@ def test_an_event_with_a_nonsense_time_hides_no_other_event(wrong: dt.datetime |
     assert tracker.period(START + 5 * MINUTE) == OVERLAP + dt.timedelta(minutes=1)
 
 
+@pytest.mark.parametrize("wrong", [dt.datetime(2099, 1, 1), dt.datetime(1, 1, 1), None], ids=str)
+def test_an_event_with_a_nonsense_time_alone_is_no_error(wrong: dt.datetime | None) -> None:
+    odd = attrs.evolve(FakeService([]).event(Change(START, 9)), date_added=wrong)
+    tracker, found = fresh(START), []
+    for number in range(4):
+        tracker.add([odd], looked_at=START + number, now=START + number)
+        found += take_all(tracker)
+    assert len(found) <= 1
+
+
 def test_a_start_before_the_stored_events_is_an_error() -> None:
     tracker = EventTracker(Cursor(looked_at=START))
     assert tracker.period(START + 30 * DAY) == dt.timedelta(days=30)
@@ -216,3 +226,10 @@ def test_a_cursor_without_a_start_can_be_read() -> None:
     assert (cursor.since, cursor.seen["b"]) == (None, ("", 2))
     with pytest.raises(ValueError, match="not a cursor"):
         Cursor.from_json('{"looked_at": 1, "seen": {"a": ["yesterday", 1]}}')
+
+
+@pytest.mark.parametrize("moment", ["NaN", "Infinity", "-Infinity", "1e300", "1e18", "true", "[]", '"x"'])
+def test_a_cursor_with_an_impossible_time_is_refused(moment: str) -> None:
+    for text in (f'{{"looked_at": {moment}, "seen": {{}}}}', f'{{"looked_at": 1, "since": {moment}, "seen": {{}}}}'):
+        with pytest.raises(ValueError, match="not a cursor"):
+            Cursor.from_json(text)

@@ -56,10 +56,10 @@ class Cursor:
         """Return the cursor from the JSON of `to_json`; raises `ValueError`."""
         try:
             data = json.loads(text)
-            since = data.get("since")
+            looked_at, since = _checked_moment(data["looked_at"]), data.get("since")
             seen = {str(key): (_checked_time(when), int(count)) for key, (when, count) in data["seen"].items()}
-            return cls(looked_at=float(data["looked_at"]), since=None if since is None else float(since), seen=seen)
-        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls(looked_at=looked_at, since=None if since is None else _checked_moment(since), seen=seen)
+        except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
             pass
         raise ValueError("the text is not a cursor that Cursor.to_json wrote")
 
@@ -174,9 +174,10 @@ class EventTracker:
 
 
 def _newest(labels: Iterable[dt.datetime], utc_now: dt.datetime) -> dt.datetime | None:
-    """Return the newest of *labels* that is not in the future in every time zone."""
+    """Return the newest of *labels*, without those that are wrong: in the future in every time zone, or ages ago."""
+    first, last = utc_now - 2 * RETENTION, utc_now + MAX_UTC_OFFSET + OVERLAP
     plain = (label.replace(tzinfo=None) for label in labels)
-    return max((label for label in plain if label <= utc_now + MAX_UTC_OFFSET + OVERLAP), default=None)
+    return max((label for label in plain if first <= label <= last), default=None)
 
 
 def _label(event: Event) -> dt.datetime:
@@ -186,6 +187,12 @@ def _label(event: Event) -> dt.datetime:
 
 def _time(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).replace(tzinfo=None)
+
+
+def _checked_moment(value: object) -> float:
+    moment = float(str(value))
+    _utc(moment)
+    return moment
 
 
 def _checked_time(text: object) -> str:
