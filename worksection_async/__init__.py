@@ -27,8 +27,9 @@ from ._limits.statistics import Statistics
 from ._limits.token_bucket import TokenBucket
 from ._protocol.attachments import Attachment
 from ._session.session import Session
+from ._sync.cursor import Cursor
 from ._sync.streams import Plan
-from ._sync.watch import Cursor, TagChange
+from ._sync.watch import TagChange
 from ._transfer.destination import DownloadedFile
 from ._transfer.downloads import DownloadReport, OpenDownload
 from ._transport.version import __version__

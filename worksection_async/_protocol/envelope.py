@@ -161,12 +161,13 @@ def _retry_after(reply: Reply) -> float | None:
     value = reply.headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
         return float(value)
-    until, now = _unix_time(value), _unix_time(reply.headers.get("date", ""))
+    until, now = unix_time(value), unix_time(reply.headers.get("date", ""))
     seconds = -1.0 if until is None else until - (reply.received_at if now is None else now)
     return seconds if seconds >= 0 else None
 
 
-def _unix_time(http_date: str) -> float | None:
+def unix_time(http_date: str) -> float | None:
+    """Return the time of an HTTP date in Unix seconds, or None if it is not a date."""
     with contextlib.suppress(ValueError, OverflowError):
         date = parsedate_to_datetime(http_date)
         return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()

@@ -19,7 +19,7 @@ from .._limits.limiter import Limiter
 from .._limits.queue import Waiter
 from .._protocol.actions import DOWNLOAD
 from .._protocol.call import Action, Call, prepare
-from .._protocol.envelope import Reply, read_reply
+from .._protocol.envelope import Reply, read_reply, unix_time
 from .._protocol.service import REQUESTS_PER_SECOND
 from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
@@ -80,6 +80,10 @@ class SessionCaller:
             return calls / REQUESTS_PER_SECOND
         return self.limiter.eta(self.options.lane) + (calls - 1) / self.limiter.rate
 
+    def replied_at(self) -> float | None:
+        """Return the time of the last reply on the service's clock (Unix seconds), or None before the first one."""
+        return unix_time(self.connection.last_reply_date)
+
     @property
     def limiter(self) -> Limiter:
         return self.connection.limiter
@@ -139,6 +143,7 @@ class SessionCaller:
                         if not call.parts:  # the time of an upload says nothing about the delay of the network
                             await self.limiter.answered(waiter)
                         result = await read(response)
+                        self.connection.last_reply_date = response.headers.get("date", "")
                         self.limiter.accepted()
                         return result
             except WorksectionError as error:

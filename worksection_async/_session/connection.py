@@ -36,6 +36,8 @@ class Connection:
         self._reads: WeakKeyDictionary[Auth, tuple[object, SharedReads]] = WeakKeyDictionary()
         self._is_closed = False
         self.origin = ""
+        self.last_reply_date = ""
+        """The header ``Date`` of the last reply."""
         reset_now_and_after_fork(self)
         if account is not None:
             self._set_origin(origin_of(account))

@@ -22,8 +22,9 @@ from .._protocol.actions import DOWNLOAD
 from .._protocol.named_call import named_action
 from .._protocol.structure import Structure
 from .._protocol.time_zones import to_time_zone
+from .._sync.cursor import Cursor
 from .._sync.streams import CostStream, Plan, Span, TaskStream
-from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
+from .._sync.watch import EventsSince, EventWatch, TagWatch
 from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
 from .._transport.callbacks import checked
@@ -256,18 +257,49 @@ class Session(Endpoints):
         """Poll for events: ``async for event in ws.watch()``. It needs no public URL and uses the bulk lane.
 
         Args:
-            period_start: Age of the first events, 30 days at most; events of a few minutes before may be included.
+            period_start: Age of the first events, 30 days at most. By default the watch begins now. The times of the
+                service have no seconds, so events of the minute in which it begins are included.
             projects: Only events of these projects. A poll is one call for any number of projects.
             every: Seconds between two polls.
-            cursor: The ``cursor`` of an earlier watch, to continue from; *period_start* is then ignored.
+            cursor: The ``cursor`` of an earlier watch or `events_since`, to continue from; *period_start* is then
+                ignored.
 
         Iterating raises what `get_events` raises; the next step continues at the same position. It raises
         `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """
-        start = cursor or cursor_at(period_start)
-        return EventWatch(self.with_options(lane="bulk")._caller, start, projects, every)
+        start = period_start if cursor is None else cursor
+        return EventWatch(self._for_events(), start, projects, every)
+
+    def events_since(
+        self,
+        cursor: Cursor | None,
+        *,
+        period_start: dt.timedelta = dt.timedelta(0),
+        projects: Iterable[int] | None = None,
+    ) -> EventsSince:
+        """Yield the events up to now, then stop: ``async for event in ws.events_since(cursor)``. For scheduled jobs.
+
+        It is one call in the bulk lane. Afterwards ``cursor`` is where the next run continues: successive runs lose no
+        event and repeat none. An event that the service lists only after the call belongs to the next run.
+
+        Args:
+            cursor: The ``cursor`` of the run before, or of a `watch`; None for the first run.
+            period_start: Age of the first events of the first run, 30 days at most; ignored if there is a cursor.
+            projects: Only events of these projects. It is one call for any number of projects.
+
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
+        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
+
+        Vendor page: https://worksection.com/en/faq/api-projects.html
+        """
+        start = period_start if cursor is None else cursor
+        return EventsSince(self._for_events(), start, projects)
+
+    def _for_events(self) -> SessionCaller:
+        # Not coalesced: a cached or shared reply is older than the request for it, so that events would be lost.
+        return self.with_options(lane="bulk", coalesce=False)._caller
 
     def watch_tags(self, *, every: float = 300.0) -> TagWatch:
         """Poll for changes of tags, for which the service has no event: ``async for change in ws.watch_tags()``.
