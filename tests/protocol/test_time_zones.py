@@ -141,6 +141,8 @@ def test_any_name_is_a_zone_or_an_invalid_call(name: str) -> None:
 @pytest.fixture
 def without_tzdata(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     path = zoneinfo.TZPATH
+    for module in [name for name in sys.modules if name.startswith("tzdata.")]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "tzdata", None)
     zoneinfo.reset_tzpath(to=[])
     zoneinfo.ZoneInfo.clear_cache()
