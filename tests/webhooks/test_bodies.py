@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +87,19 @@ async def test_a_body_that_becomes_too_large_is_refused(
         assert answer.status_code == 413
     limit, _ = await deliver(handler, compress(EVENT + b" " * (10_000 - len(EVENT))), Content_Encoding=encoding)
     assert (limit.status_code, handler.object_ids) == (200, [9])
+
+
+@pytest.mark.parametrize(
+    ("compress", "encoding"), [(gzip.compress, b"gzip"), (zlib.compress, b"deflate"), (raw_deflate, b"deflate")]
+)
+def test_not_more_than_the_limit_is_decompressed(compress: Callable[[bytes], bytes], encoding: bytes) -> None:
+    bomb = compress(b" " * 50_000_000)
+    tracemalloc.start()
+    try:
+        assert decompress(bomb, encoding, 10_000) is None
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
