@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import time
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +16,17 @@ import anyio
 import attrs
 import pytest
 
-from worksection_async import ApiKey, MemoryTokenStore, OAuth2, OAuthApp, Session, Token, TokenBucket
+from worksection_async import (
+    ApiKey,
+    FileTokenStore,
+    MemoryTokenStore,
+    OAuth2,
+    OAuthApp,
+    Session,
+    Token,
+    TokenBucket,
+    TokenStore,
+)
 from worksection_async.errors import (
     AuthError,
     InvalidCall,
@@ -112,6 +126,60 @@ async def test_the_account_comes_from_the_token(sim: Simulator) -> None:
     fresh = Session(None, OAuth2(app, store), transport=sim.transport())
     assert await fresh.get_projects(), "also without a context manager"
     await fresh.aclose()
+
+
+# A session whose own user has not logged in
+
+
+EMPTY_STORES: list[Callable[[Path], TokenStore]] = [
+    lambda _: MemoryTokenStore(),
+    lambda folder: FileTokenStore(folder / "token.json"),
+]
+with_each_empty_store = pytest.mark.parametrize("make", EMPTY_STORES, ids=["memory", "file"])
+
+
+@with_each_empty_store
+async def test_a_session_of_a_named_account_is_entered_without_a_token(
+    sim: Simulator, tmp_path: Path, make: Callable[[Path], TokenStore]
+) -> None:
+    """A web app in which only visitors log in: the session's own user has no token."""
+    ada = next(iter(sim.world.users.values()))
+    store = make(tmp_path)
+    async with sim.session(OAuth2(sim.oauth_app(), store)) as ws:
+        with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
+            await ws.me()
+        assert (await ws.as_user(sim.issue_pair(ada)).me()).id == ada.id
+        await store.save(sim.issue_pair())
+        assert (await ws.me()).id == sim.world.owner.id, "after a login the same session works"
+
+
+async def test_a_view_is_entered_without_a_token(sim: Simulator) -> None:
+    async with session(sim, Store()).as_user(Store()) as view:
+        with pytest.raises(ReauthorizationRequired):
+            await view.get_projects()
+
+
+async def test_a_session_of_a_named_account_is_entered_while_the_store_or_the_login_service_fails(
+    sim: Simulator,
+) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.unreachable(), times=None)
+    async with session(sim, store) as ws:
+        with pytest.raises(TransportError, match="could not be refreshed"):
+            await ws.get_projects()
+    store.fails_to_load = True
+    async with session(sim, store) as ws:
+        with pytest.raises(TokenStoreError):
+            await ws.get_projects()
+
+
+@with_each_empty_store
+async def test_without_a_named_account_entering_needs_the_token(
+    sim: Simulator, tmp_path: Path, make: Callable[[Path], TokenStore]
+) -> None:
+    with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
+        async with Session(None, OAuth2(sim.oauth_app(), make(tmp_path)), transport=sim.transport()):
+            raise AssertionError
 
 
 async def test_a_token_without_an_account_is_an_error(sim: Simulator) -> None:
@@ -463,8 +531,8 @@ def test_closing_the_session_waits_for_the_refresh_in_progress(sim: Simulator) -
 async def test_a_stored_token_of_another_account_is_not_sent(sim: Simulator) -> None:
     store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
     ws = session(sim, store)
-    store.before_save = lambda _: None
     async with ws:
+        await ws._caller.auth.ready()
         store._token = sim.issue_pair(account_url="https://other.worksection.com")
         with pytest.raises(InvalidCall, match=r"for https://other\.worksection\.com"):
             await ws.get_projects()
@@ -656,3 +724,37 @@ async def test_no_token_and_no_client_secret_is_shown(sim: Simulator, caplog: py
     secrets = [app.client_secret, code, "the-code-that-stays", pair.access_token, token.access_token, new.access_token]
     secrets += [str(pair.refresh_token), str(token.refresh_token), str(new.refresh_token)]
     assert [secret[:8] for secret in secrets if secret in text] == []
+
+
+def test_a_refresh_of_a_closed_event_loop_does_not_block_the_next_one(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop was closed without cancelling its tasks, so the refresh still held the lock of the store."""
+    store = Store(due(sim.issue_pair()))
+    auth = OAuth2(sim.oauth_app(), store)
+    refresh = OAuthApp.refresh
+
+    async def hang(*_: object) -> Token:
+        monkeypatch.setattr(OAuthApp, "refresh", refresh)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def abandon() -> None:
+        monkeypatch.setattr(OAuthApp, "refresh", hang)
+        with anyio.move_on_after(0.05):
+            await sim.session(auth).get_projects()
+
+    async def call() -> None:
+        with anyio.fail_after(20):
+            assert await sim.session(auth).get_projects()
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # "Task was destroyed but it is pending"
+    loop.run_until_complete(abandon())
+    loop.close()
+    asyncio.run(call())
+    assert auth._refreshes == {}
+    released = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert released() is None

@@ -254,6 +254,22 @@ async def test_a_token_without_a_refresh_token_cannot_be_refreshed() -> None:
         await app_with(answering(PAIR)).refresh(Token(access_token="a", expires_at=0.0))
 
 
+@pytest.mark.anyio
+async def test_the_transport_of_the_user_stays_open() -> None:
+    class Transport(httpx.MockTransport):
+        closed = 0
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    transport = Transport(lambda _: httpx.Response(200, json=IDENTITY | PAIR))
+    app = OAuthApp("7", SECRET, "https://localhost/", transport=transport)
+    token = await app.exchange("code")
+    await app.refresh(token)
+    await app.identity(token)
+    assert transport.closed == 0
+
+
 # Captured replies
 
 

@@ -77,7 +77,7 @@ class OAuthApp:
         redirect_uri: The URL to which users return, exactly as registered; HTTPS is required.
         scopes: The scopes it requests; each must be enabled for the application.
         base_url: URL of the login service (`str`); only the simulator has another. Plain HTTP for loopback only.
-        transport: An httpx transport that replaces the network.
+        transport: An httpx transport that replaces the network. It is not closed, so that it can be shared.
 
     Raises:
         ValueError: An argument is invalid.

@@ -91,7 +91,7 @@ class SessionCaller:
         call = prepare(action, params)
         if action.returns.model is not None:
             self.structure.make_ready(action.returns.model)  # compiling the hooks later would delay a call with a slot
-        await self.connection.open(self.auth, action.name)
+        await self.connection.prepare(self.auth, action.name)
         if call.parts:
             self.auth.sign(call, time.time())  # raises InvalidCall for parameters that cannot be sent beside files
         return call

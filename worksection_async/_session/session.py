@@ -39,7 +39,8 @@ class Session(Endpoints):
     """A client for one account, with a coroutine per action.
 
     Use it as an async context manager. Any number of tasks can use it at once. All sessions of one account share one
-    rate limit, in any event loop or thread.
+    rate limit, in any event loop or thread. Entering a session needs no token if *account* names the account: the token
+    of the session's own user is loaded by the first call that needs it.
 
     Args:
         account: Name of the account (``"acme"``) or its URL; plain HTTP for loopback only. None with `OAuth2`: the
@@ -57,7 +58,7 @@ class Session(Endpoints):
         max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads share one request while it is queued or in flight.
         tz: Time zone of the account; without it date-times are naive.
-        transport: An httpx transport that replaces the network.
+        transport: An httpx transport that replaces the network. It is not closed, so that it can be shared.
 
     Raises:
         InvalidCall: The account or an option is invalid.
@@ -90,7 +91,7 @@ class Session(Endpoints):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._caller.connection.open(self._caller.auth)
+            await self._caller.connection.open()
         except BaseException:
             await self.aclose()
             raise
