@@ -221,7 +221,7 @@ class ReauthorizationRequired(AuthError):
     """The refresh token is invalid or missing, so the user must log in. The call itself was not sent."""
 
     login_url: str
-    """URL of the login page for the user."""
+    """URL where the user logs in: the *login_url* of the `OAuthApp`, or else an authorization URL with a new state."""
 
     def __init__(self, action: str, message: str, login_url: str) -> None:
         super().__init__(action, message)

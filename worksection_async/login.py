@@ -14,7 +14,7 @@ import re
 import string
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
@@ -149,14 +149,15 @@ class LoginRoutes:
     what they need. The reason of a failed login is logged (logger ``worksection_async``) without secrets.
 
     Args:
-        app: The application as registered with Worksection.
+        app: The application as registered with Worksection. Its *login_url* must be the route ``…/login``, because
+            `ReauthorizationRequired` sends users there: only this route stores a state.
         on_login: Called with the `Identity` and the `Token` of the user. Store the token by account and user ID.
             Return a path of this site that begins with one slash, to redirect the browser to, or None for a page
             "You are logged in". An exception is passed on to the ASGI server.
         scopes: Scopes to request instead of those of *app*.
 
     Raises:
-        ValueError: A scope is unknown, or the redirect URI ends in ``/login``.
+        ValueError: A scope is unknown, the redirect URI ends in ``/login``, or *login_url* is another route.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -170,6 +171,11 @@ class LoginRoutes:
         self._cookie_path, _, callback = urlsplit(app.redirect_uri).path.rpartition("/")
         if callback == "login":
             raise ValueError("redirect_uri must not end in /login: that route starts the login")
+        login_url = urljoin(app.redirect_uri, "login")
+        if app.login_url is None or app.login_start_url().partition("?")[0] != login_url:
+            raise ValueError(
+                f"pass login_url={urlsplit(login_url).path!r} to OAuthApp: these routes start a login there"
+            )
         self._routes = {"/login": self._start_login, f"/{unquote(callback)}": self._finish_login}
 
     def __repr__(self) -> str:

@@ -92,6 +92,9 @@ def test_scopes_can_be_chosen_for_one_login() -> None:
         ({"scopes": ("timers_read",)}, "scopes must be among projects_read"),
         ({"base_url": "http://worksection.com"}, "base_url must be an https URL"),
         ({"base_url": "https://worksection.com/oauth2"}, "base_url"),
+        ({"login_url": "http://localhost/login"}, "login_url must be an https URL or a path"),
+        ({"login_url": "javascript:alert(1)"}, "login_url"),
+        ({"login_url": "HTTP://x"}, "login_url"),
         ({"client_secret": "se cret"}, "client_secret"),
     ],
 )

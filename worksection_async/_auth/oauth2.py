@@ -215,4 +215,4 @@ class OAuth2(Auth):
         return self._reauthorization_required(failure.message)
 
     def _reauthorization_required(self, message: str) -> ReauthorizationRequired:
-        return ReauthorizationRequired(REFRESH, message, self._app.authorization_url()[0])
+        return ReauthorizationRequired(REFRESH, message, self._app.login_start_url())

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import anyio
 import attrs
@@ -59,6 +59,11 @@ def _is_https(_: object, __: object, value: str) -> None:
         raise ValueError(f"redirect_uri must be the registered https URL, not {value!r}")
 
 
+def _is_link(app: OAuthApp, __: object, value: str) -> None:
+    if urlsplit(urljoin(app.redirect_uri, value)).scheme != "https":
+        raise ValueError(f"login_url must be an https URL or a path, not {value!r}")
+
+
 def _checked_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     given = tuple(scopes)
     unknown = [scopes] if isinstance(scopes, str) else sorted(set(given) - set(SCOPES))
@@ -76,6 +81,8 @@ class OAuthApp:
         client_secret: Its secret; Worksection shows it only once, at the registration.
         redirect_uri: The URL to which users return, exactly as registered; HTTPS is required.
         scopes: The scopes it requests; each must be enabled for the application.
+        login_url: URL or path where a login starts in your web app, such as ``"/auth/login"``: the route of
+            `worksection_async.login.LoginRoutes`, or your own. `ReauthorizationRequired` sends users there.
         base_url: URL of the login service (`str`); only the simulator has another. Plain HTTP for loopback only.
         transport: An httpx transport that replaces the network. It is not closed, so that it can be shared.
 
@@ -89,6 +96,7 @@ class OAuthApp:
     client_secret: str = attrs.field(repr=False, validator=is_secret)
     redirect_uri: str = attrs.field(validator=_is_https)
     scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_checked_scopes, kw_only=True)
+    login_url: str | None = attrs.field(default=None, validator=attrs.validators.optional(_is_link), kw_only=True)
     base_url: str = attrs.field(default=OAUTH_ORIGIN, converter=_origin, kw_only=True)
     transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
 
@@ -113,6 +121,15 @@ class OAuthApp:
             "scope": ",".join(asked),
         }
         return f"{self.base_url}{OAUTH_AUTHORIZE}?{urlencode(params)}", state
+
+    def login_start_url(self) -> str:
+        """Return the URL to which to send a user who has to log in: `login_url`, or else a new authorization URL.
+
+        The state of that authorization URL is in the URL only: your program has to keep it for the callback.
+        """
+        if self.login_url is None:
+            return self.authorization_url()[0]
+        return urljoin(self.redirect_uri, self.login_url)
 
     async def exchange(self, code: str) -> Token:
         """Exchange the *code* of a callback for tokens; a code is valid once, for 10 minutes.
