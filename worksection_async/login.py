@@ -65,6 +65,7 @@ class BadCallback(AuthError):
         self.message: str = complaint
         self.details: str = ""
         self.http_status: int = 200
+        self.refuses_token: bool = False
 
 
 def read_callback(query: str, state: str) -> str:

@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from worksection_async import (
+    AccessToken,
     ApiKey,
     FileTokenStore,
     MemoryTokenStore,
@@ -33,10 +34,11 @@ from worksection_async.errors import (
     ReauthorizationRequired,
     TokenStoreError,
     TransportError,
+    UnexpectedReply,
     WorksectionError,
 )
 from worksection_async.testing import Simulator, faults
-from worksection_async.testing._reply import html_reply, json_reply
+from worksection_async.testing._reply import SimulatedReply, html_reply, json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +57,10 @@ def due(token: Token) -> Token:
 
 def refresh_requests(sim: Simulator) -> int:
     return sum(request.action == "oauth2_refresh" for request in sim.requests)
+
+
+def reply(status: int, body: Mapping[str, object]) -> SimulatedReply:
+    return attrs.evolve(json_reply(dict(body)), status=status)
 
 
 class Store(MemoryTokenStore):
@@ -243,7 +249,7 @@ async def test_a_call_is_reauthorized_at_most_once() -> None:
     sim.oauth.access_seconds = 0
     sim.tokens.clock = lambda: time.time() + 20 * 86_400
     async with session(sim, store) as ws:
-        with pytest.raises(AuthError, match="expired"):
+        with pytest.raises(ReauthorizationRequired, match="expired"):
             await ws.get_projects()
     assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
 
@@ -322,15 +328,183 @@ async def test_a_wrong_client_secret_does_not_require_a_login(sim: Simulator) ->
     assert await session(sim, store).get_projects(), "the pair was not used up"
 
 
-async def test_a_refusal_that_is_not_about_expiry_is_final(sim: Simulator) -> None:
-    store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
-    with pytest.raises(AuthError, match="Invalid token"):
-        await session(sim, store).get_projects()
+# Refused access tokens
+
+DENIED = "The resource owner or authorization server denied the request."
+
+REFUSALS: list[tuple[int, dict[str, object]]] = [
+    (401, {"error": "access_denied", "error_description": DENIED, "hint": "Access token has been revoked"}),
+    (200, {"error": "access_denied", "errorDescription": "Access token could not be verified"}),
+    (200, {"status": "error", "message": "Access token is invalid"}),
+    (401, {"error": "invalid_token"}),
+    (401, {"status": "error", "message": "Unauthorized"}),
+    (401, {}),
+]
+with_each_refusal = pytest.mark.parametrize(("status", "body"), REFUSALS, ids=str)
+
+
+@with_each_refusal
+@pytest.mark.one_row_on_trio
+async def test_a_refused_token_is_refreshed_once(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    store = Store(sim.issue_pair())
+    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    assert await session(sim, store, retries=0).get_projects()
+    assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
+    assert await has_live_pair(sim, store)
+
+
+@with_each_refusal
+@pytest.mark.one_row_on_trio
+async def test_a_refused_refreshed_token_requires_a_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    store = Store(sim.issue_pair())
+    ws = session(sim, store)
+    sim.faults.add("get_projects", faults.answer(reply(status, body)), times=None)
+    for _ in range(3):
+        with pytest.raises(ReauthorizationRequired, match="refuses a refreshed token, too: ") as caught:
+            await ws.get_projects()
+        assert (caught.value.action, caught.value.sent) == ("get_projects", True)
+        assert caught.value.login_url.startswith("http://127.0.0.1/oauth2/authorize?client_id=")
+    assert refresh_requests(sim) == 1, "later calls do not refresh again"
+    sim.faults.clear()
+    await store.save(sim.issue_pair())
+    assert await ws.get_projects(), "calls work again after a new login"
+
+
+async def test_a_login_ends_the_refusals_of_its_predecessor(sim: Simulator) -> None:
+    store, body = Store(sim.issue_pair()), {"error": "invalid_token"}
+    ws = session(sim, store)
+    sim.faults.add("get_projects", faults.answer(reply(401, body)), times=2)
+    with pytest.raises(ReauthorizationRequired):
+        await ws.get_projects()
+    await store.save(sim.issue_pair())
+    sim.faults.add("get_projects", faults.answer(reply(401, body)), times=2)
+    assert await ws.get_projects(), "the new token is found in the store, and refreshed once"
+    assert refresh_requests(sim) == 2
+
+
+async def test_a_newer_token_of_another_client_that_is_refused_is_refreshed(sim: Simulator) -> None:
+    """All access tokens were revoked; the refresh tokens are still valid."""
+    store = Store(sim.issue_pair())
+    async with session(sim, store) as ws:
+        await ws.get_projects()
+        newer = sim.issue_pair()
+        store._token = newer
+        for pair in sim.oauth.live_pairs():
+            sim.tokens.void(pair.access_token)
+        assert await ws.get_projects()
+    assert refresh_requests(sim) == 1
+    assert await has_live_pair(sim, store)
+
+
+async def test_calls_with_one_refused_token_cause_one_refresh(sim: Simulator) -> None:
+    store, ids = Store(sim.issue_pair()), []
+    sim.faults.add("get_projects", faults.answer(reply(401, {"error": "invalid_token"})), times=None)
+    ws = session(sim, store, coalesce=False)
+
+    async def call() -> None:
+        with pytest.raises(ReauthorizationRequired) as caught:
+            await ws.get_projects()
+        ids.append(id(caught.value))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(call)
+    assert len(ids) == 50
+    assert refresh_requests(sim) == 1
+
+
+NO_PERMISSION: list[tuple[int, dict[str, object]]] = [
+    (403, {"error": "insufficient_scope"}),
+    (401, {"error": "insufficient_scope", "error_description": "The request requires higher privileges"}),
+    (200, {"error": "insufficient_scope"}),
+    (401, {"status": "error", "message": "Access denied"}),
+    (403, {"status": "error", "message": "Forbidden"}),
+    (403, {}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), NO_PERMISSION, ids=str)
+async def test_a_missing_permission_is_an_auth_error_without_a_refresh(
+    sim: Simulator, status: int, body: dict[str, object]
+) -> None:
+    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    with pytest.raises(AuthError) as caught:
+        await session(sim, Store(sim.issue_pair())).get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
     assert [request.action for request in sim.requests] == ["get_projects"]
-    reader = Store(sim.issue_pair(scopes=["tags_read"]))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_page_of_a_firewall_causes_no_refresh(sim: Simulator, status: int) -> None:
+    sim.faults.add("get_projects", faults.answer(html_reply(status, "Attention Required")))
+    with pytest.raises(UnexpectedReply, match="a page instead of the API: a proxy or firewall answered"):
+        await session(sim, Store(sim.issue_pair())).get_projects()
+    assert [request.action for request in sim.requests] == ["get_projects"]
+
+
+@pytest.mark.parametrize(("status", "body"), [*REFUSALS, *NO_PERMISSION], ids=str)
+async def test_a_refused_static_token_is_an_auth_error(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    with pytest.raises(AuthError) as caught:
+        await sim.session(AccessToken(sim.issue_pair().access_token)).get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert len(sim.requests) == 1
+
+
+async def test_a_missing_scope_causes_no_refresh(sim: Simulator) -> None:
     with pytest.raises(WorksectionError, match="Access denied"):
-        await session(sim, reader).get_projects()
+        await session(sim, Store(sim.issue_pair(scopes=["tags_read"]))).get_projects()
     assert refresh_requests(sim) == 0
+
+
+# Refusals of the token endpoint
+
+INVALID = "The refresh token is invalid."
+MALFORMED = "The request is missing a required parameter, or is otherwise malformed."
+
+REFUSED_REFRESHES: list[tuple[int, dict[str, object]]] = [
+    (200, {"error": "invalid_request", "errorDescription": "Token has been revoked"}),
+    (401, {"error": "invalid_request", "message": INVALID, "hint": "Token has been revoked"}),
+    (400, {"error": "invalid_grant", "error_description": INVALID, "hint": "Token is not linked to client"}),
+    (200, {"errorDescription": "Token is not linked to client"}),
+    (200, {"status": "error", "message": "Token has expired"}),
+    (200, {"message": "Cannot decrypt the refresh token"}),
+    (400, {"error": "invalid_grant"}),
+    (400, {"error": "invalid_request", "error_description": MALFORMED, "hint": "Check the `refresh_token` parameter"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSED_REFRESHES, ids=str)
+@pytest.mark.one_row_on_trio
+async def test_a_refused_refresh_token_requires_a_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    sim.faults.add("oauth2_refresh", faults.answer(reply(status, body)), times=None)
+    ws = session(sim, Store(due(sim.issue_pair())))
+    for _ in range(2):
+        with pytest.raises(ReauthorizationRequired) as caught:
+            await ws.get_projects()
+        assert not caught.value.sent
+    assert [request.action for request in sim.requests] == ["oauth2_refresh"]
+
+
+REFUSED_APPLICATIONS: list[tuple[int, dict[str, object]]] = [
+    (200, {"error": "invalid_client", "errorDescription": "Client authentication failed"}),
+    (401, {"message": "Client authentication failed"}),
+    (401, {"error": "invalid_client"}),
+    (400, {"error": "unauthorized_client", "error_description": "The client may not use this grant type."}),
+    (400, {"error": "invalid_request", "error_description": MALFORMED, "hint": "Check the `client_id` parameter"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSED_APPLICATIONS, ids=str)
+@pytest.mark.one_row_on_trio
+async def test_a_refused_application_requires_no_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    sim.faults.add("oauth2_refresh", faults.answer(reply(status, body)))
+    ws = session(sim, Store(due(sim.issue_pair())))
+    with pytest.raises(AuthError) as caught:
+        await ws.get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert not caught.value.sent
+    assert await ws.get_projects(), "the pair was not used up"
 
 
 async def test_a_token_replaced_in_the_store_is_loaded_again(sim: Simulator) -> None:

@@ -202,16 +202,16 @@ class SessionCaller:
         return history.as_final(error)
 
     async def _reauthorize(self, error: WorksectionError, history: History) -> bool:
-        """Renew a refused credential, once per call; return whether the request can be sent again."""
-        if history.is_reauthorized or not isinstance(error, AuthError) or history.request is None:
+        """Renew a refused credential; return whether the request can be sent again."""
+        if not isinstance(error, AuthError) or history.request is None:
             return False
-        history.is_reauthorized = True
         try:
-            is_renewed = await self.auth.recover(error, history.request)
+            is_renewed = await self.auth.recover(error, history.request, history.renewals)
             self.connection.check_account(self.auth)
         except WorksectionError as failure:
             history.as_final(failure)
             raise
+        history.renewals += is_renewed
         return is_renewed
 
     async def _retry_delay(

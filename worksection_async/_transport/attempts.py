@@ -48,8 +48,8 @@ class History:
     """Seconds that further attempts may spend being sent and answered."""
     is_in_doubt: bool = False
     """Whether an earlier attempt may have been executed although its answer is missing."""
-    is_reauthorized: bool = False
-    """Whether the credential was renewed for this call; it is renewed once at most."""
+    renewals: int = 0
+    """How often the credential was renewed for this call."""
     last_failure: WorksectionError | None = None
     refused_since: float = math.inf
     """Time of the first refusal in the current series of refusals (seconds of the event loop's clock)."""
