@@ -219,8 +219,7 @@ class LoginRoutes:
         return response.with_header("set-cookie", self._state_cookie("", 0))
 
     async def _exchange_code(self, scope: asgi.Scope) -> tuple[Identity, Token]:
-        code = read_callback(scope["query_string"].decode("latin-1"), _read_state_cookie(scope))
-        token = await self._app.exchange(code)
+        token = await self._app.exchange(_checked_code(scope))
         return await self._app.identity(token), token
 
     def _state_cookie(self, state: str, max_age_seconds: int) -> str:
@@ -233,6 +232,10 @@ def _path_below_mount(scope: asgi.Scope) -> str:
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     below = path.removeprefix(root)
     return (below if below[:1] in ("", "/") else path) or "/"
+
+
+def _checked_code(scope: asgi.Scope) -> str:
+    return read_callback(scope["query_string"].decode("latin-1"), _read_state_cookie(scope))
 
 
 def _read_state_cookie(scope: asgi.Scope) -> str:

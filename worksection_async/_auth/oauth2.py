@@ -16,6 +16,7 @@ import anyio.lowlevel
 from .._protocol.call import Call
 from .._protocol.request import Request
 from .._protocol.service import OAUTH_REFRESH, OAUTH_REFUSALS
+from .._transport.frames import clears_locals
 from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import ApiError, AuthError, ReauthorizationRequired, TransportError, UnexpectedReply
 from .credentials import AccessToken, Auth
@@ -95,6 +96,7 @@ class OAuth2(Auth):
         """A new object whenever a token is adopted that does not result from a refresh: its user may differ."""
         return self._generation
 
+    @clears_locals
     async def ready(self) -> None:
         """Load the token, and refresh it if that is due, before the call waits for its slot."""
         if self._token is None and (stored := await self._store.load()) is not None:

@@ -29,6 +29,7 @@ from .._protocol.service import (
     Scope,
 )
 from .._protocol.structure import Malformed, Structure
+from .._transport.frames import clears_locals
 from .._transport.http import Http
 from ..errors import AuthError, InvalidCall, UnexpectedReply, mask_secrets
 from ..models import Identity
@@ -131,6 +132,7 @@ class OAuthApp:
             return self.authorization_url()[0]
         return urljoin(self.redirect_uri, self.login_url)
 
+    @clears_locals
     async def exchange(self, code: str) -> Token:
         """Exchange the *code* of a callback for tokens; a code is valid once, for 10 minutes.
 
@@ -142,6 +144,7 @@ class OAuthApp:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
         return _token(await self._post(OAUTH_TOKEN, form, "access_token"), None)
 
+    @clears_locals
     async def refresh(self, token: Token) -> Token:
         """Request the next pair. It invalidates the pair of *token*, so store the new pair before you use it.
 
@@ -155,6 +158,7 @@ class OAuthApp:
         form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token}
         return _token(await self._post(OAUTH_REFRESH, form, "access_token"), token)
 
+    @clears_locals
     async def identity(self, token: Token) -> Identity:
         """Return the user and the account of *token*; raises what `exchange` raises."""
         body = await self._post(OAUTH_RESOURCE, {"access_token": token.access_token}, "id")
@@ -171,7 +175,7 @@ class OAuthApp:
             method="POST",
             target=path,
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-            content=urlencode({**credentials, **form}).encode(),
+            content=urlencode({**credentials, **form}, errors="replace").encode(),
         )
         http = Http(self.base_url, self.transport)
         await http.open()

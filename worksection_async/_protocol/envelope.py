@@ -67,12 +67,15 @@ def open_envelope(action: Action[Any], reply: Reply) -> Mapping[str, Any]:
 
 
 def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
-    """Return a reply without an envelope, as OAuth2 sends them. A reply without *key* is an error and is raised."""
-    body = _decoded(action, reply)
+    """Return a reply without an envelope, as OAuth2 sends them. A reply without *key* is an error and is raised.
+
+    The error does not quote the reply: it may contain a part of a new pair of tokens.
+    """
+    body = _decoded(action, reply, quotes=False)
     if isinstance(body, dict) and body.get(key) and reply.status < 300:
         return body
     if not isinstance(body, dict) or not (message := _message(body)):
-        raise _error_without_message(action, reply, "$", f"neither {key} nor an error")
+        raise _error_without_message(action, reply, "$", f"neither {key} nor an error", quotes=False)
     error = refusal(action, message, body, reply)
     if not isinstance(error, RateLimited):
         details = mask_secrets(str(body.get("error") or ""))
@@ -82,13 +85,13 @@ def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
     raise error
 
 
-def _decoded(action: str, reply: Reply) -> object:
+def _decoded(action: str, reply: Reply, *, quotes: bool = True) -> object:
     try:
         return _from_json(reply.body.decode())
     except (ValueError, RecursionError) as exc:
         reason = "not JSON" if reply.body.strip() else "an empty body"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
-    raise _error_without_message(action, reply, "$", reason + detail)
+    raise _error_without_message(action, reply, "$", reason + detail, quotes=quotes)
 
 
 def _keep(members: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +102,10 @@ def _keep(members: dict[str, Any]) -> dict[str, Any]:
 _from_json = json.JSONDecoder(object_hook=_keep).decode
 
 
-def _error_without_message(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:
-    """Return the error for a reply without a message; it depends on the HTTP status only."""
+def _error_without_message(
+    action: str, reply: Reply, path: str, reason: str, *, quotes: bool = True
+) -> WorksectionError:
+    """Return the error for a reply without a message; if it *quotes* the reply, it shows the beginning."""
     if reply.status == 429:
         return refusal(action, "Too many requests", {}, reply)
     if _is_page(reply):
@@ -110,7 +115,7 @@ def _error_without_message(action: str, reply: Reply, path: str, reason: str) ->
         return AuthError(action, message, refuses_token=_refuses_token("", reply), http_status=reply.status)
     if 300 <= reply.status < 400:
         reason = "a redirect, which is not followed: check the account"
-    error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
+    error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply) if quotes else "")
     error.retry_after = _retry_after(reply) if reply.status == 503 else None
     return error
 

@@ -24,6 +24,7 @@ from .._protocol.service import REQUESTS_PER_SECOND
 from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
+from .._transport.frames import clears_locals
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
 from .._transport.tasks import decode
@@ -46,6 +47,7 @@ class SessionCaller:
     structure: Structure
     options: Options
 
+    @clears_locals
     async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
         """Call *action* and return its reply as a model; identical reads at one time share one request."""
         call, waiter = await self._prepare(action, params), self._waiter(action)
@@ -57,6 +59,7 @@ class SessionCaller:
         reads = self.connection.reads(self.auth)
         return await reads.get((call.query, action.returns), send, waiter, max_age=self.options.max_age)
 
+    @clears_locals
     async def fetch(
         self,
         action: Action[Any],
