@@ -267,19 +267,30 @@ class AuthError(ApiError):
 
     advice = "Check the key, or the token and its scopes."
 
+    refuses_token: bool
+    """Whether the access token itself was refused (expired, revoked, invalid), and not what it may do."""
+
+    def __init__(self, action: str, message: str, *, refuses_token: bool = False, **attributes: Any) -> None:
+        super().__init__(action, message, **attributes)
+        self.refuses_token = refuses_token
+
 
 class ReauthorizationRequired(AuthError):
-    """The refresh token is invalid or missing, so the user must log in. The call itself was not sent."""
+    """The refresh token is invalid or missing, or a refreshed token is refused: the user must log in.
+
+    The call was not executed. ``sent`` is False if it was not even sent, because there was no valid token for it.
+    """
 
     login_url: str
-    """URL of the login page for the user."""
+    """URL where the user logs in: the *login_url* of the `OAuthApp`, or else an authorization URL with a new state."""
 
-    def __init__(self, action: str, message: str, login_url: str) -> None:
+    def __init__(self, action: str, message: str, login_url: str, *, sent: bool = False) -> None:
         super().__init__(action, message)
-        self._outcome_of_read = NOT_SENT
-        self._set_text(f"{message.removesuffix('.')}: the user must log in at login_url", NOT_SENT)
+        outcome = ". The call was not executed." if sent else NOT_SENT
+        self._outcome_of_read = outcome
+        self._set_text(f"{message.removesuffix('.')}: the user must log in at login_url", outcome)
         self.login_url = login_url
-        self.sent = False
+        self.sent = sent
 
 
 class NotFound(ApiError):

@@ -393,9 +393,7 @@ resource = "/resource"
 code_ttl_seconds = 1
 access_ttl_seconds = 2
 refresh_ttl_seconds = 3
-invalid_client_code = "client"
-invalid_token_codes = ["token"]
-expired_text = "expired"
+refusals = {app = ["client"], refresh_token = ["token"], permission = ["scope"], access_token = ["expired"]}
 [scopes]
 doc = "Permissions."
 values = ["tasks_read"]

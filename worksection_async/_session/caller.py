@@ -24,6 +24,7 @@ from .._protocol.service import REQUESTS_PER_SECOND
 from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
+from .._transport.frames import clears_locals
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
 from .._transport.tasks import decode
@@ -46,6 +47,7 @@ class SessionCaller:
     structure: Structure
     options: Options
 
+    @clears_locals
     async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
         """Call *action* and return its reply as a model; identical reads at one time share one request."""
         call, waiter = await self._prepare(action, params), self._waiter(action)
@@ -57,6 +59,7 @@ class SessionCaller:
         reads = self.connection.reads(self.auth)
         return await reads.get((call.query, action.returns), send, waiter, max_age=self.options.max_age)
 
+    @clears_locals
     async def fetch(
         self,
         action: Action[Any],
@@ -95,7 +98,7 @@ class SessionCaller:
         call = prepare(action, params)
         if action.returns.model is not None:
             self.structure.make_ready(action.returns.model)  # compiling the hooks later would delay a call with a slot
-        await self.connection.open(self.auth, action.name)
+        await self.connection.prepare(self.auth, action.name)
         if call.parts:
             self.auth.sign(call, time.time())  # raises InvalidCall for parameters that cannot be sent beside files
         return call
@@ -207,16 +210,16 @@ class SessionCaller:
         return history.as_final(error)
 
     async def _reauthorize(self, error: WorksectionError, history: History) -> bool:
-        """Renew a refused credential, once per call; return whether the request can be sent again."""
-        if history.is_reauthorized or not isinstance(error, AuthError) or history.request is None:
+        """Renew a refused credential; return whether the request can be sent again."""
+        if not isinstance(error, AuthError) or history.request is None:
             return False
-        history.is_reauthorized = True
         try:
-            is_renewed = await self.auth.recover(error, history.request)
+            is_renewed = await self.auth.recover(error, history.request, history.renewals)
             self.connection.check_account(self.auth)
         except WorksectionError as failure:
             history.as_final(failure)
             raise
+        history.renewals += is_renewed
         return is_renewed
 
     async def _retry_delay(

@@ -45,15 +45,23 @@ class Connection:
     def _reset(self) -> None:
         self._lock = threading.Lock()
 
-    async def open(self, auth: Auth, action: str = "Session") -> None:
+    async def open(self) -> None:
+        """Create the HTTP client. A token is needed only if the account is not named, because it names the account."""
+        await self._resolve("Session")
+        await self.http.open()
+
+    async def prepare(self, auth: Auth, action: str) -> None:
         """Prepare everything that sending with *auth* needs, so that a call does not do it while it holds a slot."""
+        await self._resolve(action)
+        await auth.ready()
+        self.check_account(auth)
+        await self.http.open(action)
+
+    async def _resolve(self, action: str) -> None:
         self.check_open(action)
         if self._http is None:
             await self._owner.ready()
             self._set_origin(self._origin_from(self._owner))
-        await auth.ready()
-        self.check_account(auth)
-        await self.http.open(action)
 
     def check_open(self, action: str) -> None:
         """Raise `SessionClosed` after `aclose`."""

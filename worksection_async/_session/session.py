@@ -43,7 +43,8 @@ class Session(Endpoints):
     """A client for one account, with a coroutine per action.
 
     Use it as an async context manager. Any number of tasks can use it at once. All sessions of one account share one
-    rate limit, in any event loop or thread.
+    rate limit, in any event loop or thread. Entering a session needs no token if *account* names the account: the token
+    of the session's own user is loaded by the first call that needs it.
 
     Args:
         account: Name of the account (``"acme"``), its host (``"tasks.example.com"``) or its URL; plain HTTP for
@@ -67,7 +68,7 @@ class Session(Endpoints):
         strict: Whether a value that cannot be read makes the call fail with `UnexpectedReply`. Otherwise its field is
             None or empty, the value is kept in ``extra``, and a warning is logged once per field. An invalid ID or
             another essential value makes the call fail in any case.
-        transport: An httpx transport that replaces the network.
+        transport: An httpx transport that replaces the network. It is not closed, so that it can be shared.
 
     Raises:
         InvalidCall: The account, the credential, the time zone or an option is invalid.
@@ -101,7 +102,7 @@ class Session(Endpoints):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._caller.connection.open(self._caller.auth)
+            await self._caller.connection.open()
         except BaseException:
             await self.aclose()
             raise

@@ -163,9 +163,8 @@ class OAuth:
     code_ttl_seconds: int
     access_ttl_seconds: int
     refresh_ttl_seconds: int
-    invalid_client_code: str
-    invalid_token_codes: tuple[str, ...]
-    expired_text: str
+    refusals: Mapping[str, tuple[str, ...]]
+    """What is refused → parts of the error codes and messages."""
 
 
 @attrs.frozen(kw_only=True)
