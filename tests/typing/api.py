@@ -52,6 +52,7 @@ from worksection_async.models import (
     UserSchedule,
     Webhook,
 )
+from worksection_async.webhooks import Router, WebhookReceiver, parse_events
 
 DAY = dt.date(2026, 12, 31)
 
@@ -240,6 +241,37 @@ async def webhooks(ws: Session) -> None:
     await ws.delete_webhook(1)
 
     await ws.add_webhook("https://example.com", ["create_task"])  # type: ignore[list-item]
+
+
+async def routing(ws: Session) -> None:
+    router = Router()
+
+    @router.on("post_task", "close_task")
+    async def count(event: Event) -> int:
+        return event.object.id
+
+    class Handlers:
+        @router.on("update_task", changed="user_to")
+        @staticmethod
+        async def notify(event: Event) -> None: ...
+
+        async def __call__(self, event: Event) -> None: ...
+
+    assert_type(router.on("archive_milestone", unchecked=True)(Handlers()), Handlers)
+    event = parse_events(b"")[0]
+    assert_type(await count(event), int)
+    assert_type(await router.dispatch(event), None)
+    assert_type(router.statistics().unhandled, int)
+    WebhookReceiver(router)
+    WebhookReceiver(count)
+    await ws.watch().dispatch_to(router)
+    await ws.watch().dispatch_to(count)
+
+    @router.on("post_task")  # type: ignore[type-var]
+    def not_async(event: Event) -> None: ...
+
+    @router.on("post_task")  # type: ignore[type-var]
+    async def of_text(event: str) -> None: ...
 
 
 async def raw_calls(ws: Session) -> None:

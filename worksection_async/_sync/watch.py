@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import anyio
@@ -25,6 +26,8 @@ from .._transport.caller import Caller
 from ..errors import InvalidCall, TooManyRecords
 from ..models import Event, Task
 from .streams import TaskStream
+
+logger = logging.getLogger("worksection_async")
 
 OVERLAP = dt.timedelta(minutes=3)
 """How much the periods of two polls overlap: times have minute precision, and clocks differ."""
@@ -102,6 +105,18 @@ class EventWatch:
         when, count = self._seen.get(key := event.key, ("", 0))
         self._seen[key] = str(event.date_added or when), count + 1
         return event
+
+    async def dispatch_to(self, handler: Callable[[Event], Awaitable[object]]) -> None:
+        """Call *handler* with each event, one after the other, without end: a coroutine function, or a `Router`.
+
+        An error of the handler is logged (logger ``worksection_async``), and the next event is handled, as by a
+        `WebhookReceiver`. An error of a poll is raised; another call continues at the same position.
+        """
+        async for event in self:
+            try:
+                await handler(event)
+            except Exception:
+                logger.exception("the handler of the watch failed for %s %s", event.kind, event.object.id)
 
     async def _poll(self) -> None:
         now, last_try = time.time(), self._last_try

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Self, get_args
@@ -25,6 +25,7 @@ from ..models import Event, WebhookEvent
 from .basic_auth import BasicAuth
 from .deduplication import RecentEvents
 from .parsing import UnreadableEvent, read_events
+from .router import Handler
 
 JSON = ("content-type", "application/json")
 OK = Response(200, WEBHOOK_REPLY.encode(), (JSON,))
@@ -39,9 +40,6 @@ NOT_OPEN = (
 )
 
 logger: logging.Logger = logging.getLogger("worksection_async")
-
-Handler = Callable[[Event], Awaitable[object]]
-"""A coroutine function that is called with each event."""
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +87,8 @@ class WebhookReceiver:
     The last *remember* objects are kept in memory, so an event can be handled twice after a restart.
 
     Args:
-        handler: Called with each event. With one worker, events are handled in the order of arrival.
+        handler: A coroutine function or a `Router`, called with each event. With one worker, events are handled in
+            the order of arrival.
         username: For Basic authentication, together with *password*; without them, any client can call.
         password: See *username*. Both are compared in constant time.
         tz: Time zone of the account; without it, date-times are naive.
