@@ -13,7 +13,6 @@ from .._protocol import formats
 from .._protocol.actions import ACTIONS, DOWNLOAD
 from .._session.session import Session
 from ..errors import InvalidCall, WorksectionError
-from . import _account
 from ._download import download_file
 from ._text import printable
 
@@ -22,11 +21,9 @@ def run(options: Namespace) -> int:
     """Call an action of the account in the environment, and print the reply as JSON; return the exit code."""
     action = options.action
     try:
-        envelope = anyio.run(_call, _account.session(), options, parse_params(action, options.params))
+        envelope = anyio.run(_call, Session.from_env(), options, parse_params(action, options.params))
     except WorksectionError as error:
         return _fail(error, 2 if isinstance(error, InvalidCall) else 1)
-    except _account.AccountNotConfigured as error:
-        return _fail(error, 2)
     sys.stdout.write(format_json(envelope, sys.stdout.encoding) + "\n")
     return 0
 

@@ -31,6 +31,7 @@ from ..models import AllTasksExtra, File, TaskFilter
 from .arguments import check_objects
 from .caller import SessionCaller
 from .connection import Connection
+from .environment import account_in_environment
 from .options import SAME, Options, Same
 
 if TYPE_CHECKING:
@@ -84,6 +85,39 @@ class Session(Endpoints):
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
         super().__init__(SessionCaller(connection, auth, Structure(tz), options))
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        limiter: Limiter | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        patience: float = 60.0,
+        max_wait: float | None = None,
+        coalesce: bool = True,
+        tz: dt.tzinfo | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> Self:
+        """Return a session of the account in the environment variables; the options are those of the constructor.
+
+        ``WORKSECTION_ACCOUNT`` is the account. The credential is the first one that exists:
+
+        1. ``WORKSECTION_API_KEY``, the admin key;
+        2. ``WORKSECTION_ACCESS_TOKEN``, an OAuth2 access token;
+        3. the token that ``python -m worksection_async login`` stored, in ``WORKSECTION_TOKEN_FILE`` or in the
+           configuration folder. ``WORKSECTION_CLIENT_ID`` and ``WORKSECTION_CLIENT_SECRET`` are needed to refresh it,
+           and the account is then optional.
+
+        Raises:
+            InvalidCall: A variable is missing or invalid (the error names it), or an option is invalid.
+        """
+        account, auth = account_in_environment(transport)
+        return cls(
+            account, auth,
+            limiter=limiter, timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce,
+            tz=tz, transport=transport,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         origin = self._caller.connection.origin or "(account of the token)"
