@@ -6,6 +6,7 @@ they no longer reject is an error.
 
 import datetime as dt
 import io
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -20,6 +21,7 @@ from worksection_async import (
     DownloadedFile,
     Lane,
     Limiter,
+    RawReply,
     Session,
     Statistics,
     TokenBucket,
@@ -277,9 +279,12 @@ async def routing(ws: Session) -> None:
 async def raw_calls(ws: Session) -> None:
     assert_type(await ws.call("newest_action", {"id": 1, "list": ["a"]}, unchecked=True), dict[str, Any])
     assert_type(await ws.call("get_users"), dict[str, Any])
+    reply = await ws.call("get_users", {"id": 1}, raw=True)
+    assert_type(reply, RawReply)
+    assert_type((reply.status, reply.headers, reply.body), tuple[int, Mapping[str, str], bytes])
 
-    await ws.call("get_tasks", id_project=26)  # type: ignore[call-arg]
-    await ws.call(26)  # type: ignore[arg-type]
+    await ws.call("get_tasks", id_project=26)  # type: ignore[call-overload]
+    await ws.call(26)  # type: ignore[call-overload]
 
 
 async def exceptions(ws: Session) -> None:

@@ -7,7 +7,7 @@ import copy
 import datetime as dt
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
 
 import attrs
 
@@ -20,6 +20,7 @@ from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
 from .._protocol.actions import DOWNLOAD
 from .._protocol.named_call import named_action
+from .._protocol.raw_reply import RawReply
 from .._protocol.structure import Structure
 from .._sync.streams import CostStream, Plan, Span, TaskStream
 from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
@@ -199,9 +200,24 @@ class Session(Endpoints):
         view._caller = attrs.evolve(self._caller, **changes)
         return view
 
+    @overload
     async def call(
-        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False
-    ) -> dict[str, Any]:
+        self,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        unchecked: bool = False,
+        raw: Literal[False] = False,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False, raw: Literal[True]
+    ) -> RawReply: ...
+
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False, raw: bool = False
+    ) -> dict[str, Any] | RawReply:
         """Call an action by its name, and return the whole envelope of the reply.
 
         Args:
@@ -210,21 +226,25 @@ class Session(Endpoints):
                 ``"2026-12-31"`` are sent in the format of the service).
             unchecked: Whether to send an action or parameters that this release does not know. The values of unknown
                 parameters are encoded by their Python types, and an unknown action is treated as a write.
+            raw: Whether to return the status, the headers and the body of the last reply, even if it is a refusal or
+                unreadable. The call waits, retries and renews its credential as any other; it is not coalesced.
 
         Returns:
-            The decoded JSON of the reply, unchanged.
+            The decoded JSON of the reply, unchanged; with *raw* a `RawReply`.
 
         Raises:
             InvalidCall: The action or a parameter is unknown (the error names the nearest one), or a parameter is
                 invalid. No request was sent.
-            ApiError: The service refused the call.
+            ApiError: The service refused the call; not with *raw*.
+            ReauthorizationRequired: The user must log in.
             TransportError: The service could not be reached, or the reply was lost.
-            UnexpectedReply: The reply has an unknown form.
+            UnexpectedReply: The reply has an unknown form; not with *raw*.
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
         given = {} if params is None else params
-        return await self._caller.call(named_action(action, given, unchecked=unchecked), given)
+        named = named_action(action, given, unchecked=unchecked)
+        return await (self._caller.call_raw(named, given) if raw else self._caller.call(named, given))
 
     def iter_tasks(
         self,
