@@ -15,7 +15,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
-EXTRAS = {"demo": "cli", "simulate": "testing", "login": "cli"}
+EXTRAS = {"call": "text", "demo": "cli", "simulate": "testing", "login": "cli"}
 """The optional dependencies (extras) that a command needs."""
 
 
@@ -101,6 +101,9 @@ def _add_call(commands: Commands) -> None:
     )
     call.add_argument(
         "--unchecked", action="store_true", help="send an action or parameters that this release does not know"
+    )
+    call.add_argument(
+        "--plain", action="store_true", help="print descriptions and comments as plain text instead of HTML"
     )
 
 

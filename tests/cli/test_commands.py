@@ -72,6 +72,15 @@ def test_call_prints_the_reply(simulator: Simulator, capsys: pytest.CaptureFixtu
     assert "Перші кроки" in printed
 
 
+def test_plain_prints_texts_without_html(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    [task, *_] = simulator.world.tasks.values()
+    task.text, task.name = "a\r\n<b>", "a<br>b"
+    for options, text in [([], "a<br>&lt;b&gt;"), (["--plain"], "a\n<b>")]:
+        assert main(["call", "get_task", f"id_task={task.id}", "extra=html", *options]) == 0
+        data = json.loads(capsys.readouterr().out)["data"]
+        assert (data["text"], data["name"]) == (text, "a<br>b")
+
+
 def test_call_accepts_a_token(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORKSECTION_API_KEY")
     monkeypatch.setenv("WORKSECTION_ACCESS_TOKEN", simulator.issue_token())

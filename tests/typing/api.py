@@ -287,6 +287,14 @@ async def raw_calls(ws: Session) -> None:
     await ws.call(26)  # type: ignore[call-overload]
 
 
+def texts(task: Task) -> None:
+    assert_type(models.plain(task.text), str)
+    assert_type(models.plain(None, markdown=True), str)
+
+    models.plain(task)  # type: ignore[arg-type]
+    models.plain(b"text")  # type: ignore[arg-type]
+
+
 async def exceptions(ws: Session) -> None:
     try:
         await ws.get_users()

@@ -104,8 +104,9 @@ def _models_index(spec: Spec) -> str:
         HEADER.format(source="*.toml"),
         '"""Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""',
         "from ._base import Clock, Hours, Model, Raw, Seconds",
+        "from ._plain import plain",
         (f"from .{name} import {', '.join(names)}" for name, names in groups.items()),
-        f"__all__ = {sorted([*BASE, *(name for names in groups.values() for name in names)])!r}",
+        f"__all__ = {sorted([*BASE, 'plain', *(name for names in groups.values() for name in names)])!r}",
     )
 
 

@@ -3,6 +3,7 @@
 """Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""
 
 from ._base import Clock, Hours, Model, Raw, Seconds
+from ._plain import plain
 from .comments import Comment, CommentExtra
 from .costs import Cost, Costs, CostsExtra, CostsSum, CostsTotal, ProjectCosts, TaskCosts
 from .files import File, UploadedFile
@@ -120,4 +121,5 @@ __all__ = [
     "Webhook",
     "WebhookEvent",
     "WebhookStatus",
+    "plain",
 ]
