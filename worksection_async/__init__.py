@@ -26,6 +26,7 @@ from ._limits.queue import Lane, Waiting
 from ._limits.statistics import Statistics
 from ._limits.token_bucket import TokenBucket
 from ._protocol.attachments import Attachment
+from ._protocol.raw_reply import RawReply
 from ._session.session import Session
 from ._sync.cursor import Cursor
 from ._sync.streams import Plan
@@ -50,6 +51,7 @@ __all__ = [
     "OAuthApp",
     "OpenDownload",
     "Plan",
+    "RawReply",
     "Session",
     "Statistics",
     "TagChange",

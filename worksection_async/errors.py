@@ -138,6 +138,11 @@ class InvalidCall(WorksectionError, ValueError):
     def __init__(self, action: str, problem: str, *, sent: bool = False) -> None:
         super().__init__(action, problem, "" if sent else NOT_SENT, sent=sent)
 
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the action and the outcome."""
+        return self._sentence
+
 
 class TokenStoreError(WorksectionError):
     """The token store cannot be read, written or locked; no request was sent. Check the file, server or database."""

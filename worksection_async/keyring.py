@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from ._auth.token import Token
 from ._auth.token_stores import file_lock, token_in, translate_errors
-from ._transport.extras import needs_extra
 from ._transport.frames import clears_locals
 from ._transport.paths import resolved
 from ._transport.tasks import in_thread
+from .models._extras import needs_extra
 
 with needs_extra("keyring", "KeyringTokenStore"):
     import keyring

@@ -20,6 +20,7 @@ from .._limits.queue import Waiter
 from .._protocol.actions import DOWNLOAD
 from .._protocol.call import Action, Call, prepare
 from .._protocol.envelope import Reply, read_reply, unix_time
+from .._protocol.raw_reply import RawReply
 from .._protocol.service import REQUESTS_PER_SECOND
 from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
@@ -28,7 +29,16 @@ from .._transport.frames import clears_locals
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
 from .._transport.tasks import decode
-from ..errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
+from ..errors import (
+    ApiError,
+    AuthError,
+    InvalidCall,
+    RateLimited,
+    SessionClosed,
+    UnexpectedReply,
+    WaitTooLong,
+    WorksectionError,
+)
 from .connection import Connection
 from .options import Options
 
@@ -52,12 +62,30 @@ class SessionCaller:
         """Call *action* and return its reply as a model; identical reads at one time share one request."""
         call, waiter = await self._prepare(action, params), self._waiter(action)
         if action.kind == "write":
-            return await self._write(call, waiter)
+            return await self._write(call, self._read_into_model(action), waiter)
         send = functools.partial(self._send, call, self._read_into_model(action))
         if not self.options.coalesce:
             return await send(waiter)
         reads = self.connection.reads(self.auth)
         return await reads.get((call.query, action.returns), send, waiter, max_age=self.options.max_age)
+
+    @clears_locals
+    async def call_raw(self, action: Action[Any], params: Mapping[str, object]) -> RawReply:
+        """Call *action* and return its last reply as it arrived, even if it is a refusal or unreadable.
+
+        The reply is read as in `call`, because it decides on the next attempt. Raw reads are not shared or cached.
+        """
+        call, waiter = await self._prepare(action, params), self._waiter(action)
+        replies: list[Reply] = []
+        read = self._read_into_model(action, replies.append)
+        try:
+            await (self._write(call, read, waiter) if action.kind == "write" else self._send(call, read, waiter))
+        except (ApiError, UnexpectedReply) as error:
+            if not replies or error.action != action.name:  # of a token refresh: the reply does not show that
+                raise
+        last = replies[-1]
+        headers = {name.lower(): value for name, value in last.headers.items()}
+        return RawReply(status=last.status, headers=headers, body=last.body)
 
     @clears_locals
     async def fetch(
@@ -112,19 +140,21 @@ class SessionCaller:
             owner=self.connection,
         )
 
-    def _read_into_model(self, action: Action[T]) -> Read[T]:
+    def _read_into_model(self, action: Action[T], on_reply: Callable[[Reply], None] | None = None) -> Read[T]:
         async def read(response: HttpResponse) -> T:
             reply = Reply(response.status, response.headers, await response.read())
+            if on_reply is not None:
+                on_reply(reply)
             return await decode(read_reply, len(reply.body), action, reply, self.structure)
 
         return read
 
-    async def _write(self, call: Call[T], waiter: Waiter) -> T:
+    async def _write(self, call: Call[T], read: Read[T], waiter: Waiter) -> T:
         # Twice: a read that is in flight when the write is sent may return the state before the write.
         self.connection.invalidate_reads()
         try:
             async with repeatable(call) as spooled:
-                return await self._send(spooled, self._read_into_model(call.action), waiter)
+                return await self._send(spooled, read, waiter)
         finally:
             self.connection.invalidate_reads()
 

@@ -7,7 +7,7 @@ import copy
 import datetime as dt
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
 
 import attrs
 
@@ -20,6 +20,7 @@ from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
 from .._protocol.actions import DOWNLOAD
 from .._protocol.named_call import named_action
+from .._protocol.raw_reply import RawReply
 from .._protocol.structure import Structure
 from .._protocol.time_zones import to_time_zone
 from .._sync.cursor import Cursor
@@ -33,6 +34,7 @@ from ..models import AllTasksExtra, File, TaskFilter
 from .arguments import check_objects
 from .caller import SessionCaller
 from .connection import Connection
+from .environment import account_in_environment
 from .options import SAME, Options, Same
 
 if TYPE_CHECKING:
@@ -95,6 +97,40 @@ class Session(Endpoints):
         connection = Connection(account, auth, limiter, transport)
         self._caller: SessionCaller
         super().__init__(SessionCaller(connection, auth, structure, options))
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        limiter: Limiter | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        patience: float = 60.0,
+        max_wait: float | None = None,
+        coalesce: bool = True,
+        tz: dt.tzinfo | str | None = None,
+        strict: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> Self:
+        """Return a session of the account in the environment variables; the options are those of the constructor.
+
+        ``WORKSECTION_ACCOUNT`` is the account. The credential is the first one that exists:
+
+        1. ``WORKSECTION_API_KEY``, the admin key;
+        2. ``WORKSECTION_ACCESS_TOKEN``, an OAuth2 access token;
+        3. the token that ``python -m worksection_async login`` stored, in ``WORKSECTION_TOKEN_FILE`` or in the
+           configuration folder. ``WORKSECTION_CLIENT_ID`` and ``WORKSECTION_CLIENT_SECRET`` are needed to refresh it,
+           and the account is then optional.
+
+        Raises:
+            InvalidCall: A variable is missing or invalid (the error names it), or an option is invalid.
+        """
+        account, auth = account_in_environment(transport)
+        return cls(
+            account, auth,
+            limiter=limiter, timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce,
+            tz=tz, strict=strict, transport=transport,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         origin = self._caller.connection.origin or "(account of the token)"
@@ -176,9 +212,24 @@ class Session(Endpoints):
         view._caller = attrs.evolve(self._caller, **changes)
         return view
 
+    @overload
     async def call(
-        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False
-    ) -> dict[str, Any]:
+        self,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        unchecked: bool = False,
+        raw: Literal[False] = False,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False, raw: Literal[True]
+    ) -> RawReply: ...
+
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False, raw: bool = False
+    ) -> dict[str, Any] | RawReply:
         """Call an action by its name, and return the whole envelope of the reply.
 
         Args:
@@ -187,21 +238,25 @@ class Session(Endpoints):
                 ``"2026-12-31"`` are sent in the format of the service).
             unchecked: Whether to send an action or parameters that this release does not know. The values of unknown
                 parameters are encoded by their Python types, and an unknown action is treated as a write.
+            raw: Whether to return the status, the headers and the body of the last reply, even if it is a refusal or
+                unreadable. The call waits, retries and renews its credential as any other; it is not coalesced.
 
         Returns:
-            The decoded JSON of the reply, unchanged.
+            The decoded JSON of the reply, unchanged; with *raw* a `RawReply`.
 
         Raises:
             InvalidCall: The action or a parameter is unknown (the error names the nearest one), or a parameter is
                 invalid. No request was sent.
-            ApiError: The service refused the call.
+            ApiError: The service refused the call; not with *raw*.
+            ReauthorizationRequired: The user must log in.
             TransportError: The service could not be reached, or the reply was lost.
-            UnexpectedReply: The reply has an unknown form.
+            UnexpectedReply: The reply has an unknown form; not with *raw*.
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
         given = {} if params is None else params
-        return await self._caller.call(named_action(action, given, unchecked=unchecked), given)
+        named = named_action(action, given, unchecked=unchecked)
+        return await (self._caller.call_raw(named, given) if raw else self._caller.call(named, given))
 
     def iter_tasks(
         self,

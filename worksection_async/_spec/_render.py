@@ -110,8 +110,9 @@ def _models_index(spec: Spec) -> str:
         "from ._base import Clock, Hours, Model, Raw, Seconds",
         "from ._changes import Change",
         f"from ._json import {', '.join(FUNCTIONS)}",
+        "from ._plain import plain",
         (f"from .{name} import {', '.join(names)}" for name, names in groups.items()),
-        f"__all__ = {sorted([*BASE, *FUNCTIONS, *(name for names in groups.values() for name in names)])!r}",
+        f"__all__ = {sorted([*BASE, *FUNCTIONS, 'plain', *(name for names in groups.values() for name in names)])!r}",
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import anyio
@@ -18,6 +19,8 @@ from ..errors import InvalidCall, TooManyRecords
 from ..models import Event, Task
 from .cursor import Cursor, EventTracker
 from .streams import TaskStream
+
+logger = logging.getLogger("worksection_async")
 
 
 class EventLog:
@@ -105,6 +108,18 @@ class EventWatch(EventLog):
             self._last_try = anyio.current_time()
             await self._look()
         return event
+
+    async def dispatch_to(self, handler: Callable[[Event], Awaitable[object]]) -> None:
+        """Call *handler* with each event, one after the other, without end: a coroutine function, or a `Router`.
+
+        An error of the handler is logged (logger ``worksection_async``), and the next event is handled, as by a
+        `WebhookReceiver`. An error of a poll is raised; another call continues at the same position.
+        """
+        async for event in self:
+            try:
+                await handler(event)
+            except Exception:
+                logger.exception("the handler of the watch failed for %s %s", event.kind, event.object.id)
 
 
 class EventsSince(EventLog):

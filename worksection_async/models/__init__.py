@@ -5,6 +5,7 @@
 from ._base import Clock, Hours, Model, Raw, Seconds
 from ._changes import Change
 from ._json import from_dict, to_dict, to_json
+from ._plain import plain
 from .comments import Comment, CommentExtra
 from .costs import Cost, Costs, CostsExtra, CostsSum, CostsTotal, ProjectCosts, TaskCosts
 from .files import File, UploadedFile
@@ -124,6 +125,7 @@ __all__ = [
     "WebhookEvent",
     "WebhookStatus",
     "from_dict",
+    "plain",
     "to_dict",
     "to_json",
 ]

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Self, get_args
@@ -28,6 +28,7 @@ from .basic_auth import BasicAuth
 from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import RecentEvents
 from .parsing import UnreadableEvent, excerpt, read_events, unreadable
+from .router import Handler
 from .statistics import WebhookStatistics
 
 JSON = ("content-type", "application/json")
@@ -45,9 +46,6 @@ NOT_OPEN = (
 )
 
 logger: logging.Logger = logging.getLogger("worksection_async")
-
-Handler = Callable[[Event], Awaitable[object]]
-"""A coroutine function that is called with each event."""
 
 
 class WebhookReceiver:
@@ -72,7 +70,8 @@ class WebhookReceiver:
     The last *remember* objects are kept in memory, so an event can be handled twice after a restart.
 
     Args:
-        handler: Called with each event. With one worker, events are handled in the order of arrival.
+        handler: A coroutine function or a `Router`, called with each event. With one worker, events are handled in
+            the order of arrival.
         username: For Basic authentication, together with *password*; without them, any client can call.
         password: See *username*. Both are compared in constant time.
         tz: Time zone of the account, as in `Session`; without it, date-times are naive.
