@@ -365,6 +365,30 @@ async def test_the_exception_of_a_cancelled_call_shows_no_secret(serve: Callable
     assert_hidden(caught[0], *hashes_of(server))
 
 
+def stop_in_a_file(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=a\r\n"
+    connection.sendall(head + b"Content-Length: 100\r\n\r\nabc")
+    server.done.wait(3)
+
+
+@with_each_credential
+async def test_the_exception_of_a_cancelled_download_shows_no_secret(
+    serve: Callable[..., TcpServer], auth: Auth
+) -> None:
+    server, caught = serve(stop_in_a_file), list[BaseException]()
+    async with Session(server.url, auth, limiter=TokenBucket(1e6)) as ws:
+        with anyio.move_on_after(0.2):
+            try:
+                async with ws.open_download(5) as file:
+                    async for _ in file:
+                        pass
+            except BaseException as exc:
+                caught.append(exc)
+                raise
+    assert_hidden(caught[0], *hashes_of(server))
+
+
 # What stays visible
 
 
