@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
 import json
 import socket
 import time
@@ -29,6 +31,7 @@ from worksection_async import (
     TokenBucket,
 )
 from worksection_async._auth.credentials import Auth
+from worksection_async._transport.tasks import in_thread
 from worksection_async.errors import TokenStoreError, TransportError, WorksectionError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_retry_delay", "one_ssl_context")]
@@ -213,7 +216,8 @@ async def test_an_upload_that_is_cancelled_while_it_is_written_shows_no_secret(
             except BaseException as exc:
                 caught.append(exc)
                 raise
-    assert_hidden(caught[0])
+    assert_hidden(caught.pop())
+    gc.collect()  # the generator of httpx, which is reported here and not in a later test
 
 
 # OAuth2
@@ -256,6 +260,22 @@ async def test_a_cancelled_call_that_waits_for_a_refresh_shows_no_secret(serve: 
             caught.append(exc)
             raise
     assert_hidden(caught[0])
+
+
+async def test_the_frames_of_a_thread_show_no_argument() -> None:
+    """They are in the traceback of an error of the work, but still execute when it arrives: they cannot be cleared."""
+
+    def variables_of_callers(_: str) -> list[str]:
+        frames, frame = [], inspect.currentframe()
+        while frame is not None:
+            frames.append(frame)
+            frame = frame.f_back
+        ours = (__file__, in_thread.__code__.co_filename)  # these are cleared
+        return [repr(frame.f_locals) for frame in frames if frame.f_code.co_filename not in ours]
+
+    shown = await in_thread(variables_of_callers, REFRESH)
+    assert shown
+    assert REFRESH not in "".join(shown)
 
 
 async def test_errors_of_a_store_show_no_secret(tmp_path: Path) -> None:
@@ -339,6 +359,30 @@ async def test_the_exception_of_a_cancelled_call_shows_no_secret(serve: Callable
         with anyio.move_on_after(0.2):
             try:
                 await ws.with_options(coalesce=False).get_tasks(26)
+            except BaseException as exc:
+                caught.append(exc)
+                raise
+    assert_hidden(caught[0], *hashes_of(server))
+
+
+def stop_in_a_file(server: TcpServer, connection: socket.socket) -> None:
+    server.read_request(connection)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=a\r\n"
+    connection.sendall(head + b"Content-Length: 100\r\n\r\nabc")
+    server.done.wait(3)
+
+
+@with_each_credential
+async def test_the_exception_of_a_cancelled_download_shows_no_secret(
+    serve: Callable[..., TcpServer], auth: Auth
+) -> None:
+    server, caught = serve(stop_in_a_file), list[BaseException]()
+    async with Session(server.url, auth, limiter=TokenBucket(1e6)) as ws:
+        with anyio.move_on_after(0.2):
+            try:
+                async with ws.open_download(5) as file:
+                    async for _ in file:
+                        pass
             except BaseException as exc:
                 caught.append(exc)
                 raise

@@ -70,7 +70,8 @@ async def decode(work: Callable[..., T], size: int, *args: object) -> T:
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:
     """Return the result of *work* from a new thread: all threads of the default limiter may be waiting for this one."""
-    return await anyio.to_thread.run_sync(work, *args, limiter=anyio.CapacityLimiter(1))
+    # Not as arguments: they may be secrets, and the frame of the thread is in the traceback of an error.
+    return await anyio.to_thread.run_sync(lambda: work(*args), limiter=anyio.CapacityLimiter(1))
 
 
 def copy_for_next_waiter(error: Exception) -> Exception:
