@@ -36,7 +36,7 @@ LIST = "<ul><li>one</li><li>two<ul><li>in</li></ul></li></ul>"
         ('<img src="https://x.y/1.png" alt="a plan">', "a plan", "![a plan](https://x.y/1.png)"),
         ('<img src="data:image/png;base64,AA" alt="a plan">', "a plan", "a plan"),
         ("a&nbsp;&amp;&nbsp;b&#33;<br>&lt;b&gt;", "a & b!\n<b>", "a \\& b!  \n\\<b\\>"),
-        ('<a href="https://x.y/\ud800">a</a>', "a (https://x.y/\ud800)", "[a](https://x.y/%3F)"),
+        ('<a href="https://x.y/\ud800">a</a>', "a (https://x.y/\ud800)", "[a](https://x.y/?)"),
         ("<!-- a note -->a", "a", "a"),
         ("<li>", "", ""),
     ],
