@@ -36,6 +36,7 @@ LIST = "<ul><li>one</li><li>two<ul><li>in</li></ul></li></ul>"
         ('<img src="https://x.y/1.png" alt="a plan">', "a plan", "![a plan](https://x.y/1.png)"),
         ('<img src="data:image/png;base64,AA" alt="a plan">', "a plan", "a plan"),
         ("a&nbsp;&amp;&nbsp;b&#33;<br>&lt;b&gt;", "a & b!\n<b>", "a \\& b!  \n\\<b\\>"),
+        ('<a href="https://x.y/\ud800">a</a>', "a (https://x.y/\ud800)", "[a](https://x.y/?)"),
         ("<!-- a note -->a", "a", "a"),
         ("<li>", "", ""),
     ],
@@ -111,13 +112,13 @@ def test_markdown_renders_as_the_text(source: str) -> None:
         '<a href=" JavaScript:alert(1)">x</a>',
         '<a href="data:text/html,x">x</a>',
         '<a href="https://[bad">x</a>',
-        '<a href="https://x.y/) [x](javascript:alert(1)">x</a>',
-        '<img src="https://x.y/a.png" alt="](https://x.y) [x](javascript:alert(1)) ![">',
+        '<a href="https://x.y/) [x](https://evil.example">x</a>',
+        '<img src="https://x.y/a.png" alt="](https://x.y) [x](https://evil.example) ![">',
         '<img src="javascript:alert(1)" alt="x">',
         "<b>&lt;img src=x onerror=alert(1)&gt;</b>",
     ],
 )
-def test_markdown_contains_no_script(source: str) -> None:
+def test_markdown_contains_no_script_and_no_forged_link(source: str) -> None:
     page = rendered(plain(source, markdown=True))
     assert not re.search(r'(?:href|src)="(?!https://x\.y)|<img src=x', page)
 

@@ -47,7 +47,7 @@ def _url(element: Tag, attribute: str, schemes: tuple[str, ...]) -> str:
 
 def _link(shown: str, url: str) -> str:
     """Return a link in Markdown; characters that would end the URL are encoded."""
-    return f"[{shown}]({quote(url, safe=URL_CHARACTERS)})"
+    return f"[{shown}]({quote(url, safe=URL_CHARACTERS, errors='replace')})"
 
 
 class _Markdown(MarkdownConverter):
