@@ -173,7 +173,9 @@ _JSON = st.recursive(
 @given(st.binary() | st.text() | _JSON.map(json.dumps) | _JSON.map(lambda it: urlencode({"a[b]": json.dumps(it)})))
 def test_every_body_is_parsed_or_raises_unreadable_event(text: bytes | str) -> None:
     with contextlib.suppress(UnreadableEvent):
-        assert all(isinstance(event, Event) and event.key and isinstance(event.kind, str) for event in parse_events(text))
+        assert all(
+            isinstance(event, Event) and event.key and isinstance(event.kind, str) for event in parse_events(text)
+        )
 
 
 # Deduplication
