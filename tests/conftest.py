@@ -12,6 +12,7 @@ A test without any need for trio (for example a slow one) runs on asyncio only w
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -74,6 +75,16 @@ def _promise_on_trio(item: pytest.Item) -> tuple[object, ...] | None:
 
 
 # Isolation
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """SIGINT interrupts the programs that tests start, even if the suite runs in the background of a shell script.
+
+    Such a shell lets its children ignore SIGINT, and they pass that on to the programs that they start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

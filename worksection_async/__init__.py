@@ -26,10 +26,12 @@ from ._limits.queue import Lane, Waiting
 from ._limits.statistics import Statistics
 from ._limits.token_bucket import TokenBucket
 from ._protocol.attachments import Attachment
+from ._protocol.raw_reply import RawReply
 from ._session.open_telemetry import OpenTelemetry
 from ._session.session import Session
+from ._sync.cursor import Cursor
 from ._sync.streams import Plan
-from ._sync.watch import Cursor, TagChange
+from ._sync.watch import TagChange
 from ._transfer.destination import DownloadedFile
 from ._transfer.downloads import DownloadReport, OpenDownload
 from ._transport.call_events import CallEvent
@@ -53,6 +55,7 @@ __all__ = [
     "OpenDownload",
     "OpenTelemetry",
     "Plan",
+    "RawReply",
     "Session",
     "Statistics",
     "TagChange",

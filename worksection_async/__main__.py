@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TypeAlias
 
+from ._session.environment import LOGIN_REDIRECT_URI
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
-EXTRAS = {"demo": "cli", "simulate": "testing", "login": "cli"}
+EXTRAS = {"call": "text", "demo": "cli", "simulate": "testing", "login": "cli"}
 """The optional dependencies (extras) that a command needs."""
-
-REDIRECT_URI = "https://localhost:33443/callback"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def _add_demo(commands: Commands) -> None:
     demo.add_argument(
         "--live",
         action="store_true",
-        help="use the real account in WORKSECTION_ACCOUNT and WORKSECTION_API_KEY instead, read-only",
+        help="use the real account in the environment variables instead, as the command call does; read-only",
     )
     demo.add_argument("--port", type=_port, default=0, help="port of the simulator (default: a free port)")
     demo.add_argument("--rate", type=_rate, default=1.0, help=argparse.SUPPRESS)
@@ -88,7 +88,8 @@ def _add_call(commands: Commands) -> None:
         "call",
         help="call an action and print the reply",
         description="Call an action and print the reply as JSON. Set the environment variables WORKSECTION_ACCOUNT (a "
-        "name or a URL) and WORKSECTION_API_KEY or WORKSECTION_ACCESS_TOKEN.",
+        "name or a URL) and WORKSECTION_API_KEY or WORKSECTION_ACCESS_TOKEN; without both, the token that the command "
+        "login saved is used, with WORKSECTION_CLIENT_ID and WORKSECTION_CLIENT_SECRET.",
         epilog="example: python -m worksection_async call get_tasks id_project=26 extra=text,files",
     )
     call.add_argument("action", metavar="ACTION", help="name of the action, for example get_projects")
@@ -100,6 +101,9 @@ def _add_call(commands: Commands) -> None:
     )
     call.add_argument(
         "--unchecked", action="store_true", help="send an action or parameters that this release does not know"
+    )
+    call.add_argument(
+        "--plain", action="store_true", help="print descriptions and comments as plain text instead of HTML"
     )
 
 
@@ -118,14 +122,18 @@ def _add_login(commands: Commands) -> None:
     )
     login.add_argument(
         "--redirect-uri",
-        default=REDIRECT_URI,
+        default=LOGIN_REDIRECT_URI,
         help="redirect URI of the application, as registered (default: %(default)s)",
     )
     login.add_argument(
         "--scopes",
         help="scopes of the application to request, for example projects_read,tasks_read (default: all)",
     )
-    login.add_argument("--store", metavar="PATH", help="file for the token (default: in your configuration folder)")
+    login.add_argument(
+        "--store",
+        metavar="PATH",
+        help="file for the token (default: WORKSECTION_TOKEN_FILE, or in your configuration folder)",
+    )
     login.add_argument(
         "--base-url", default="https://worksection.com", help="URL of a simulator (default: %(default)s)"
     )

@@ -59,9 +59,16 @@ MAYBE_EXECUTED = ", maybe after executing the request"
 IF_IT_PERSISTS = " If this error persists, the service has changed the format."
 
 
-def mask_secrets(text: str) -> str:
+WORD_CHARACTER = r"[\w.\-+/=@&?%:]"
+LONG_WORD = WORD_CHARACTER + "{24,}"
+MAX_SEARCHED_CHARACTERS = 4096
+
+
+def mask_secrets(text: str, max_characters: int = 400) -> str:
     """Shorten external *text*, and replace words that are long enough to be a key, a token or a signature by ``…``."""
-    return re.sub(r"[\w.\-+/=@&?%:]{24,}", _mask_unless_email, text[:4096])[:400]
+    # A word that is cut here could be the beginning of a token.
+    pattern = LONG_WORD if len(text) <= MAX_SEARCHED_CHARACTERS else rf"{LONG_WORD}|{WORD_CHARACTER}+\Z"
+    return re.sub(pattern, _mask_unless_email, text[:MAX_SEARCHED_CHARACTERS])[:max_characters]
 
 
 def _mask_unless_email(match: re.Match[str]) -> str:
@@ -130,6 +137,11 @@ class InvalidCall(WorksectionError, ValueError):
 
     def __init__(self, action: str, problem: str, *, sent: bool = False) -> None:
         super().__init__(action, problem, "" if sent else NOT_SENT, sent=sent)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the action and the outcome."""
+        return self._sentence
 
 
 class TokenStoreError(WorksectionError):
@@ -260,19 +272,30 @@ class AuthError(ApiError):
 
     advice = "Check the key, or the token and its scopes."
 
+    refuses_token: bool
+    """Whether the access token itself was refused (expired, revoked, invalid), and not what it may do."""
+
+    def __init__(self, action: str, message: str, *, refuses_token: bool = False, **attributes: Any) -> None:
+        super().__init__(action, message, **attributes)
+        self.refuses_token = refuses_token
+
 
 class ReauthorizationRequired(AuthError):
-    """The refresh token is invalid or missing, so the user must log in. The call itself was not sent."""
+    """The refresh token is invalid or missing, or a refreshed token is refused: the user must log in.
+
+    The call was not executed. ``sent`` is False if it was not even sent, because there was no valid token for it.
+    """
 
     login_url: str
-    """URL of the login page for the user."""
+    """URL where the user logs in: the *login_url* of the `OAuthApp`, or else an authorization URL with a new state."""
 
-    def __init__(self, action: str, message: str, login_url: str) -> None:
+    def __init__(self, action: str, message: str, login_url: str, *, sent: bool = False) -> None:
         super().__init__(action, message)
-        self._outcome_of_read = NOT_SENT
-        self._set_text(f"{message.removesuffix('.')}: the user must log in at login_url", NOT_SENT)
+        outcome = ". The call was not executed." if sent else NOT_SENT
+        self._outcome_of_read = outcome
+        self._set_text(f"{message.removesuffix('.')}: the user must log in at login_url", outcome)
         self.login_url = login_url
-        self.sent = False
+        self.sent = sent
 
 
 class NotFound(ApiError):

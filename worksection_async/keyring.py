@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from ._auth.token import Token
 from ._auth.token_stores import file_lock, token_in, translate_errors
-from ._transport.extras import needs_extra
+from ._transport.frames import clears_locals
 from ._transport.paths import resolved
 from ._transport.tasks import in_thread
+from .models._extras import needs_extra
 
 with needs_extra("keyring", "KeyringTokenStore"):
     import keyring
@@ -44,11 +45,13 @@ class KeyringTokenStore:
     def __repr__(self) -> str:
         return f"<KeyringTokenStore {self._service} {self._username}>"
 
+    @clears_locals
     async def load(self) -> Token | None:
         """Return the token, or None if the keyring has no such entry."""
         text = await self._run(lambda: keyring.get_password(self._service, self._username))
         return None if text is None else token_in(text, f"{self._username} of {self._service}")
 
+    @clears_locals
     async def save(self, token: Token) -> None:
         """Store *token*."""
         await self._run(lambda: keyring.set_password(self._service, self._username, token.to_json()))

@@ -14,7 +14,7 @@ import re
 import string
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
@@ -65,6 +65,7 @@ class BadCallback(AuthError):
         self.message: str = complaint
         self.details: str = ""
         self.http_status: int = 200
+        self.refuses_token: bool = False
 
 
 def read_callback(query: str, state: str) -> str:
@@ -149,14 +150,15 @@ class LoginRoutes:
     what they need. The reason of a failed login is logged (logger ``worksection_async``) without secrets.
 
     Args:
-        app: The application as registered with Worksection.
+        app: The application as registered with Worksection. Its *login_url* must be the route ``…/login``, because
+            `ReauthorizationRequired` sends users there: only this route stores a state.
         on_login: Called with the `Identity` and the `Token` of the user. Store the token by account and user ID.
             Return a path of this site that begins with one slash, to redirect the browser to, or None for a page
             "You are logged in". An exception is passed on to the ASGI server.
         scopes: Scopes to request instead of those of *app*.
 
     Raises:
-        InvalidCall: A scope is unknown, or the redirect URI ends in ``/login``.
+        InvalidCall: A scope is unknown, the redirect URI ends in ``/login``, or *login_url* is another route.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -170,6 +172,10 @@ class LoginRoutes:
         self._cookie_path, _, callback = urlsplit(app.redirect_uri).path.rpartition("/")
         if callback == "login":
             raise InvalidCall("LoginRoutes", "redirect_uri must not end in /login: that route starts the login")
+        login_url = urljoin(app.redirect_uri, "login")
+        if app.login_url is None or app.login_start_url().partition("?")[0] != login_url:
+            path = urlsplit(login_url).path
+            raise InvalidCall("LoginRoutes", f"pass login_url={path!r} to OAuthApp: these routes start a login there")
         self._routes = {"/login": self._start_login, f"/{unquote(callback)}": self._finish_login}
 
     def __repr__(self) -> str:
@@ -212,8 +218,7 @@ class LoginRoutes:
         return response.with_header("set-cookie", self._state_cookie("", 0))
 
     async def _exchange_code(self, scope: asgi.Scope) -> tuple[Identity, Token]:
-        code = read_callback(scope["query_string"].decode("latin-1"), _read_state_cookie(scope))
-        token = await self._app.exchange(code)
+        token = await self._app.exchange(_checked_code(scope))
         return await self._app.identity(token), token
 
     def _state_cookie(self, state: str, max_age_seconds: int) -> str:
@@ -226,6 +231,10 @@ def _path_below_mount(scope: asgi.Scope) -> str:
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     below = path.removeprefix(root)
     return (below if below[:1] in ("", "/") else path) or "/"
+
+
+def _checked_code(scope: asgi.Scope) -> str:
+    return read_callback(scope["query_string"].decode("latin-1"), _read_state_cookie(scope))
 
 
 def _read_state_cookie(scope: asgi.Scope) -> str:

@@ -1,6 +1,6 @@
 """What machines share through a Redis or Valkey server. Needs the extra ``redis``."""
 
-from ._transport.extras import needs_extra
+from .models._extras import needs_extra
 
 with needs_extra("redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore)"):
     from ._auth.redis_store import RedisTokenStore

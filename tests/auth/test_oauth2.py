@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,17 +16,30 @@ import anyio
 import attrs
 import pytest
 
-from worksection_async import ApiKey, MemoryTokenStore, OAuth2, OAuthApp, Session, Token, TokenBucket
+from worksection_async import (
+    AccessToken,
+    ApiKey,
+    FileTokenStore,
+    MemoryTokenStore,
+    OAuth2,
+    OAuthApp,
+    Session,
+    Token,
+    TokenBucket,
+    TokenStore,
+)
+from worksection_async._transport.call_events import Observer
 from worksection_async.errors import (
     AuthError,
     InvalidCall,
     ReauthorizationRequired,
     TokenStoreError,
     TransportError,
+    UnexpectedReply,
     WorksectionError,
 )
 from worksection_async.testing import Simulator, faults
-from worksection_async.testing._reply import html_reply, json_reply
+from worksection_async.testing._reply import SimulatedReply, html_reply, json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +58,10 @@ def due(token: Token) -> Token:
 
 def refresh_requests(sim: Simulator) -> int:
     return sum(request.action == "oauth2_refresh" for request in sim.requests)
+
+
+def reply(status: int, body: Mapping[str, object]) -> SimulatedReply:
+    return attrs.evolve(json_reply(dict(body)), status=status)
 
 
 class Store(MemoryTokenStore):
@@ -114,6 +135,60 @@ async def test_the_account_comes_from_the_token(sim: Simulator) -> None:
     await fresh.aclose()
 
 
+# A session whose own user has not logged in
+
+
+EMPTY_STORES: list[Callable[[Path], TokenStore]] = [
+    lambda _: MemoryTokenStore(),
+    lambda folder: FileTokenStore(folder / "token.json"),
+]
+with_each_empty_store = pytest.mark.parametrize("make", EMPTY_STORES, ids=["memory", "file"])
+
+
+@with_each_empty_store
+async def test_a_session_of_a_named_account_is_entered_without_a_token(
+    sim: Simulator, tmp_path: Path, make: Callable[[Path], TokenStore]
+) -> None:
+    """A web app in which only visitors log in: the session's own user has no token."""
+    ada = next(iter(sim.world.users.values()))
+    store = make(tmp_path)
+    async with sim.session(OAuth2(sim.oauth_app(), store)) as ws:
+        with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
+            await ws.me()
+        assert (await ws.as_user(sim.issue_pair(ada)).me()).id == ada.id
+        await store.save(sim.issue_pair())
+        assert (await ws.me()).id == sim.world.owner.id, "after a login the same session works"
+
+
+async def test_a_view_is_entered_without_a_token(sim: Simulator) -> None:
+    async with session(sim, Store()).as_user(Store()) as view:
+        with pytest.raises(ReauthorizationRequired):
+            await view.get_projects()
+
+
+async def test_a_session_of_a_named_account_is_entered_while_the_store_or_the_login_service_fails(
+    sim: Simulator,
+) -> None:
+    store = Store(due(sim.issue_pair()))
+    sim.faults.add("oauth2_refresh", faults.unreachable(), times=None)
+    async with session(sim, store) as ws:
+        with pytest.raises(TransportError, match="could not be refreshed"):
+            await ws.get_projects()
+    store.fails_to_load = True
+    async with session(sim, store) as ws:
+        with pytest.raises(TokenStoreError):
+            await ws.get_projects()
+
+
+@with_each_empty_store
+async def test_without_a_named_account_entering_needs_the_token(
+    sim: Simulator, tmp_path: Path, make: Callable[[Path], TokenStore]
+) -> None:
+    with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
+        async with Session(None, OAuth2(sim.oauth_app(), make(tmp_path)), transport=sim.transport()):
+            raise AssertionError
+
+
 async def test_a_token_without_an_account_is_an_error(sim: Simulator) -> None:
     with pytest.raises(InvalidCall, match="only with OAuth2"):
         Session(None, ApiKey("key"))
@@ -175,7 +250,7 @@ async def test_a_call_is_reauthorized_at_most_once() -> None:
     sim.oauth.access_seconds = 0
     sim.tokens.clock = lambda: time.time() + 20 * 86_400
     async with session(sim, store) as ws:
-        with pytest.raises(AuthError, match="expired"):
+        with pytest.raises(ReauthorizationRequired, match="expired"):
             await ws.get_projects()
     assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
 
@@ -254,15 +329,183 @@ async def test_a_wrong_client_secret_does_not_require_a_login(sim: Simulator) ->
     assert await session(sim, store).get_projects(), "the pair was not used up"
 
 
-async def test_a_refusal_that_is_not_about_expiry_is_final(sim: Simulator) -> None:
-    store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
-    with pytest.raises(AuthError, match="Invalid token"):
-        await session(sim, store).get_projects()
+# Refused access tokens
+
+DENIED = "The resource owner or authorization server denied the request."
+
+REFUSALS: list[tuple[int, dict[str, object]]] = [
+    (401, {"error": "access_denied", "error_description": DENIED, "hint": "Access token has been revoked"}),
+    (200, {"error": "access_denied", "errorDescription": "Access token could not be verified"}),
+    (200, {"status": "error", "message": "Access token is invalid"}),
+    (401, {"error": "invalid_token"}),
+    (401, {"status": "error", "message": "Unauthorized"}),
+    (401, {}),
+]
+with_each_refusal = pytest.mark.parametrize(("status", "body"), REFUSALS, ids=str)
+
+
+@with_each_refusal
+@pytest.mark.one_row_on_trio
+async def test_a_refused_token_is_refreshed_once(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    store = Store(sim.issue_pair())
+    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    assert await session(sim, store, retries=0).get_projects()
+    assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
+    assert await has_live_pair(sim, store)
+
+
+@with_each_refusal
+@pytest.mark.one_row_on_trio
+async def test_a_refused_refreshed_token_requires_a_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    store = Store(sim.issue_pair())
+    ws = session(sim, store)
+    sim.faults.add("get_projects", faults.answer(reply(status, body)), times=None)
+    for _ in range(3):
+        with pytest.raises(ReauthorizationRequired, match="refuses a refreshed token, too: ") as caught:
+            await ws.get_projects()
+        assert (caught.value.action, caught.value.sent) == ("get_projects", True)
+        assert caught.value.login_url.startswith("http://127.0.0.1/oauth2/authorize?client_id=")
+    assert refresh_requests(sim) == 1, "later calls do not refresh again"
+    sim.faults.clear()
+    await store.save(sim.issue_pair())
+    assert await ws.get_projects(), "calls work again after a new login"
+
+
+async def test_a_login_ends_the_refusals_of_its_predecessor(sim: Simulator) -> None:
+    store, body = Store(sim.issue_pair()), {"error": "invalid_token"}
+    ws = session(sim, store)
+    sim.faults.add("get_projects", faults.answer(reply(401, body)), times=2)
+    with pytest.raises(ReauthorizationRequired):
+        await ws.get_projects()
+    await store.save(sim.issue_pair())
+    sim.faults.add("get_projects", faults.answer(reply(401, body)), times=2)
+    assert await ws.get_projects(), "the new token is found in the store, and refreshed once"
+    assert refresh_requests(sim) == 2
+
+
+async def test_a_newer_token_of_another_client_that_is_refused_is_refreshed(sim: Simulator) -> None:
+    """All access tokens were revoked; the refresh tokens are still valid."""
+    store = Store(sim.issue_pair())
+    async with session(sim, store) as ws:
+        await ws.get_projects()
+        newer = sim.issue_pair()
+        store._token = newer
+        for pair in sim.oauth.live_pairs():
+            sim.tokens.void(pair.access_token)
+        assert await ws.get_projects()
+    assert refresh_requests(sim) == 1
+    assert await has_live_pair(sim, store)
+
+
+async def test_calls_with_one_refused_token_cause_one_refresh(sim: Simulator) -> None:
+    store, ids = Store(sim.issue_pair()), []
+    sim.faults.add("get_projects", faults.answer(reply(401, {"error": "invalid_token"})), times=None)
+    ws = session(sim, store, coalesce=False)
+
+    async def call() -> None:
+        with pytest.raises(ReauthorizationRequired) as caught:
+            await ws.get_projects()
+        ids.append(id(caught.value))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(call)
+    assert len(ids) == 50
+    assert refresh_requests(sim) == 1
+
+
+NO_PERMISSION: list[tuple[int, dict[str, object]]] = [
+    (403, {"error": "insufficient_scope"}),
+    (401, {"error": "insufficient_scope", "error_description": "The request requires higher privileges"}),
+    (200, {"error": "insufficient_scope"}),
+    (401, {"status": "error", "message": "Access denied"}),
+    (403, {"status": "error", "message": "Forbidden"}),
+    (403, {}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), NO_PERMISSION, ids=str)
+async def test_a_missing_permission_is_an_auth_error_without_a_refresh(
+    sim: Simulator, status: int, body: dict[str, object]
+) -> None:
+    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    with pytest.raises(AuthError) as caught:
+        await session(sim, Store(sim.issue_pair())).get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
     assert [request.action for request in sim.requests] == ["get_projects"]
-    reader = Store(sim.issue_pair(scopes=["tags_read"]))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_page_of_a_firewall_causes_no_refresh(sim: Simulator, status: int) -> None:
+    sim.faults.add("get_projects", faults.answer(html_reply(status, "Attention Required")))
+    with pytest.raises(UnexpectedReply, match="a page instead of the API: a proxy or firewall answered"):
+        await session(sim, Store(sim.issue_pair())).get_projects()
+    assert [request.action for request in sim.requests] == ["get_projects"]
+
+
+@pytest.mark.parametrize(("status", "body"), [*REFUSALS, *NO_PERMISSION], ids=str)
+async def test_a_refused_static_token_is_an_auth_error(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    with pytest.raises(AuthError) as caught:
+        await sim.session(AccessToken(sim.issue_pair().access_token)).get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert len(sim.requests) == 1
+
+
+async def test_a_missing_scope_causes_no_refresh(sim: Simulator) -> None:
     with pytest.raises(WorksectionError, match="Access denied"):
-        await session(sim, reader).get_projects()
+        await session(sim, Store(sim.issue_pair(scopes=["tags_read"]))).get_projects()
     assert refresh_requests(sim) == 0
+
+
+# Refusals of the token endpoint
+
+INVALID = "The refresh token is invalid."
+MALFORMED = "The request is missing a required parameter, or is otherwise malformed."
+
+REFUSED_REFRESHES: list[tuple[int, dict[str, object]]] = [
+    (200, {"error": "invalid_request", "errorDescription": "Token has been revoked"}),
+    (401, {"error": "invalid_request", "message": INVALID, "hint": "Token has been revoked"}),
+    (400, {"error": "invalid_grant", "error_description": INVALID, "hint": "Token is not linked to client"}),
+    (200, {"errorDescription": "Token is not linked to client"}),
+    (200, {"status": "error", "message": "Token has expired"}),
+    (200, {"message": "Cannot decrypt the refresh token"}),
+    (400, {"error": "invalid_grant"}),
+    (400, {"error": "invalid_request", "error_description": MALFORMED, "hint": "Check the `refresh_token` parameter"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSED_REFRESHES, ids=str)
+@pytest.mark.one_row_on_trio
+async def test_a_refused_refresh_token_requires_a_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    sim.faults.add("oauth2_refresh", faults.answer(reply(status, body)), times=None)
+    ws = session(sim, Store(due(sim.issue_pair())))
+    for _ in range(2):
+        with pytest.raises(ReauthorizationRequired) as caught:
+            await ws.get_projects()
+        assert not caught.value.sent
+    assert [request.action for request in sim.requests] == ["oauth2_refresh"]
+
+
+REFUSED_APPLICATIONS: list[tuple[int, dict[str, object]]] = [
+    (200, {"error": "invalid_client", "errorDescription": "Client authentication failed"}),
+    (401, {"message": "Client authentication failed"}),
+    (401, {"error": "invalid_client"}),
+    (400, {"error": "unauthorized_client", "error_description": "The client may not use this grant type."}),
+    (400, {"error": "invalid_request", "error_description": MALFORMED, "hint": "Check the `client_id` parameter"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSED_APPLICATIONS, ids=str)
+@pytest.mark.one_row_on_trio
+async def test_a_refused_application_requires_no_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
+    sim.faults.add("oauth2_refresh", faults.answer(reply(status, body)))
+    ws = session(sim, Store(due(sim.issue_pair())))
+    with pytest.raises(AuthError) as caught:
+        await ws.get_projects()
+    assert not isinstance(caught.value, ReauthorizationRequired)
+    assert not caught.value.sent
+    assert await ws.get_projects(), "the pair was not used up"
 
 
 async def test_a_token_replaced_in_the_store_is_loaded_again(sim: Simulator) -> None:
@@ -480,8 +723,8 @@ def test_closing_the_session_waits_for_the_refresh_in_progress(sim: Simulator) -
 async def test_a_stored_token_of_another_account_is_not_sent(sim: Simulator) -> None:
     store = Store(attrs.evolve(sim.issue_pair(), access_token="revoked"))
     ws = session(sim, store)
-    store.before_save = lambda _: None
     async with ws:
+        await ws._caller.auth.ready(Observer(None))
         store._token = sim.issue_pair(account_url="https://other.worksection.com")
         with pytest.raises(InvalidCall, match=r"for https://other\.worksection\.com"):
             await ws.get_projects()
@@ -686,3 +929,37 @@ async def test_no_token_and_no_client_secret_is_shown(sim: Simulator, caplog: py
     secrets = [app.client_secret, code, "the-code-that-stays", pair.access_token, token.access_token, new.access_token]
     secrets += [str(pair.refresh_token), str(token.refresh_token), str(new.refresh_token)]
     assert [secret[:8] for secret in secrets if secret in text] == []
+
+
+def test_a_refresh_of_a_closed_event_loop_does_not_block_the_next_one(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop was closed without cancelling its tasks, so the refresh still held the lock of the store."""
+    store = Store(due(sim.issue_pair()))
+    auth = OAuth2(sim.oauth_app(), store)
+    refresh = OAuthApp.refresh
+
+    async def hang(*_: object) -> Token:
+        monkeypatch.setattr(OAuthApp, "refresh", refresh)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def abandon() -> None:
+        monkeypatch.setattr(OAuthApp, "refresh", hang)
+        with anyio.move_on_after(0.05):
+            await sim.session(auth).get_projects()
+
+    async def call() -> None:
+        with anyio.fail_after(20):
+            assert await sim.session(auth).get_projects()
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # "Task was destroyed but it is pending"
+    loop.run_until_complete(abandon())
+    loop.close()
+    asyncio.run(call())
+    assert auth._refreshes == {}
+    released = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert released() is None

@@ -108,6 +108,9 @@ def test_scopes_can_be_chosen_for_one_login() -> None:
         ({"client_id": None}, "client_id must be the id of the application as text, got None"),
         ({"client_id": 7}, "client_id must be the id of the application as text, got 7"),
         ({"client_id": ""}, "client_id must be"),
+        ({"login_url": "http://localhost/login"}, "login_url must be an https URL or a path"),
+        ({"login_url": "javascript:alert(1)"}, "login_url"),
+        ({"login_url": "HTTP://x"}, "login_url"),
         ({"client_secret": "se cret"}, "client_secret"),
         ({"client_secret": ""}, "client_secret is empty"),
         ({"client_secret": None}, "client_secret must be text, got None"),
@@ -270,6 +273,22 @@ async def test_a_network_failure_is_a_transport_error(monkeypatch: pytest.Monkey
 async def test_a_token_without_a_refresh_token_cannot_be_refreshed() -> None:
     with pytest.raises(AuthError, match="no refresh token"):
         await app_with(answering(PAIR)).refresh(Token(access_token="a", expires_at=0.0))
+
+
+@pytest.mark.anyio
+async def test_the_transport_of_the_user_stays_open() -> None:
+    class Transport(httpx.MockTransport):
+        closed = 0
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    transport = Transport(lambda _: httpx.Response(200, json=IDENTITY | PAIR))
+    app = OAuthApp("7", SECRET, "https://localhost/", transport=transport)
+    token = await app.exchange("code")
+    await app.refresh(token)
+    await app.identity(token)
+    assert transport.closed == 0
 
 
 # Captured replies

@@ -41,6 +41,7 @@ COMMAND = [sys.executable, "-m", "worksection_async"]
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORKSECTION_TOKEN_FILE", os.devnull + "/none")
 
 
 @pytest.fixture
@@ -69,6 +70,15 @@ def test_call_prints_the_reply(simulator: Simulator, capsys: pytest.CaptureFixtu
     assert json.loads(printed)["data"]["name"] == "Перші кроки"
     assert '\n  "data": {\n' in printed
     assert "Перші кроки" in printed
+
+
+def test_plain_prints_texts_without_html(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    [task, *_] = simulator.world.tasks.values()
+    task.text, task.name = "a\r\n<b>", "a<br>b"
+    for options, text in [([], "a<br>&lt;b&gt;"), (["--plain"], "a\n<b>")]:
+        assert main(["call", "get_task", f"id_task={task.id}", "extra=html", *options]) == 0
+        data = json.loads(capsys.readouterr().out)["data"]
+        assert (data["text"], data["name"]) == (text, "a<br>b")
 
 
 def test_call_accepts_a_token(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,13 +128,16 @@ def test_an_invalid_call_sends_no_request(
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
-        ({"API_KEY": "k"}, "Set WORKSECTION_ACCOUNT to the name"),
-        ({"ACCOUNT": "acme"}, "Set WORKSECTION_API_KEY to the account's"),
-        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "WORKSECTION_ACCOUNT: account: https is required"),
-        ({"ACCOUNT": "acme", "API_KEY": "se cret"}, "WORKSECTION_API_KEY: key must contain only visible ASCII"),
+        ({"API_KEY": "k"}, "Session: set WORKSECTION_ACCOUNT to the name"),
+        ({"ACCOUNT": "acme"}, "Session: set WORKSECTION_API_KEY to the account's"),
+        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "Session: WORKSECTION_ACCOUNT: account: https is required"),
+        (
+            {"ACCOUNT": "acme", "API_KEY": "se cret"},
+            "Session: WORKSECTION_API_KEY: key must contain only visible ASCII",
+        ),
         (
             {"ACCOUNT": "acme", "ACCESS_TOKEN": "se cret"},
-            "WORKSECTION_ACCESS_TOKEN: token must contain only visible ASCII",
+            "Session: WORKSECTION_ACCESS_TOKEN: token must contain only visible ASCII",
         ),
     ],
 )

@@ -55,6 +55,19 @@ def test_only_a_private_token_file_remains(harness: LoginHarness, monkeypatch: p
         pass
 
 
+def test_other_commands_use_the_stored_token(
+    harness: LoginHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORKSECTION_TOKEN_FILE", str(tmp_path / "mine.json"))
+    assert harness.login() == 0
+    assert (tmp_path / "mine.json").exists()
+    capsys.readouterr()
+    assert main(["call", "me"]) == 0
+    assert harness.sim.world.owner.email in capsys.readouterr().out
+
+
 def test_store_option_sets_the_path_of_the_token(harness: LoginHarness, tmp_path: Path) -> None:
     assert harness.login("--store", str(tmp_path / "a" / "b.json")) == 0
     assert anyio.run(FileTokenStore(tmp_path / "a" / "b.json").load) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import threading
@@ -610,6 +611,20 @@ def test_calls_of_a_closed_event_loop_are_skipped() -> None:
 
     anyio.run(call)
     assert limiter.statistics().waiting["interactive"] == 0
+
+
+@pytest.mark.parametrize("lane", ["interactive", "normal", "bulk"])
+def test_forecasts_do_not_count_calls_of_a_closed_event_loop(lane: Lane) -> None:
+    limiter = TokenBucket(rate=50)
+
+    async def abandon() -> None:
+        await limiter.acquire()
+        for _ in range(5000):
+            limiter.enter(Waiter(lane=lane))
+
+    anyio.run(abandon)
+    anyio.run(functools.partial(limiter.acquire, lane, max_wait=5))
+    assert sum(limiter.statistics().waiting.values()) == 0
 
 
 def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:

@@ -143,7 +143,7 @@ class WebApp:
 
     @contextlib.contextmanager
     def served(self, port: int) -> Iterator[None]:
-        app = self.sim.oauth_app(f"{self.url}/auth/callback", base_url=self.service)
+        app = self.sim.oauth_app(f"{self.url}/auth/callback", base_url=self.service, login_url="login")
         site = Starlette(routes=[Mount("/auth", app=LoginRoutes(app, self.on_login))])
         config = uvicorn.Config(site, "127.0.0.1", port, lifespan="off", log_level="critical", access_log=False)
         config.load()

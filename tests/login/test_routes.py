@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import attrs
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
 
 import worksection_async
 from tests.support.constants import DOCS
 from tests.support.secrecy import Log, assert_no_secret
-from worksection_async import AccessToken, Token
-from worksection_async.errors import InvalidCall
+from worksection_async import AccessToken, MemoryTokenStore, OAuth2, OAuthApp, Token
+from worksection_async.errors import InvalidCall, ReauthorizationRequired
 from worksection_async.login import LoginRoutes
 from worksection_async.models import Identity
 from worksection_async.testing import Simulator, faults
@@ -42,7 +44,10 @@ class Site:
         return self.redirect_path
 
     def routes(self, redirect_uri: str = CALLBACK, **options: Any) -> LoginRoutes:
-        return LoginRoutes(self.sim.oauth_app(redirect_uri, ["users_read"]), self.on_login, **options)
+        return LoginRoutes(self.app(redirect_uri), self.on_login, **options)
+
+    def app(self, redirect_uri: str = CALLBACK) -> OAuthApp:
+        return self.sim.oauth_app(redirect_uri, ["users_read"], login_url=urljoin(redirect_uri, "login"))
 
     def browser(self, app: Any = None) -> httpx.AsyncClient:
         async def record(response: httpx.Response) -> None:
@@ -144,7 +149,7 @@ async def test_an_error_of_on_login_is_passed_on(site: Site) -> None:
     async def failing_on_login(*_: object) -> None:
         raise OSError("disk full")
 
-    routes = LoginRoutes(site.sim.oauth_app(CALLBACK), failing_on_login)
+    routes = LoginRoutes(site.app(), failing_on_login)
     async with site.browser(Mount("/auth", app=routes)) as browser:
         with pytest.raises(OSError, match="disk full"):
             await log_in(site, browser)
@@ -329,10 +334,55 @@ def test_invalid_arguments_are_refused_by_the_constructor(
         site.routes(redirect_uri, scopes=scopes)
 
 
+@pytest.mark.parametrize(
+    "login_url", [None, "/login", "/auth/login/", "https://other.example/auth/login", "/auth/callback"]
+)
+def test_an_application_that_sends_users_elsewhere_is_refused(site: Site, login_url: str | None) -> None:
+    with pytest.raises(ValueError, match="pass login_url='/auth/login' to OAuthApp"):
+        LoginRoutes(site.sim.oauth_app(CALLBACK, login_url=login_url), site.on_login)
+
+
+@pytest.mark.parametrize("login_url", ["login", "/auth/login", "/auth/login?next=/a", f"{SITE}/auth/login"])
+def test_the_login_url_can_be_written_as_a_path_or_a_url(site: Site, login_url: str) -> None:
+    app = site.sim.oauth_app(CALLBACK, login_url=login_url)
+    assert LoginRoutes(app, site.on_login)
+    assert app.login_start_url().partition("?")[0] == f"{SITE}/auth/login"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("stored", ["nothing", "an invalid pair"])
+async def test_a_user_who_has_to_log_in_again_can_follow_the_login_url(site: Site, stored: str) -> None:
+    """A web app redirects the browser to ``login_url``, and stores the token of the new login."""
+    void = Token(access_token="void", refresh_token="void", expires_at=0.0)
+    store = MemoryTokenStore(void if stored == "an invalid pair" else None)
+    app = site.app()
+
+    async def on_login(_: Identity, token: Token) -> str:
+        await store.save(token)
+        return "/me"
+
+    async def me(_: Request) -> Response:
+        try:
+            return PlainTextResponse((await ws.me()).email)
+        except ReauthorizationRequired as error:
+            return RedirectResponse(error.login_url)
+
+    web = Starlette(routes=[Mount("/auth", app=LoginRoutes(app, on_login)), Route("/me", me)])
+    async with site.sim.session(OAuth2(app, store)) as ws, site.browser(web) as browser:
+        response = await browser.get("/me")
+        while response.is_redirect:
+            location = urljoin(str(response.url), response.headers["location"])
+            if location.startswith(f"{app.base_url}/oauth2/authorize"):
+                location = await site.decide(location)
+            response = await browser.get(location)
+    assert (response.status_code, response.text) == (200, site.sim.world.owner.email)
+    assert [page.url.path for page in site.pages] == ["/me", "/auth/login", "/auth/callback", "/me"]
+
+
 @pytest.mark.anyio
 async def test_the_examples_of_the_documentation(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = re.findall(r"```python\n(.*?)```", (DOCS / "login.md").read_text(), re.DOTALL)
-    monkeypatch.setattr(worksection_async, "OAuthApp", lambda *args, **_: site.sim.oauth_app(args[2]))
+    monkeypatch.setattr(worksection_async, "OAuthApp", lambda *args, **options: site.sim.oauth_app(args[2], **options))
     names: dict[str, Any] = {}
     exec(examples[0], names)
     async with site.browser(names["site"]) as browser:

@@ -21,7 +21,7 @@ from tests.support.constants import KEY
 from tests.support.expectations import MESSAGES, SAMPLES, Sample, load
 from worksection_async import ApiKey, Session, TokenBucket, errors
 from worksection_async._protocol.actions import ACTIONS, GET_TASKS
-from worksection_async._protocol.envelope import Reply, read_reply
+from worksection_async._protocol.envelope import Reply, open_flat, read_reply
 from worksection_async._protocol.structure import Structure
 from worksection_async._spec import load as read_spec
 from worksection_async.errors import ApiError, AuthError, RateLimited, UnexpectedReply, WorksectionError
@@ -32,15 +32,17 @@ pytestmark = pytest.mark.one_row_on_trio
 HTML = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<hr>nginx</body></html>"
 SAMPLES_ = [load(path) for path in sorted(SAMPLES.glob("*.json"))]
 CUT = next(sample for sample in SAMPLES_ if sample.name == "get_all_tasks")
-STRUCTURE = Structure()
+STRUCTURE, STRICT = Structure(), Structure(strict=True)
 
 Make = Callable[..., Session]
 
 
-def read(body: object, action: str = "get_tasks", status: int = 200, **headers: str) -> Any:
+def read(
+    body: object, action: str = "get_tasks", status: int = 200, structure: Structure = STRUCTURE, **headers: str
+) -> Any:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_reply(ACTIONS[action], Reply(status, named, content), STRUCTURE)
+    return read_reply(ACTIONS[action], Reply(status, named, content), structure)
 
 
 def outcome(call: Callable[[], object]) -> object:
@@ -57,7 +59,7 @@ def refused(message: str = "", code: object = None, **more: Any) -> dict[str, An
 
 def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> UnexpectedReply:
     with pytest.raises(UnexpectedReply) as caught:
-        read(body, action, status)
+        read(body, action, status, STRICT)
     assert (caught.value.action, caught.value.http_status, caught.value.sent) == (action, status, True)
     return caught.value
 
@@ -68,17 +70,18 @@ def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> Un
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, HTML, "not JSON"),
-        (500, HTML, "not JSON"),
+        (200, HTML, "a page instead of the API"),
+        (500, HTML, "a page instead of the API"),
         (502, HTML, "502 Bad Gateway"),
         (414, b"<h1>414 Request-URI Too Large</h1>", "414 Request-URI Too Large"),
         (200, b"", "an empty body"),
         (204, b"", "an empty body"),
         (200, b" \r\n\t ", "an empty body"),
-        (200, b"\xff\xfe{}", "UnicodeDecodeError"),
+        (200, b"\xff{}", "UnicodeDecodeError"),
         (200, b'{"status":"ok","data":"\xd0"}', "UnicodeDecodeError"),
         (200, b'{"status":"ok","data":[{"id":1,"name":"\xc3\x28"}]}', "UnicodeDecodeError"),
-        (200, b'\xef\xbb\xbf{"status":"ok"}', "not JSON"),
+        (200, b"\xef\xbb\xbf\r\n", "an empty body"),
+        (200, b'{\xef\xbb\xbf"status":"ok"}', "not JSON"),
         (200, b'{"status":"ok"}{"status":"ok"}', "not JSON"),
         (200, b'{"status":"ok","data":[' + b"1" * 5000 + b"]}", "not JSON"),
         (200, b"[" * 10_000_000, "RecursionError"),
@@ -365,12 +368,102 @@ def test_429_is_a_rate_limit_with_and_without_json(body: object) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(
-    "body", [b"", HTML, b"{}", b"[]", refused("You shall not pass"), refused("Field is required", 10)]
+    "body", [b"", b"Forbidden", b"{}", b"[]", refused("You shall not pass"), refused("Field is required", 10)]
 )
 def test_401_and_403_are_auth_errors_with_and_without_json(status: int, body: object) -> None:
     with pytest.raises(AuthError) as caught:
         read(body, status=status)
     assert caught.value.http_status == status
+
+
+CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Cloudflare</body></html>"
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 407, 451, 503, 511])
+@pytest.mark.parametrize(
+    "body",
+    [HTML, CHALLENGE, b"\r\n  <HTML><BODY>Sign in to the WLAN", b"\xef\xbb\xbf<html>", b"<?xml version='1.0'?><x/>"],
+)
+def test_a_page_is_no_refusal_of_the_credential(status: int, body: bytes) -> None:
+    """Firewalls, content delivery networks, proxies and captive portals answer in place of the service."""
+    for read_it in (read, read_flat):
+        with pytest.raises(UnexpectedReply, match="a page instead of the API: a proxy or firewall answered") as caught:
+            read_it(body, status=status)
+        assert caught.value.http_status == status
+
+
+def read_flat(body: bytes, status: int) -> object:
+    return open_flat("oauth2_token", Reply(status, {}, body), "access_token")
+
+
+@pytest.mark.parametrize("body", [b"", b"Proxy Authentication Required"])
+def test_a_proxy_that_asks_for_a_login_is_no_refusal_of_the_credential(body: bytes) -> None:
+    with pytest.raises(UnexpectedReply, match="a proxy or firewall answered"):
+        read(body, status=407)
+
+
+LEAGUE = "The resource owner or authorization server denied the request."
+RFC_SCOPE = "The request requires higher privileges than provided by the access token."
+
+REFUSED_TOKENS: list[tuple[int, object]] = [
+    (401, {"status": "error", "message": "Access token is expired"}),
+    (200, {"error": "access_denied", "errorDescription": "Access token has been revoked"}),
+    (401, {"error": "access_denied", "error_description": LEAGUE, "hint": "Access token could not be verified"}),
+    (200, {"error": "access_denied", "error_description": LEAGUE, "hint": "Access token is invalid"}),
+    (200, {"status": "error", "message": "Access token is invalid"}),
+    (401, {"error": "invalid_token"}),
+    (200, {"error": "invalid_token"}),
+    (403, {"error": "invalid_token", "error_description": "The access token expired"}),
+    (200, {"error": "not_authorized", "errorDescription": "Malformed UTF-8 characters"}),
+    (401, {"status": "error", "message": "Who are you?"}),
+    (401, b""),
+    (401, b"Unauthorized"),
+    (401, {}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSED_TOKENS, ids=str)
+def test_refusals_of_a_token_are_recognised(status: int, body: object) -> None:
+    with pytest.raises(AuthError) as caught:
+        read(body, status=status)
+    assert caught.value.refuses_token
+
+
+OTHER_REFUSALS: list[tuple[int, object]] = [
+    (403, {"error": "insufficient_scope"}),
+    (401, {"error": "insufficient_scope", "error_description": RFC_SCOPE}),
+    (200, {"error": "insufficient_scope", "error_description": RFC_SCOPE}),
+    (401, {"status": "error", "message": "Access denied"}),
+    (401, {"status": "error", "message": "The access token has no permission for this project"}),
+    (403, {"status": "error", "message": "You shall not pass"}),
+    (403, b""),
+    (401, {"status": "error", "message": "Field is required", "status_code": 10}),
+    (200, {"status": "error", "message": "Action hash is missed or invalid", "status_code": 2}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), OTHER_REFUSALS, ids=str)
+def test_refusals_that_a_new_token_would_not_change_are_recognised(status: int, body: object) -> None:
+    with pytest.raises(AuthError) as caught:
+        read(body, status=status)
+    assert not caught.value.refuses_token
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "message", "refuses_token"),
+    [
+        (401, 'Bearer realm="api", error="invalid_token", error_description="It was revoked"', "It was revoked", True),
+        (403, 'Bearer error="invalid_token"', "invalid_token", True),
+        (401, 'Bearer error=insufficient_scope, scope="tasks_read"', "insufficient_scope", False),
+        (403, 'Bearer realm="api"', "HTTP 403 without a message", False),
+        (401, 'Bearer realm="api", scope="tasks_read"', "HTTP 401 without a message", True),
+    ],
+)
+def test_a_challenge_in_the_header_is_read(status: int, value: str, message: str, refuses_token: bool) -> None:
+    """RFC 6750: the reply may have no body."""
+    with pytest.raises(AuthError) as caught:
+        read(b"", status=status, www_authenticate=value)
+    assert (caught.value.message, caught.value.refuses_token) == (message, refuses_token)
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 404, 500, 503])
@@ -540,7 +633,8 @@ ZIPPED = {"Content-Encoding": "gzip"}
         (lambda: httpx.Response(200, stream=_Stream([b"no gzip"]), headers=ZIPPED), errors.TransportError),
         (lambda: httpx.Response(200, stream=_Stream([b'{"status":', httpx.ReadError("")])), errors.TransportError),
         (lambda: httpx.Response(429, content=HTML), RateLimited),
-        (lambda: httpx.Response(403, content=HTML), AuthError),
+        (lambda: httpx.Response(403, content=HTML), UnexpectedReply),
+        (lambda: httpx.Response(403), AuthError),
     ],
 )  # fmt: skip
 async def test_session_raises_the_same_errors(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worksection_async._protocol import formats
-from worksection_async._protocol.formats import (
+from worksection_async._protocol.formats import to_clock, to_flag, to_hours, to_id, to_money, to_str
+from worksection_async.models import _reply_formats as reply_formats
+from worksection_async.models._reply_formats import (
     from_clock,
     from_date,
     from_datetime,
@@ -21,12 +22,7 @@ from worksection_async._protocol.formats import (
     from_seconds,
     from_str,
     from_time,
-    to_clock,
-    to_flag,
-    to_hours,
-    to_id,
-    to_money,
-    to_str,
+    is_no_date,
 )
 
 Read = Callable[[Any], object]
@@ -40,6 +36,9 @@ VALID: list[tuple[Read, object, object]] = [
     (from_id, "26", 26),
     (from_id, 26, 26),
     (from_id, 26.0, 26),
+    (from_id, "1 000", 1000),
+    (from_id, "1\u00a0234\u202f567", 1234567),
+    (from_id, "-12\u2009000", -12000),
     (from_id, "-4", -4),  # ids of tag sets are negative
     (from_str, "text", "text"),
     (from_str, "", ""),
@@ -56,6 +55,17 @@ VALID: list[tuple[Read, object, object]] = [
     (from_date, "2026-12-31", dt.date(2026, 12, 31)),
     (from_date, "2026-12-31 10:30", dt.date(2026, 12, 31)),
     (from_date, "2026—12—31", dt.date(2026, 12, 31)),  # the vendor's documentation prints em dashes
+    (from_date, "31.12.2026", dt.date(2026, 12, 31)),
+    (from_date, "1.2.2026 9:30", dt.date(2026, 2, 1)),
+    (from_date, "2026-12-31 24:00", dt.date(2026, 12, 31)),  # the day that the text names
+    (from_date, "31.12.2026 24:00", dt.date(2026, 12, 31)),
+    (from_datetime, "31.12.2026", dt.datetime(2026, 12, 31)),
+    (from_datetime, "31.12.2026 10:30", dt.datetime(2026, 12, 31, 10, 30)),
+    (from_datetime, "01.02.2026 9:05:07", dt.datetime(2026, 2, 1, 9, 5, 7)),
+    (from_datetime, "2026-12-31 9:30", dt.datetime(2026, 12, 31, 9, 30)),
+    (from_datetime, "2026-12-31 24:00", dt.datetime(2027, 1, 1)),
+    (from_datetime, "28.02.2027 24:00:00", dt.datetime(2027, 3, 1)),
+    (from_datetime, "2026—12—31T24:00", dt.datetime(2027, 1, 1)),
     (from_datetime, "2026-12-31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
     (from_datetime, "2026-12-31 10:30:15", dt.datetime(2026, 12, 31, 10, 30, 15)),
     (from_datetime, "2026—12—31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
@@ -63,6 +73,17 @@ VALID: list[tuple[Read, object, object]] = [
     (from_time, "08:00", dt.time(8)),
     (from_time, "8:05", dt.time(8, 5)),
     (from_time, "18:30:10", dt.time(18, 30, 10)),
+    (from_time, "24:00", dt.time.max),  # 0:00 would be a day early
+    (from_time, "24:00:00", dt.time.max),
+    (from_money, "1 000", Decimal(1000)),
+    (from_money, "12 345,50", Decimal("12345.50")),
+    (from_money, "-12\u00a0345\u00a0678,5", Decimal("-12345678.5")),
+    (from_money, "1\u202f000.25", Decimal("1000.25")),
+    (from_hours, "1 000", span(1000)),
+    (from_hours, "1\u00a0000,5", span(1000, 30)),
+    (from_clock, "1 000:30", span(1000, 30)),
+    (from_clock, "24:00", span(24)),
+    (from_seconds, "12 345", span(seconds=12345)),
     (from_money, "75.17", Decimal("75.17")),
     (from_money, "75,17", Decimal("75.17")),
     (from_money, "0", Decimal(0)),
@@ -97,14 +118,17 @@ def test_all_known_formats_are_read(read: Read, value: object, result: object) -
 
 
 INVALID: list[tuple[Read, object]] = [
+    (from_id, "1 00"), (from_id, "1 2"), (from_id, "1 000,5"), (from_money, "5 EUR"), (from_money, "1 2"),
+    (from_datetime, "2026-12-31 24:01"), (from_datetime, "31.12.2026 25:00"), (from_date, "30.02.2026"),
+    (from_datetime, "9999-12-31 24:00"), (from_time, "24:00:01"), (from_date, "12/31/2026"),
     (from_id, None), (from_id, True), (from_id, 2.5), (from_id, "x"), (from_id, ""),
     (from_id, []), (from_id, {}), (from_id, float("inf")),
     (from_str, None), (from_str, True), (from_str, []), (from_str, {}),
     (from_flag, None), (from_flag, 2), (from_flag, "yes"), (from_flag, ""), (from_flag, []),
-    (from_date, None), (from_date, 20261231), (from_date, ""), (from_date, "31.12.2026"),
+    (from_date, None), (from_date, 20261231), (from_date, ""), (from_date, "31.13.2026"),
     (from_date, "0000-00-00"), (from_date, "2026-02-30"), (from_date, []),
     (from_datetime, None), (from_datetime, "10:30"), (from_datetime, {}), (from_datetime, 0),
-    (from_time, None), (from_time, "24:00"), (from_time, ""), (from_time, 8), (from_time, []),
+    (from_time, None), (from_time, "24:01"), (from_time, ""), (from_time, 8), (from_time, []),
     (from_time, {}), (from_time, {"a": 1}), (from_time, True), (from_time, b"08:00"),
     (from_money, None), (from_money, True), (from_money, ""), (from_money, "NaN"),
     (from_money, float("inf")), (from_money, "1,234.50"), (from_money, [1]),
@@ -128,6 +152,40 @@ def test_time_of_a_wrong_type_is_a_value_error(value: object) -> None:
     """On Python 3.12 slices are hashable, so an unchecked ``value[1:2]`` of a dict would raise `KeyError`."""
     with pytest.raises(ValueError, match="must be a time, got "):
         from_time(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0000-00-00", "0000-00-00 00:00:00", "0000-00-00T00:00:00+02:00", "0000—00—00 00:00",
+        "-0001-11-30", "-0001-11-30 00:00:00", "-0001-11-29 23:58", "-1-11-30", "-001-11-30T00:00:00+00:00",
+        "30.11.-0001", "30.11.-0001 00:00", "30.11.-1", "00.00.0000", "00.00.0000 00:00",
+    ],
+)  # fmt: skip
+def test_empty_dates_of_php_are_no_date(value: str) -> None:
+    assert is_no_date(value)
+    for read in (from_date, from_datetime):
+        with pytest.raises(ValueError):  # noqa: PT011
+            read(value)
+
+
+@pytest.mark.parametrize("value", ["2026-12-31", "0001-01-01", "31.12.2026", "soon", "-5", "", "0", None, 0, []])
+def test_other_values_are_not_taken_for_an_empty_date(value: object) -> None:
+    assert not is_no_date(value)
+
+
+@given(st.datetimes(), st.sampled_from(["", " ", "T"]))
+def test_dates_that_start_with_the_day_are_read_exactly(moment: dt.datetime, between: str) -> None:
+    moment, day = moment.replace(microsecond=0), f"{moment.day:02}.{moment.month:02}.{moment.year:04}"
+    assert from_date(day) == moment.date()
+    if between:
+        assert from_datetime(f"{day}{between}{moment:%H:%M:%S}") == moment
+
+
+@given(st.integers(-(10**15), 10**15), st.sampled_from(" \u00a0\u2009\u202f"))
+def test_separated_thousands_are_read_exactly(number: int, blank: str) -> None:
+    text = f"{number:,}".replace(",", blank)
+    assert (from_id(text), from_money(f"{text},25")) == (number, Decimal(f"{number}.25"))
 
 
 # Round trips
@@ -188,7 +246,7 @@ def test_timer_is_read_in_both_formats(duration: dt.timedelta) -> None:
 
 # Any JSON value
 
-READERS = {name: getattr(formats, name) for name in dir(formats) if name.startswith("from_")}
+READERS = {name: getattr(reply_formats, name) for name in dir(reply_formats) if name.startswith("from_")}
 json_values = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.text("0123456789:-+., eENaT", max_size=12)

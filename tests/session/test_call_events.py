@@ -64,7 +64,7 @@ async def random_calls(ws: Session, sim: Simulator, dice: random.Random, number:
         with contextlib.suppress(errors.WorksectionError):
             await action()
 
-    for _ in range(number // 5):
+    for _ in range(0, number, 5):
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(call)
@@ -80,6 +80,7 @@ async def test_the_events_of_1000_random_calls_are_the_requests_that_the_simulat
         pair = sim.issue_pair(expires_in=-1)  # refreshed before the first call
         auth = OAuth2(sim.oauth_app(), MemoryTokenStore(pair)) if credential == "oauth2" else None
         async with sim.session(auth, on_call=events.append, retries=2) as ws:
+            await ws.get_users()  # without a fault, so that the refresh succeeds
             await random_calls(ws, sim, random.Random(seed), 1000)
         requests = list(sim.requests)
         refreshes = sim.oauth.refreshes
@@ -89,9 +90,10 @@ async def test_the_events_of_1000_random_calls_are_the_requests_that_the_simulat
     replied = [each for each in attempts if each.status is not None]
     assert len(replied) == sum(each.status is not None for each in requests)
     calls = [event for event in events if event.kind == "call" and event.action != "oauth2_refresh"]
-    assert len(calls) == 1000
+    assert len(calls) == 1001
     assert sum(event.attempt for event in events if event.kind == "call") == len(attempts)
-    assert sum(each.outcome == "ok" for each in attempts if each.action == "oauth2_refresh") == refreshes
+    renewals = [each.outcome for each in attempts if each.action == "oauth2_refresh"]
+    assert renewals.count("ok") <= refreshes <= len(renewals)  # the reply of a refresh can be lost
     assert {"ok", "RateLimited", "NotFound"} <= {each.outcome for each in attempts} | {each.outcome for each in calls}
     assert {"reply", "refused", "none", "merged"} <= {each.answer for each in events}
     sent = {value for each in requests for value in (each.headers.get("authorization", ""), _hash(each.query))}

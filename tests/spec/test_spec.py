@@ -16,7 +16,7 @@ from worksection_async._endpoints import Endpoints
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async._spec import GROUPS, ActionSpec, load
 from worksection_async._spec import __main__ as tool
-from worksection_async._spec._load import HERE, SpecError
+from worksection_async._spec._load import SpecError
 from worksection_async._spec._python import FIELD_DEFAULT, attribute_name, param_annotation, return_annotation
 from worksection_async._spec._render import render
 from worksection_async._spec._schema import DEFAULTED_TYPES
@@ -135,7 +135,7 @@ def test_invalid_spec_fails_the_command_with_its_error_message(
 def folder(tmp_path: Path) -> Path:
     """A copy of the spec for a test to modify."""
     for name in (*GROUPS, "service"):
-        shutil.copy(HERE / f"{name}.toml", tmp_path)
+        shutil.copy(Path(tool.__file__).parent / f"{name}.toml", tmp_path)
     return tmp_path
 
 
@@ -393,9 +393,7 @@ resource = "/resource"
 code_ttl_seconds = 1
 access_ttl_seconds = 2
 refresh_ttl_seconds = 3
-invalid_client_code = "client"
-invalid_token_codes = ["token"]
-expired_text = "expired"
+refusals = {app = ["client"], refresh_token = ["token"], permission = ["scope"], access_token = ["expired"]}
 [scopes]
 doc = "Permissions."
 values = ["tasks_read"]

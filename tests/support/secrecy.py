@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import pickle
 import re
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import attrs
 import httpx
 import pytest
 
@@ -18,6 +20,8 @@ from tests.support.constants import KEY, TOKEN
 from worksection_async.errors import WorksectionError
 
 PACKAGE = str(Path(worksection_async.__file__).parent)
+
+TESTS = str(Path(__file__).parents[1])
 
 
 class Log(logging.Handler):
@@ -94,3 +98,47 @@ def _locals(tb: TracebackType | None) -> Iterator[object]:
     for frame, _ in traceback.walk_tb(tb):
         if frame.f_code.co_filename.startswith(PACKAGE):
             yield from frame.f_locals.values()
+
+
+def texts_of_frames(error: BaseException) -> list[str]:
+    """Return what error reporting tools show of the local variables of all frames, except those of the tests.
+
+    Sentry, loguru and rich show the `repr` of each variable, and look into containers and into the fields of attrs
+    classes and dataclasses.
+    """
+    texts = []
+    for each in error_chain(error):
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if not frame.f_code.co_filename.startswith(TESTS):
+                for value in frame.f_locals.values():
+                    texts += _shown(value)
+    return texts
+
+
+def error_chain(error: BaseException) -> list[BaseException]:
+    """Return *error* and all its causes, contexts and members."""
+    chain = [error]
+    for each in chain:
+        members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        chain += [other for other in (each.__cause__, each.__context__, *members) if other and other not in chain]
+    return chain
+
+
+def _shown(value: object, depth: int = 4) -> list[str]:
+    texts = [repr(value)]
+    if isinstance(value, functools.partial):
+        value = [value.args, value.keywords]
+    if isinstance(value, bytes | bytearray):
+        texts.append(value.decode("latin-1"))
+    elif depth and isinstance(value, dict):
+        texts += [text for pair in value.items() for item in pair for text in _shown(item, depth - 1)]
+    elif depth and isinstance(value, list | tuple | set | frozenset):
+        texts += [text for item in value for text in _shown(item, depth - 1)]
+    elif depth and attrs.has(cls := type(value)):
+        texts += [
+            text
+            for field in attrs.fields(cls)
+            if field.repr
+            for text in _shown(getattr(value, field.name, None), depth - 1)
+        ]
+    return texts

@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
 import anyio
+import httpx
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.constants import KEY
 from tests.support.virtual_time import run_on_virtual_clock
-from worksection_async import Cursor
+from worksection_async import ApiKey, Cursor, Session, TokenBucket
 from worksection_async._session.caller import SessionCaller
-from worksection_async._sync.watch import EventWatch
+from worksection_async._sync.watch import EventsSince, EventWatch
 from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
 from worksection_async.models import Event
 from worksection_async.testing import Simulator, faults
@@ -32,9 +34,14 @@ def now() -> float:
     return START + trio.current_time()
 
 
+def set_clock(monkeypatch: pytest.MonkeyPatch, skew: float) -> None:
+    """Set the clock of this machine; that of the service is `now`."""
+    monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + skew))
+
+
 def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Run *main* on virtual time, with a simulator on the same clock."""
-    monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=now))
+    set_clock(monkeypatch, 0)
     run_on_virtual_clock(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
 
 
@@ -147,8 +154,9 @@ def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.Monk
             await create_events(sim, 1, project)
         sim.requests.clear()
         async with sim.session() as ws:
-            some = await events_within(30, ws.watch(projects=[one, three]))
-            only = await events_within(30, ws.watch(projects=[two]))
+            recent = dt.timedelta(minutes=1)
+            some = await events_within(30, ws.watch(period_start=recent, projects=[one, three]))
+            only = await events_within(30, ws.watch(period_start=recent, projects=[two]))
         assert (len(some), len(only), len(sim.requests)) == (4, 2, 2)
         assert "id_project" not in sim.requests[0].params
         assert sim.requests[1].params["id_project"] == str(two)
@@ -215,6 +223,223 @@ def test_interval_must_be_positive(every: float) -> None:
             watch(every=every)
 
 
+# The start of a watch
+
+
+@pytest.mark.parametrize("skew", [0, 10 * MINUTE, -10 * MINUTE, 20 * DAY], ids=lambda skew: f"clock {skew:+g} s")
+def test_a_watch_begins_now(monkeypatch: pytest.MonkeyPatch, skew: float) -> None:
+    """Events of earlier minutes are not yielded, those after the call are, and wrong local clocks do not matter."""
+
+    async def main(sim: Simulator) -> None:
+        set_clock(monkeypatch, skew)
+        sim.world.events.clear()
+        for _ in range(4):
+            await create_events(sim, 1)
+            await trio.sleep(50)
+        await trio.sleep(15)
+        before = stored_events(sim)
+        async with sim.session() as ws:
+            watch = ws.watch(every=10 * MINUTE)
+            await create_events(sim, 1)
+            await trio.sleep(2 * MINUTE)
+            await create_events(sim, 1)
+            found = await events_within(MINUTE, watch)
+            await create_events(sim, 1)
+            found += await events_within(HOUR, watch)
+        assert keys(found) == stored_events(sim) - before
+        assert len(before) == 8
+
+    with_simulator(main, monkeypatch)
+
+
+@pytest.mark.parametrize("executed", [False, True], ids=["before the service reads the events", "after it"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["watch", "events_since"])
+def test_a_long_wait_for_the_reply_loses_no_event(
+    monkeypatch: pytest.MonkeyPatch, restarts: bool, executed: bool
+) -> None:
+    """The period ends when the service reads the events, which may be long after the watch asked for a slot."""
+
+    async def main(sim: Simulator) -> None:
+        async def create_later() -> None:
+            for _ in range(5):
+                await trio.sleep(20 * MINUTE)
+                sim.world.tell("update", task)
+
+        task = next(iter(sim.world.tasks.values()))
+        sim.world.events.clear()
+        found: list[Event] = []
+        async with sim.session(timeout=2 * HOUR) as ws, anyio.create_task_group() as tasks:
+            watch = ws.watch(every=10 * MINUTE)
+            found += await events_within(MINUTE, watch)
+            await create_events(sim, 1)
+            for _ in range(2):
+                sim.faults.add("get_events", faults.delay(HOUR, executed=executed))
+            tasks.start_soon(create_later)
+            if restarts:
+                job = ws.events_since(watch.cursor)
+                found += await collect(job)
+                await trio.sleep(2 * HOUR)
+                found += await collect(ws.events_since(job.cursor))
+            else:
+                found += await events_within(5 * HOUR, watch)
+        assert keys(found) == stored_events(sim)
+        assert len(found) == 7
+
+    with_simulator(main, monkeypatch)
+
+
+def test_a_watch_reads_no_cached_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        async with sim.session() as ws:
+            cached = ws.with_options(max_age=HOUR)
+            watch = cached.watch()
+            assert await events_within(10, watch) == []
+            await cached.get_events("4m")
+            await create_events(sim, 1)
+            assert keys(await events_within(2 * MINUTE, watch)) == stored_events(sim)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_a_start_in_the_future_is_refused() -> None:
+    ws = Simulator().session()
+    for start in (
+        lambda: ws.watch(period_start=-dt.timedelta(1)),
+        lambda: ws.events_since(None, period_start=-dt.timedelta(1)),
+    ):
+        with pytest.raises(InvalidCall, match="period_start: must not be negative"):
+            start()
+
+
+# Events up to now
+
+
+async def collect(events: EventsSince) -> list[Event]:
+    return [event async for event in events]
+
+
+def test_events_since_yields_what_has_happened_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        await create_events(sim, 2)
+        await trio.sleep(HOUR)
+        async with sim.session() as ws:
+            sim.requests.clear()
+            events = ws.events_since(None, period_start=dt.timedelta(days=1))
+            assert keys(await collect(events)) == stored_events(sim)
+            await create_events(sim, 1)
+            assert await collect(events) == [], "an iterator that has ended stays at its end"
+            await trio.sleep(DAY)
+            rest = await collect(ws.events_since(events.cursor))
+            assert [request.params["period"] for request in sim.requests if request.action == "get_events"] == [
+                "25h"
+            ] * 2
+        assert [event.action for event in rest] == ["close", "post"] or [event.action for event in rest] == [
+            "post",
+            "close",
+        ]
+
+    with_simulator(main, monkeypatch)
+
+
+def test_events_since_without_a_cursor_begins_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        await create_events(sim, 1)
+        await trio.sleep(MINUTE)
+        sim.world.events.clear()
+        async with sim.session() as ws:
+            first = ws.events_since(None)
+            assert await collect(first) == []
+            await create_events(sim, 1)
+            await trio.sleep(DAY)
+            assert keys(await collect(ws.events_since(first.cursor))) == stored_events(sim)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_a_crash_in_the_middle_of_events_since_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        async with sim.session(retries=0) as ws:
+            start = ws.events_since(None).cursor
+            await create_events(sim, 3)
+            await trio.sleep(DAY)
+            events = ws.events_since(start)
+            sim.faults.add("get_events", faults.reset())
+            with pytest.raises(TransportError):
+                await anext(events)
+            found = [await anext(events) for _ in range(2)]
+            rest = await collect(ws.events_since(Cursor.from_json(events.cursor.to_json())))
+            assert keys(found + rest) == stored_events(sim)
+            assert len(rest) == 4
+
+    with_simulator(main, monkeypatch)
+
+
+def test_events_since_and_watch_continue_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        async with sim.session() as ws:
+            watch = ws.watch()
+            await create_events(sim, 1)
+            found = await events_within(MINUTE, watch)
+            await create_events(sim, 1)
+            job = ws.events_since(watch.cursor)
+            found += await collect(job)
+            await create_events(sim, 1)
+            found += await events_within(5 * MINUTE, ws.watch(cursor=job.cursor))
+        assert keys(found) == stored_events(sim)
+
+    with_simulator(main, monkeypatch)
+
+
+def test_events_since_raises_for_an_old_cursor_and_for_lost_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(sim: Simulator) -> None:
+        async with sim.session() as ws:
+            for age in (30.1, 31, 365):
+                with pytest.raises(InvalidCall, match="stores events for 30 days"):
+                    await anext(ws.events_since(Cursor(looked_at=now() - age * DAY)))
+            monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
+            await create_events(sim, 1)
+            with pytest.raises(TooManyRecords, match="2 events or more"):
+                await anext(ws.events_since(None))
+
+    with_simulator(main, monkeypatch)
+
+
+SKEWS = st.sampled_from([0.0, -HOUR, HOUR])
+
+
+@given(nights=st.lists(st.tuples(st.integers(0, 4), st.floats(0, 20 * HOUR), st.floats(0, MINUTE), SKEWS), max_size=8))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nightly_runs_yield_late_events_once(
+    monkeypatch: pytest.MonkeyPatch, nights: list[tuple[int, float, float, float]]
+) -> None:
+    """Each run is a program on another machine; before it, some events happen that the service lists only after it."""
+
+    async def main(sim: Simulator) -> None:
+        sim.world.events.clear()
+        found: list[Event] = []
+        saved = sim.session().events_since(None).cursor.to_json()
+        for count, gap, late, skew in [*nights, (0, DAY, 0.0, 0.0)]:
+            set_clock(monkeypatch, skew)
+            await create_events(sim, count)
+            await trio.sleep(gap)
+            listed = sim.world.events[:]
+            await create_events(sim, count)
+            await trio.sleep(MINUTE - late)
+            late_events, sim.world.events[:] = sim.world.events[len(listed) :], listed
+            async with sim.session() as ws:
+                events = ws.events_since(Cursor.from_json(saved))
+                found += await collect(events)
+                saved = events.cursor.to_json()
+            sim.world.events += late_events
+        assert keys(found) == stored_events(sim)
+
+    with_simulator(main, monkeypatch)
+
+
 # Tags
 
 
@@ -276,6 +501,32 @@ def test_tag_changes_are_yielded_once_although_a_poll_failed_midway(monkeypatch:
         assert len(found) == len(set(found)) > 3
 
     with_simulator(main, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("polls", "expected"),
+    [
+        ([{"1": "a"}, "odd", {"1": "a"}, {"2": "b"}], [(["b"], ["a"])]),
+        ([{"1": "a"}, "odd", {"2": "b"}], [(["b"], ["a"])]),
+        (["odd", {"1": "a"}, {}], [([], ["a"])]),
+    ],
+)
+def test_tags_that_cannot_be_read_are_no_change(polls: list[object], expected: list[object]) -> None:
+    replies = iter(polls)
+
+    def service(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"status": "ok", "data": [{"id": 7, "tags": next(replies)}]})
+
+    async def main() -> None:
+        limiter = TokenBucket(clock=trio.current_time)
+        async with Session("acme", ApiKey(KEY), limiter=limiter, transport=httpx.MockTransport(service)) as ws:
+            found = []
+            with anyio.move_on_after(100 * len(polls) - 50):
+                async for change in ws.watch_tags(every=100):
+                    found.append((list(change.added.values()), list(change.removed.values())))
+            assert found == expected
+
+    run_on_virtual_clock(main)
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])

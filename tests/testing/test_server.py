@@ -45,6 +45,15 @@ async def test_replies_are_compressed_if_the_client_accepts_gzip() -> None:
     assert "gzip" in sim.requests[-1].headers["accept-encoding"]
 
 
+async def test_the_date_of_replies_is_that_of_the_clock() -> None:
+    sim = Simulator(clock=lambda: 1_780_000_000.5)
+    query = {"action": "get_users", "access_token": "unknown"}
+    async with sim.serve() as url, httpx.AsyncClient() as served, httpx.AsyncClient(transport=sim.transport()) as local:
+        for http, base in ((served, url), (local, "http://127.0.0.1")):
+            reply = await http.get(f"{base}/api/oauth2", params=query)
+            assert reply.headers.get_list("date") == ["Thu, 28 May 2026 20:26:40 GMT"]
+
+
 @pytest.mark.parametrize("executed", [False, True])
 async def test_a_reset_drops_the_connection(executed: bool) -> None:
     sim = Simulator()

@@ -189,7 +189,11 @@ async def test_error_reply_instead_of_the_file_is_raised(session_with: Make, tmp
     [
         lambda: httpx.Response(200, json={"status": "ok", "data": {"url": "https://example.com/elsewhere"}}),
         lambda: httpx.Response(200, content=b"<html>log in</html>"),
-        lambda: httpx.Response(200, content=CONTENT, headers={"Content-Type": "application/x-download"}),
+        lambda: httpx.Response(
+            200, content=b"<html>log in</html>", headers={"Content-Type": "text/html; charset=utf-8"}
+        ),
+        lambda: httpx.Response(200, content=b"<html/>", headers={"Content-Type": "application/xhtml+xml"}),
+        lambda: httpx.Response(200, content=CONTENT),
         lambda: httpx.Response(302, headers={"Location": "https://example.com/elsewhere"}),
         lambda: httpx.Response(200),
     ],
@@ -211,6 +215,112 @@ async def test_stored_json_file_is_saved(session_with: Make, tmp_path: Path, med
         saved = await ws.download(5, tmp_path)
     assert (saved.name, saved.media_type) == ("error.json", media_type)
     assert (tmp_path / "error.json").read_bytes() == content
+
+
+# Files without Content-Disposition
+
+
+def typed(media_type: str, content: bytes = CONTENT, **headers: str) -> Callable[[], httpx.Response]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda: httpx.Response(200, stream=_Chunks(content), headers={"Content-Type": media_type, **named})
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content", "name"),
+    [
+        ("application/pdf", CONTENT, "file-17694.pdf"),
+        ("application/pdf;charset=binary", CONTENT, "file-17694.pdf"),
+        ("Image/PNG", CONTENT, "file-17694.png"),
+        ("text/plain; charset=utf-8", b"notes", "file-17694.txt"),
+        ("application/x-download", CONTENT, "file-17694"),
+        ("application/pdf", b"", "file-17694.pdf"),
+        ("application/x-made-up", b'{"status": "error", "message": "a stored text"}', "file-17694"),
+        ("application/json", b'{"plan": [1, 2]}', "file-17694.json"),
+        ("application/json; charset=utf-8", b'[{"status": "done"}]', "file-17694.json"),
+        ("application/json", b'\xef\xbb\xbf{"plan": 1}', "file-17694.json"),
+        ("application/json", b"[" + b"1," * 100_000 + b"1]", "file-17694.json"),
+        ("application/x-made-up+json", b'{"type": "Point"}', "file-17694"),
+    ],
+)
+async def test_a_body_of_another_type_than_a_reply_is_a_file(
+    session_with: Make, tmp_path: Path, media_type: str, content: bytes, name: str
+) -> None:
+    async with session_with(always(typed(media_type, content))) as ws:
+        saved = await ws.download(17694, tmp_path)
+        async with ws.open_download(17694) as opened:
+            streamed = b"".join([chunk async for chunk in opened])
+    assert (saved.name, saved.size, saved.media_type, opened.name) == (name, len(content), media_type, name)
+    assert (tmp_path / name).read_bytes() == streamed == content
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content", "kind"),
+    [
+        ("application/json", b'{"status": "error", "status_code": 4, "message": "File not found"}', NotFound),
+        ("text/json", b' {"message": "File not found", "status": "error"}', NotFound),
+        ("application/problem+json", b'{"status": "error", "message": "File not found"}', NotFound),
+        ("text/html", b'{"status": "error", "message": "File not found"}', NotFound),  # PHP's default type
+        ("application/json", b'{"status": "ok"}', UnexpectedReply),
+        ("application/json", b'{"error": "invalid_token", "errorDescription": "Token is expired"}', errors.AuthError),
+        ("application/json", b"", UnexpectedReply),
+        ("application/json", b'<b>Warning</b>: Undefined index{"status":"ok"}', UnexpectedReply),
+        ("application/json", b'{"status": "err', UnexpectedReply),
+        ("application/json", b"[" * 20_000, UnexpectedReply),
+    ],
+)  # fmt: skip
+async def test_a_reply_of_the_service_is_no_file(
+    session_with: Make, tmp_path: Path, media_type: str, content: bytes, kind: type[errors.WorksectionError]
+) -> None:
+    async with session_with(always(typed(media_type, content)), retries=0) as ws:
+        with pytest.raises(kind):
+            await ws.download(5, tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "is_file"),
+    [
+        ("attachment; filename=page.html", True),
+        ("ATTACHMENT", True),
+        ("filename=page.html", True),
+        ("inline; filename=page.html", False),
+        ("inline", False),
+        ("", False),
+    ],
+)
+async def test_an_html_page_is_a_file_only_as_an_attachment(
+    session_with: Make, tmp_path: Path, header: str, is_file: bool
+) -> None:
+    page = typed("text/html", b"<html>log in</html>", Content_Disposition=header)
+    async with session_with(always(page)) as ws:
+        if is_file:
+            assert (await ws.download(5, tmp_path)).name in ("page.html", "file-5.html")
+        else:
+            with pytest.raises(UnexpectedReply):
+                await ws.download(5, tmp_path)
+
+
+async def test_a_disposition_without_a_name_gives_the_name_from_the_type(session_with: Make, tmp_path: Path) -> None:
+    async with session_with(always(typed("application/pdf", Content_Disposition="attachment"))) as ws:
+        assert (await ws.download(5, tmp_path)).name == "file-5.pdf"
+
+
+# httpx does not close its own generators on trio
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator")
+async def test_a_long_page_is_not_read_as_a_whole(session_with: Make, tmp_path: Path) -> None:
+    read = 0
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            nonlocal read
+            while True:
+                read += 1
+                yield b"<p>" * 1000
+
+    async with session_with(always(lambda: httpx.Response(200, stream=Endless()))) as ws:
+        with pytest.raises(UnexpectedReply, match="a page instead of the API"):
+            await ws.download(5, tmp_path)
+    assert read < 30
 
 
 # Incomplete files
@@ -341,6 +451,76 @@ def test_safe_name_of_a_header(header: str, name: str) -> None:
     assert safe_name(header) == name
 
 
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        # case, blanks and order
+        ('ATTACHMENT; FILENAME="a.txt"', "a.txt"),
+        ("attachment;FileName*=utf-8''%D0%9F.txt", "П.txt"),
+        ('attachment ; filename = "a.txt" ; size = 3', "a.txt"),
+        ('attachment; filename="a;b.txt"; size=3', "a;b.txt"),
+        ("attachment; filename=a=b.txt", "a=b.txt"),
+        ("attachment; filename=my file.pdf", "my file.pdf"),
+        ("attachment; filename=my new file.pdf; size=5", "my new file.pdf"),
+        ("filename=a.txt", "a.txt"),
+        # quoted pairs
+        (r'attachment; filename="a \"b\".txt"', "a _b_.txt"),
+        (r'attachment; filename="a\\b.txt"', "b.txt"),
+        (r'attachment; filename="C:\dir\plan.pdf"', "plan.pdf"),
+        (r'attachment; filename="..\\..\\a\";.txt"', "a_;.txt"),
+        ('attachment; filename="open.pdf', "open.pdf"),
+        # extended values
+        ("attachment; filename*=ISO-8859-1''caf%E9.pdf", "café.pdf"),
+        ("attachment; filename*=iso-8859-1'en'%A3%20rates.txt", "£ rates.txt"),
+        ("attachment; filename*=windows-1251''%CF%EB%E0%ED.pdf", "План.pdf"),
+        ("attachment; filename*=\"UTF-8''%D0%9F%D0%BB%D0%B0%D0%BD.pdf\"", "План.pdf"),
+        ("attachment; filename*=UTF-8''it's.txt", "it's.txt"),
+        ("attachment; filename*=UTF-8''a b.txt", "a b.txt"),
+        ("attachment; filename*=%D0%9F.pdf", "П.pdf"),
+        ("attachment; filename*=План.pdf", "План.pdf"),
+        ("attachment; filename=\"old.txt\"; filename*=UTF-8''%FF.txt", "old.txt"),
+        ("attachment; filename*=x-unknown''a.txt; filename=old.txt", "old.txt"),
+        ("attachment; filename*=UTF-8''%FF.txt", "file"),
+        ("attachment; filename*=UTF-8''..%2F..%5Cetc%2Fpasswd", "passwd"),
+        # plain values that are encoded nevertheless
+        ('attachment; filename="План.pdf"', "План.pdf"),
+        ('attachment; filename="' + "План.pdf".encode().decode("latin-1") + '"', "План.pdf"),
+        ('attachment; filename="café.pdf"', "café.pdf"),
+        ('attachment; filename="=?UTF-8?B?0J/Qu9Cw0L0ucGRm?="', "План.pdf"),
+        ('attachment; filename="=?windows-1251?Q?=CF=EB=E0=ED.pdf?="', "План.pdf"),
+        ('attachment; filename="=?UTF-8?B?0J/Qu9Cw?= =?UTF-8?B?0L0ucGRm?="', "План.pdf"),
+        ('attachment; filename="=?x-unknown?B?0J8=?="', "_=_x-unknown_B_0J8=_=".strip("_")),
+        ('attachment; filename="my%20file.pdf"', "my file.pdf"),
+        ("attachment; filename=%D0%9F%D0%BB%D0%B0%D0%BD.pdf", "План.pdf"),
+        ('attachment; filename="100% done.pdf"', "100% done.pdf"),
+        ('attachment; filename="caf%E9.pdf"', "caf%E9.pdf"),
+        ('attachment; filename="..%2F..%2Fetc%2Fpasswd"', "passwd"),
+        ('attachment; filename="=?UTF-8?B?Li4vLi4vZXRjL3Bhc3N3ZA==?="', "passwd"),
+    ],
+    ids=lambda value: ascii(value)[-40:],
+)
+def test_names_are_read_as_rfc_6266_says_and_as_php_sites_send_them(header: str, name: str) -> None:
+    assert safe_name(header) == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ('attachment; filename="План.pdf"'.encode(), "План.pdf"),
+        ('attachment; filename="café.pdf"'.encode("latin-1"), "café.pdf"),
+        ('attachment; filename="日本.pdf"'.encode(), "日本.pdf"),
+    ],
+)
+@pytest.mark.parametrize("other", [b"plain", "caf\xe9".encode("latin-1")])
+async def test_a_name_in_raw_bytes_is_read_whatever_the_other_headers_contain(
+    session_with: Make, tmp_path: Path, raw: bytes, name: str, other: bytes
+) -> None:
+    """httpx decodes all headers by UTF-8, or all by ISO-8859-1 if one of them is not UTF-8."""
+    headers = [(b"Content-Disposition", raw), (b"X-Powered-By", other)]
+    async with session_with(always(lambda: httpx.Response(200, content=CONTENT, headers=headers))) as ws:
+        assert (await ws.download(5, tmp_path)).name == name
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.text(
     "./\\ :*aCONx1\x00\u202e é", max_size=40
 )
@@ -361,7 +541,19 @@ WINDOWS = {
 @example("a" * 199 + ". b", True)
 def test_safe_name_stays_in_its_folder(name: str, extended: bool) -> None:
     plain = f'attachment; filename="{name}"'
-    safe = safe_name(disposition(name) if extended else plain)
+    _assert_is_safe(safe_name(disposition(name) if extended else plain))
+
+
+@given(
+    st.sampled_from(["filename=", "FILENAME*=", "filename*=UTF-8''", "filename*0*=", "filename==?utf-7?Q?"]),
+    st.text("./\\%25CF=?'\"; \x00aé\u202e", max_size=60),
+)
+def test_no_spelling_of_a_name_leaves_its_folder(parameter: str, value: str) -> None:
+    for header in (f"attachment; {parameter}{value}", f'attachment; {parameter}"{value}"', f"{parameter}{value}"):
+        _assert_is_safe(safe_name(header))
+
+
+def _assert_is_safe(safe: str) -> None:
     assert safe
     assert not set(safe) & set('/\\<>:"|?*')
     assert not any(

@@ -8,6 +8,7 @@ import gc
 import socket
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -456,17 +457,45 @@ async def test_closed_session_refuses_calls(session_with: Make) -> None:
     await ws.aclose()  # idempotent
 
 
-async def test_closing_closes_the_transport() -> None:
-    class Transport(httpx.MockTransport):
-        closed = 0
+class CountingTransport(httpx.MockTransport):
+    """Counts how often it is closed."""
 
-        async def aclose(self) -> None:
-            self.closed += 1
+    closed = 0
 
-    transport = Transport(lambda _: httpx.Response(200, content=BODY))
-    async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), transport=transport) as ws:
-        await ws.get_tasks(26)
-    assert transport.closed == 1
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_a_session_does_not_close_the_transport_of_its_user() -> None:
+    transport = CountingTransport(lambda _: httpx.Response(200, content=BODY))
+    for _ in range(2):
+        async with Session("acme", ApiKey(KEY), limiter=TokenBucket(1e6), transport=transport) as ws:
+            assert await ws.get_tasks(26)
+    assert transport.closed == 0
+
+
+async def test_closing_one_session_does_not_cut_off_another_that_shares_its_transport(
+    serve: Callable[..., TcpServer],
+) -> None:
+    may_answer = threading.Event()
+
+    def answer_late(server: TcpServer, connection: socket.socket) -> None:
+        server.read_request(connection)
+        may_answer.wait(HANG_SECONDS)
+        connection.sendall(REPLY)
+
+    server = serve(answer_late, answer)
+    async with (
+        httpx.AsyncHTTPTransport() as transport,
+        session(server, transport=transport) as ws,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(ws.call, "post_task", {"id_project": 26, "title": "a"})
+        await anyio.to_thread.run_sync(wait_for_request, server)
+        async with session(server, transport=transport) as other:
+            assert await other.get_tasks(26)
+        may_answer.set()
+    assert len(server.received) == 2
 
 
 def test_one_session_serves_successive_event_loops(serve: Callable[..., TcpServer]) -> None:
@@ -498,6 +527,23 @@ def test_closed_event_loops_leave_no_open_sockets(serve: Callable[..., TcpServer
     gc.collect()
     assert _open_sockets() - before < 300, "only the server's ends of 200 connections may be open"
     asyncio.run(ws.aclose())
+
+
+def test_an_event_loop_that_was_closed_without_a_shutdown_is_released(serve: Callable[..., TcpServer]) -> None:
+    """Two siblings: the session is used in another loop, and the session is closed in another loop."""
+    ws = session(serve(answer_and_close))
+    http = ws._caller.connection.http
+    released = []
+    for last in (ws.get_tasks(26), ws.aclose()):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(ws.get_tasks(26))
+        released.append(weakref.ref(loop))
+        loop.close()
+        del loop
+        asyncio.run(last)
+        assert (http._clients, http._opening) == ({}, {})
+        gc.collect()
+    assert [loop() for loop in released] == [None, None]
 
 
 def _open_sockets() -> int:

@@ -6,6 +6,7 @@ they no longer reject is an error.
 
 import datetime as dt
 import io
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -20,6 +21,7 @@ from worksection_async import (
     DownloadedFile,
     Lane,
     Limiter,
+    RawReply,
     Session,
     Statistics,
     TokenBucket,
@@ -52,6 +54,7 @@ from worksection_async.models import (
     UserSchedule,
     Webhook,
 )
+from worksection_async.webhooks import Router, WebhookReceiver, parse_events
 
 DAY = dt.date(2026, 12, 31)
 
@@ -242,12 +245,54 @@ async def webhooks(ws: Session) -> None:
     await ws.add_webhook("https://example.com", ["create_task"])  # type: ignore[list-item]
 
 
+async def routing(ws: Session) -> None:
+    router = Router()
+
+    @router.on("post_task", "close_task")
+    async def count(event: Event) -> int:
+        return event.object.id
+
+    class Handlers:
+        @router.on("update_task", changed="user_to")
+        @staticmethod
+        async def notify(event: Event) -> None: ...
+
+        async def __call__(self, event: Event) -> None: ...
+
+    assert_type(router.on("archive_milestone", unchecked=True)(Handlers()), Handlers)
+    event = parse_events(b"")[0]
+    assert_type(await count(event), int)
+    assert_type(await router.dispatch(event), None)
+    assert_type(router.statistics().unhandled, int)
+    WebhookReceiver(router)
+    WebhookReceiver(count)
+    await ws.watch().dispatch_to(router)
+    await ws.watch().dispatch_to(count)
+
+    @router.on("post_task")  # type: ignore[type-var]
+    def not_async(event: Event) -> None: ...
+
+    @router.on("post_task")  # type: ignore[type-var]
+    async def of_text(event: str) -> None: ...
+
+
 async def raw_calls(ws: Session) -> None:
     assert_type(await ws.call("newest_action", {"id": 1, "list": ["a"]}, unchecked=True), dict[str, Any])
     assert_type(await ws.call("get_users"), dict[str, Any])
+    reply = await ws.call("get_users", {"id": 1}, raw=True)
+    assert_type(reply, RawReply)
+    assert_type((reply.status, reply.headers, reply.body), tuple[int, Mapping[str, str], bytes])
 
-    await ws.call("get_tasks", id_project=26)  # type: ignore[call-arg]
-    await ws.call(26)  # type: ignore[arg-type]
+    await ws.call("get_tasks", id_project=26)  # type: ignore[call-overload]
+    await ws.call(26)  # type: ignore[call-overload]
+
+
+def texts(task: Task) -> None:
+    assert_type(models.plain(task.text), str)
+    assert_type(models.plain(None, markdown=True), str)
+
+    models.plain(task)  # type: ignore[arg-type]
+    models.plain(b"text")  # type: ignore[arg-type]
 
 
 async def exceptions(ws: Session) -> None:

@@ -18,7 +18,7 @@ from .._protocol.request import Request
 from .._protocol.service import ADMIN_URL, MAX_REQUEST_LINE_BYTES, OAUTH_URL
 from .._protocol.values import type_of
 from .._transport.call_events import Observer
-from ..errors import InvalidCall, WorksectionError
+from ..errors import AuthError, InvalidCall
 
 C = TypeVar("C")
 
@@ -129,8 +129,15 @@ class Auth(ABC):
     async def wait_for_refresh(self) -> None:  # noqa: B027  # a static credential has no refresh
         """Wait for a refresh in progress in this event loop."""
 
-    async def recover(self, error: WorksectionError, request: Request, observer: Observer) -> bool:  # noqa: ARG002
-        """Return whether *request*, which was refused with *error*, can be signed and sent again."""
+    async def recover(self, error: AuthError, request: Request, renewals: int, observer: Observer) -> bool:  # noqa: ARG002
+        """Return whether *request*, which was refused with *error*, can be signed and sent again.
+
+        Args:
+            error: How it was refused.
+            request: The refused request.
+            renewals: How often this has returned True for the same call.
+            observer: Gets the event of a refresh.
+        """
         return False
 
     def __reduce__(self) -> Any:

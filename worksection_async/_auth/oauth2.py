@@ -15,19 +15,12 @@ import anyio.lowlevel
 
 from .._protocol.call import Call
 from .._protocol.request import Request
-from .._protocol.service import OAUTH_EXPIRED_TEXT, OAUTH_INVALID_CLIENT_CODE, OAUTH_INVALID_TOKEN_CODES, OAUTH_REFRESH
+from .._protocol.service import OAUTH_REFRESH, OAUTH_REFUSALS
 from .._protocol.values import type_of
 from .._transport.call_events import CallRecord, Observer
+from .._transport.frames import clears_locals
 from .._transport.tasks import copy_for_next_waiter, spawn
-from ..errors import (
-    ApiError,
-    AuthError,
-    InvalidCall,
-    ReauthorizationRequired,
-    TransportError,
-    UnexpectedReply,
-    WorksectionError,
-)
+from ..errors import ApiError, AuthError, InvalidCall, ReauthorizationRequired, TransportError, UnexpectedReply
 from .credentials import AccessToken, Auth
 from .oauth_app import OAuthApp, action_of
 from .token import Token
@@ -36,7 +29,12 @@ from .token_stores import MemoryTokenStore, TokenStore
 REFRESH = action_of(OAUTH_REFRESH)
 
 COOLDOWN_SECONDS = 30.0
-"""Time after a failed refresh in which a token that is still valid is used without another refresh."""
+"""Time after a refresh in which there is no other one: if it failed, a token that is still valid is used; if its new
+token is refused, the user must log in."""
+
+
+MAX_RENEWALS = 2
+"""Per call. There are two if another client's newer token is found first, and refused, too."""
 
 
 class _Refresh:
@@ -50,7 +48,8 @@ class _Refresh:
 class OAuth2(Auth):
     """The credential of a user who logged in through an OAuth2 application.
 
-    The access token is refreshed a few minutes before it expires, and when the service reports that it has expired.
+    The access token is refreshed a few minutes before it expires, and when the service refuses it as expired, revoked
+    or invalid. If the service refuses the refreshed token, too, the user must log in again.
     Tasks and threads can share one pair of tokens; processes and machines can if they share its store.
 
     Args:
@@ -60,8 +59,9 @@ class OAuth2(Auth):
     Raises:
         InvalidCall: *app* or *store* is of another type.
 
-    Calls raise `ReauthorizationRequired` if the refresh token is invalid or missing, `TokenStoreError` if the store
-    fails, and `TransportError` if a refresh failed and can be repeated. In all three cases the call was not sent.
+    Calls raise `ReauthorizationRequired` if the refresh token is invalid or missing or a refreshed token is refused,
+    `TokenStoreError` if the store fails, and `TransportError` if a refresh failed and can be repeated. In all three
+    cases the call was not executed.
 
     https://worksection.com/en/faq/oauth.html
     """
@@ -78,6 +78,9 @@ class OAuth2(Auth):
         self._token: Token | None = None
         self._jitter = random.random()  # noqa: S311  # spreads the refreshes of many processes
         self._invalid_refresh_token: str | None = None
+        self._refreshed_access_token: str | None = None
+        self._incurable: set[str] = set()
+        """Messages with which the service refused a refreshed token: another refresh would not help."""
         self._unsaved: tuple[Token, Token] | None = None
         self._cooldown_until = 0.0
         self._refreshes: dict[object, _Refresh] = {}
@@ -100,6 +103,7 @@ class OAuth2(Auth):
         """A new object whenever a token is adopted that does not result from a refresh: its user may differ."""
         return self._generation
 
+    @clears_locals
     async def ready(self, observer: Observer) -> None:
         """Load the token, and refresh it if that is due, before the call waits for its slot."""
         if self._token is None and (stored := await self._store.load()) is not None:
@@ -107,6 +111,7 @@ class OAuth2(Auth):
         token = self._token
         if self._is_usable(token):
             return
+        self._incurable.clear()
         try:
             await self._refresh(token, observer)
         except TransportError:
@@ -125,28 +130,38 @@ class OAuth2(Auth):
             raise RuntimeError("call ready before sign")
         return AccessToken(self._token.access_token).sign(call, now)
 
-    async def recover(self, error: WorksectionError, request: Request, observer: Observer) -> bool:
-        """Return whether *request*, which was refused with *error*, can be signed and sent again."""
+    async def recover(self, error: AuthError, request: Request, renewals: int, observer: Observer) -> bool:
+        """Refresh a refused token, or find a newer one; return whether *request* can be signed and sent again.
+
+        Raises:
+            ReauthorizationRequired: The refused token was refreshed for the same reason and in vain.
+        """
         token = self._token
-        if not isinstance(error, AuthError) or token is None:
+        if not error.refuses_token or token is None:
             return False
-        is_expired = OAUTH_EXPIRED_TEXT in error.message.lower()
-        if not is_expired and error.http_status != 401:
-            return False
-        if request.headers["Authorization"] != f"Bearer {token.access_token}":
-            return True  # the token was refreshed after this request was signed
-        if is_expired:
-            await self._refresh(token, observer)
-            return True
-        stored = await self._store.load()
-        if stored is None or stored == token:
-            return False
-        self._adopt(stored)
+        if renewals < MAX_RENEWALS:
+            if request.headers["Authorization"] != f"Bearer {token.access_token}":
+                return True  # the token was refreshed after this request was signed
+            stored = await self._store.load()
+            if stored is not None and stored != token:
+                self._adopt(stored)
+                return True
+        if renewals == MAX_RENEWALS or error.message in self._incurable or self._is_fresh(token, renewals):
+            self._incurable.add(error.message)
+            reason = f"the service refuses a refreshed token, too: {error.message}"
+            raise ReauthorizationRequired(error.action, reason, self._app.login_start_url(), sent=True)
+        await self._refresh(token, observer)
         return True
 
     def _adopt(self, token: Token | None) -> None:
         """Adopt a stored token; it may be another user's."""
         self._token, self._generation = token, object()
+        self._incurable.clear()
+
+    def _is_fresh(self, token: Token, renewals: int) -> bool:
+        """Return whether *token* results from a refresh for the same call, or from one a moment ago."""
+        age = abs(time.time() - token.issued_at)
+        return token.access_token == self._refreshed_access_token and (renewals > 0 or age < COOLDOWN_SECONDS)
 
     def _is_usable(self, token: Token | None) -> bool:
         if token is None:
@@ -178,7 +193,7 @@ class OAuth2(Auth):
             if is_new or token is None:
                 self._adopt(token)
             else:
-                self._token = token
+                self._token, self._refreshed_access_token = token, token.access_token
         except Exception as exc:  # noqa: BLE001  # raised to every waiting caller; the task itself has no caller
             refresh.error = exc
         finally:
@@ -227,13 +242,14 @@ class OAuth2(Auth):
 
     def _final_error(self, stored: Token, failure: AuthError) -> AuthError | None:
         """Return the error if the service rejected the pair or the application for good; None if a retry may help."""
-        if failure.details == OAUTH_INVALID_CLIENT_CODE:
+        text = f"{failure.details} {failure.message}".lower()
+        if any(part in text for part in OAUTH_REFUSALS["app"]):
             failure.sent = False
             return failure
-        if failure.details not in OAUTH_INVALID_TOKEN_CODES and "refresh token" not in failure.message.lower():
+        if not any(part in text for part in OAUTH_REFUSALS["refresh_token"]):
             return None
         self._invalid_refresh_token = stored.refresh_token
         return self._reauthorization_required(failure.message)
 
     def _reauthorization_required(self, message: str) -> ReauthorizationRequired:
-        return ReauthorizationRequired(REFRESH, message, self._app.authorization_url()[0])
+        return ReauthorizationRequired(REFRESH, message, self._app.login_start_url())

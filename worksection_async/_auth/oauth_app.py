@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import anyio
 import attrs
@@ -30,6 +30,7 @@ from .._protocol.service import (
 )
 from .._protocol.structure import Malformed, Structure
 from .._protocol.values import shown
+from .._transport.frames import clears_locals
 from .._transport.http import Http
 from ..errors import AuthError, InvalidCall, UnexpectedReply, mask_secrets
 from ..models import Identity
@@ -68,6 +69,11 @@ def _is_https(_: object, __: object, value: str) -> None:
     raise InvalidCall("OAuthApp", f"redirect_uri must be the registered https URL, not {shown(value)}")
 
 
+def _is_link(app: OAuthApp, __: object, value: str) -> None:
+    if urlsplit(urljoin(app.redirect_uri, value)).scheme != "https":
+        raise InvalidCall("OAuthApp", f"login_url must be an https URL or a path, not {shown(value)}")
+
+
 def _checked_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     is_sequence = isinstance(scopes, Iterable) and not isinstance(scopes, str | bytes)
     given = tuple(scopes) if is_sequence else ()
@@ -87,8 +93,10 @@ class OAuthApp:
         client_secret: Its secret; Worksection shows it only once, at the registration.
         redirect_uri: The URL to which users return, exactly as registered; HTTPS is required.
         scopes: The scopes it requests; each must be enabled for the application.
+        login_url: URL or path where a login starts in your web app, such as ``"/auth/login"``: the route of
+            `worksection_async.login.LoginRoutes`, or your own. `ReauthorizationRequired` sends users there.
         base_url: URL of the login service (`str`); only the simulator has another. Plain HTTP for loopback only.
-        transport: An httpx transport that replaces the network.
+        transport: An httpx transport that replaces the network. It is not closed, so that it can be shared.
 
     Raises:
         InvalidCall: An argument is invalid; the error does not show the secret.
@@ -100,6 +108,7 @@ class OAuthApp:
     client_secret: str = attrs.field(repr=False, validator=is_secret)
     redirect_uri: str = attrs.field(validator=_is_https)
     scopes: tuple[Scope, ...] = attrs.field(default=(), converter=_checked_scopes, kw_only=True)
+    login_url: str | None = attrs.field(default=None, validator=attrs.validators.optional(_is_link), kw_only=True)
     base_url: str = attrs.field(default=OAUTH_ORIGIN, converter=_origin, kw_only=True)
     transport: httpx.AsyncBaseTransport | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
 
@@ -125,6 +134,16 @@ class OAuthApp:
         }
         return f"{self.base_url}{OAUTH_AUTHORIZE}?{urlencode(params)}", state
 
+    def login_start_url(self) -> str:
+        """Return the URL to which to send a user who has to log in: `login_url`, or else a new authorization URL.
+
+        The state of that authorization URL is in the URL only: your program has to keep it for the callback.
+        """
+        if self.login_url is None:
+            return self.authorization_url()[0]
+        return urljoin(self.redirect_uri, self.login_url)
+
+    @clears_locals
     async def exchange(self, code: str) -> Token:
         """Exchange the *code* of a callback for tokens; a code is valid once, for 10 minutes.
 
@@ -136,6 +155,7 @@ class OAuthApp:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
         return _token(await self._post(OAUTH_TOKEN, form, "access_token"), None)
 
+    @clears_locals
     async def refresh(self, token: Token) -> Token:
         """Request the next pair. It invalidates the pair of *token*, so store the new pair before you use it.
 
@@ -149,6 +169,7 @@ class OAuthApp:
         form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token}
         return _token(await self._post(OAUTH_REFRESH, form, "access_token"), token)
 
+    @clears_locals
     async def identity(self, token: Token) -> Identity:
         """Return the user and the account of *token*; raises what `exchange` raises."""
         body = await self._post(OAUTH_RESOURCE, {"access_token": token.access_token}, "id")
@@ -165,7 +186,7 @@ class OAuthApp:
             method="POST",
             target=path,
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-            content=urlencode({**credentials, **form}).encode(),
+            content=urlencode({**credentials, **form}, errors="replace").encode(),
         )
         http = Http(self.base_url, self.transport)
         await http.open(request.action)

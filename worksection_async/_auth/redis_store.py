@@ -12,6 +12,7 @@ import anyio
 import redis
 
 from .._protocol.service import OAUTH_REFRESH_TTL_SECONDS
+from .._transport.frames import clears_locals
 from .._transport.redis_client import SWAP, Client, connect
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, TokenStoreError
@@ -55,6 +56,7 @@ class RedisTokenStore:
     def __repr__(self) -> str:
         return f"<RedisTokenStore {self._key}>"
 
+    @clears_locals
     async def load(self) -> Token | None:
         """Return the token, or None if the key does not exist."""
         text = await self._run(self._read)
@@ -62,6 +64,7 @@ class RedisTokenStore:
             self._seen[task] = text
         return token_in(text, f"the key {self._key}") if text else None
 
+    @clears_locals
     async def save(self, token: Token) -> None:
         """Store *token*; the holder of the lock replaces only the value it has read (compare and swap)."""
         text, task = token.to_json().encode(), anyio.get_current_task().id

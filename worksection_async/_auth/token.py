@@ -71,6 +71,7 @@ class Token:
             return cls(**json.loads(text))
         except (RecursionError, TypeError, ValueError):
             pass
+        del text  # error reports show local variables
         raise InvalidCall("Token", "the text is not a token that Token.to_json wrote")
 
     def __reduce__(self) -> Any:

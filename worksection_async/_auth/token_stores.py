@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from .._transport.fork import reset_now_and_after_fork
+from .._transport.frames import clears_locals
 from .._transport.paths import resolved
 from .._transport.tasks import in_thread
 from ..errors import TokenStoreError
@@ -104,11 +105,13 @@ class FileTokenStore:
     def __repr__(self) -> str:
         return f"<FileTokenStore {self._path}>"
 
+    @clears_locals
     async def load(self) -> Token | None:
         """Return the token, or None if the file does not exist."""
         text = await in_thread(self._read)
         return None if text is None else token_in(text, self._path)
 
+    @clears_locals
     async def save(self, token: Token) -> None:
         """Replace the file and sync it to the disk."""
         await in_thread(self._write, token.to_json().encode())
@@ -157,6 +160,7 @@ def token_in(text: str | bytes, where: object) -> Token:
     """Return the token from its JSON *text*; raises `TokenStoreError`, which names *where* but not the text."""
     with contextlib.suppress(ValueError):
         return Token.from_json(text)
+    del text  # error reports show local variables
     raise TokenStoreError(f"{where} does not contain a valid token")
 
 

@@ -2,7 +2,7 @@
 
 # General layout:
 #
-# call.py      calls one action and prints the reply        _account.py   the session from environment variables
+# call.py      calls one action and prints the reply
 #              _download.py saves the file of `download`
 # simulate.py  serves the simulator
 # demo.py      the demo: _demo_steps.py are its steps, _demo_queue.py the step about the rate limit

@@ -8,7 +8,7 @@ import attrs
 from rich.table import Table
 
 from ..errors import NotFound
-from ..models import Comment, Costs, Event, Member, Project, Task
+from ..models import Comment, Costs, Event, Member, Project, Task, plain
 from . import _text as text
 from ._demo_session import DemoSession
 from ._screen import Screen, narrow, number, table
@@ -112,7 +112,7 @@ def _costs_table(costs: Costs) -> Table:
     for cost in costs.data:
         entered = text.format_duration(cost.time), text.format_money(cost.money)
         rows.add_row(
-            text.format_date(cost.date), text.format_user(cost.user_from), text.printable(cost.comment), *entered
+            text.format_date(cost.date), text.format_user(cost.user_from), text.printable(plain(cost.comment)), *entered
         )
     if costs.total:
         total = text.format_duration(costs.total.time), text.format_money(costs.total.money)

@@ -4,13 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from ..errors import NOT_SENT, InvalidCall
 from ..models import User
-
-
-def problem_of(error: InvalidCall) -> str:
-    """Return the sentence of *error* without the name of the class that refused the argument."""
-    return f"{str(error).removeprefix(f'{error.action}: ').removesuffix(NOT_SENT)}."
 
 
 def printable(text: str) -> str:

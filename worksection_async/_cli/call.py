@@ -13,20 +13,23 @@ from .._protocol import formats
 from .._protocol.actions import ACTIONS, DOWNLOAD
 from .._session.session import Session
 from ..errors import InvalidCall, WorksectionError
-from . import _account
+from ..models import plain
 from ._download import download_file
 from ._text import printable
+
+TEXTS = ("text", "comment")
+"""Fields that can contain HTML: descriptions, comments, and comments of costs."""
 
 
 def run(options: Namespace) -> int:
     """Call an action of the account in the environment, and print the reply as JSON; return the exit code."""
     action = options.action
     try:
-        envelope = anyio.run(_call, _account.session(), options, parse_params(action, options.params))
+        envelope = anyio.run(_call, Session.from_env(), options, parse_params(action, options.params))
     except WorksectionError as error:
         return _fail(error, 2 if isinstance(error, InvalidCall) else 1)
-    except _account.AccountNotConfigured as error:
-        return _fail(error, 2)
+    if options.plain:
+        envelope = without_html(envelope)
     sys.stdout.write(format_json(envelope, sys.stdout.encoding) + "\n")
     return 0
 
@@ -57,6 +60,18 @@ def _is_list(action: str, name: str) -> bool:
     """Return True for files and checklists: their items may contain commas, so that each is an argument of its own."""
     param = ACTIONS[action].params.get(name) if action in ACTIONS else None
     return param is not None and (param.is_files or param.format is formats.to_todo)
+
+
+def without_html(value: Any) -> Any:
+    """Return a copy of *value*, a reply or a part of it, with the texts of descriptions and comments as plain text."""
+    if isinstance(value, list):
+        return [without_html(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: plain(item) if key in TEXTS and isinstance(item, str) else without_html(item)
+        for key, item in value.items()
+    }
 
 
 def format_json(envelope: Mapping[str, Any], encoding: str) -> str:

@@ -15,9 +15,8 @@ from .._auth.credentials import ApiKey
 from .._limits.token_bucket import TokenBucket
 from .._protocol.service import REQUESTS_PER_SECOND
 from .._session.session import Session
-from ..errors import WorksectionError
+from ..errors import InvalidCall, WorksectionError
 from ..testing import Simulator
-from . import _account
 from . import _demo_steps as steps
 from ._demo_queue import ArrivalLog, show_queue
 from ._demo_session import DemoSession
@@ -51,8 +50,8 @@ def run_simulated(port: int = 0, rate: float = REQUESTS_PER_SECOND) -> int:
 def run_live() -> int:
     """Run the read-only demo with the account in the environment; return the exit code."""
     try:
-        session = _account.session()
-    except _account.AccountNotConfigured as exc:
+        session = Session.from_env()
+    except InvalidCall as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     screen = Screen()

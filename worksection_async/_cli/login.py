@@ -13,13 +13,12 @@ import anyio
 
 from .._auth.oauth_app import SCOPES, OAuthApp
 from .._auth.token_stores import FileTokenStore
+from .._session.environment import CLIENT_ID, CLIENT_SECRET, token_file
 from ..errors import InvalidCall, WorksectionError
 from ..models import Identity
 from . import _callback
 from ._callback import NoCallback
-from ._text import printable, problem_of
-
-ID, SECRET = "WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"
+from ._text import printable
 
 
 class InvalidOption(Exception):
@@ -49,17 +48,19 @@ def _fail(error: Exception, code: int) -> int:
 
 
 def _app(options: Namespace) -> OAuthApp:
-    client_id = (options.client_id or os.environ.get(ID, "")).strip()
+    client_id = (options.client_id or os.environ.get(CLIENT_ID, "")).strip()
     if not client_id:
-        raise InvalidOption(f"Set {ID} to the client id of the OAuth2 application, as registered with Worksection.")
-    secret = (options.client_secret or os.environ.get(SECRET, "") or _prompt_for_secret()).strip()
+        raise InvalidOption(
+            f"Set {CLIENT_ID} to the client id of the OAuth2 application, as registered with Worksection."
+        )
+    secret = (options.client_secret or os.environ.get(CLIENT_SECRET, "") or _prompt_for_secret()).strip()
     if not secret:
-        raise InvalidOption(f"Set {SECRET} to the client secret of the OAuth2 application.")
+        raise InvalidOption(f"Set {CLIENT_SECRET} to the client secret of the OAuth2 application.")
     scopes: Any = SCOPES if options.scopes is None else options.scopes.replace(",", " ").split()
     try:
         return OAuthApp(client_id, secret, options.redirect_uri, scopes=scopes, base_url=options.base_url)
     except InvalidCall as error:
-        raise InvalidOption(problem_of(error)) from None
+        raise InvalidOption(f"{error.problem}.") from None
 
 
 def _prompt_for_secret() -> str:
@@ -69,16 +70,13 @@ def _prompt_for_secret() -> str:
 
 
 def _path(store: str | None) -> Path:
-    path = Path(store).expanduser() if store else _config_folder() / "worksection-async" / "token.json"
+    try:
+        path = (Path(store) if store else token_file()).expanduser()
+    except InvalidCall as error:
+        raise InvalidOption(f"{error.problem}.") from None
     if path.is_dir():
         raise InvalidOption(f"--store must be a file, but {path} is a folder.")
     return path.absolute()
-
-
-def _config_folder() -> Path:
-    """Return the user's configuration folder."""
-    folder = Path(os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME", ""))
-    return folder if folder.is_absolute() else Path.home() / ".config"
 
 
 async def _log_in(app: OAuthApp, path: Path, timeout: float, opens_browser: bool) -> Identity:

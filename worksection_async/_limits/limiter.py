@@ -126,6 +126,7 @@ class Limiter(ABC):
         """Add *waiter* to the queue without an await, so that calls keep their order; call `wait` or `leave` next."""
         waiter.granted_at = waiter.sent_at = math.nan
         with self._lock:
+            self._release_closed_loop()
             self._queue.add(waiter)
             if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.max_wait:
                 self._queue.discard(waiter)
@@ -297,12 +298,16 @@ class Limiter(ABC):
 
     def _elect_leader(self) -> None:
         """Make the head of the queue the leader if there is none."""
-        if self._leader is not None and self._leader.is_loop_closed:
-            self._queue.discard(self._leader)
-            self._leader = None
+        self._release_closed_loop()
         if self._leader is None and (head := self._queue.head()) is not None:
             self._leader = head
             head.wake()
+
+    def _release_closed_loop(self) -> None:
+        """Forget the calls of the leader's event loop if that was closed: no forecast may count them."""
+        if self._leader is not None and self._leader.is_loop_closed:
+            self._leader = None
+            self._queue.discard_closed()
 
     def _unneeded(self) -> Visit | None:
         """Return and clear the reservation if the queue is empty."""

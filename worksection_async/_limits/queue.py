@@ -151,6 +151,11 @@ class Queue:
         self._lanes[waiter.lane].pop(waiter, None)
         self._watchers.discard(waiter)
 
+    def discard_closed(self) -> None:
+        """Remove all waiters of closed event loops."""
+        for waiter in [waiter for lane in self._lanes.values() for waiter in lane if waiter.is_loop_closed]:
+            self.discard(waiter)
+
     def promote(self, waiter: Waiter, lane: Lane) -> None:
         """Move *waiter* to the end of *lane* if that is higher than its own."""
         if LANES.index(lane) < LANES.index(waiter.lane):

@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ import attrs
 from .. import errors
 from ..errors import ApiError, AuthError, FieldError, RateLimited, UnexpectedReply, WorksectionError, mask_secrets
 from .call import Action
-from .service import KNOWN_ERRORS, OAUTH_EXPIRED_TEXT, KnownError
+from .decoding import decode_json
+from .service import KNOWN_ERRORS, OAUTH_REFUSALS, KnownError
 from .structure import Malformed, Structure
 
 T = TypeVar("T")
@@ -69,60 +70,81 @@ def open_envelope(action: Action[Any], reply: Reply) -> Mapping[str, Any]:
 
 
 def open_flat(action: str, reply: Reply, key: str) -> Mapping[str, Any]:
-    """Return a reply without an envelope, as OAuth2 sends them. A reply without *key* is an error and is raised."""
-    body = _decoded(action, reply)
+    """Return a reply without an envelope, as OAuth2 sends them. A reply without *key* is an error and is raised.
+
+    The error does not quote the reply: it may contain a part of a new pair of tokens.
+    """
+    body = _decoded(action, reply, quotes=False)
     if isinstance(body, dict) and body.get(key) and reply.status < 300:
         return body
     if not isinstance(body, dict) or not (message := _message(body)):
-        raise _error_without_message(action, reply, "$", f"neither {key} nor an error")
+        raise _error_without_message(action, reply, "$", f"neither {key} nor an error", quotes=False)
     error = refusal(action, message, body, reply)
     if not isinstance(error, RateLimited):
         details = mask_secrets(str(body.get("error") or ""))
+        hint = mask_secrets(str(body.get("hint") or ""))
+        message = f"{error.message.removesuffix('.')}: {hint}" if hint else error.message
         retry_after = error.retry_after
-        error = AuthError(action, error.message, details=details, http_status=reply.status)
+        error = AuthError(action, message, details=details, http_status=reply.status)
         error.retry_after = retry_after
     raise error
 
 
-def _decoded(action: str, reply: Reply) -> object:
+def _decoded(action: str, reply: Reply, *, quotes: bool = True) -> object:
     try:
-        return _from_json(reply.body.decode())
+        return decode_json(reply.body)
     except (ValueError, RecursionError) as exc:
-        reason = "not JSON" if reply.body.strip() else "an empty body"
+        reason = "an empty body" if isinstance(exc, json.JSONDecodeError) and not exc.doc else "not JSON"
         detail = f" ({type(exc).__name__})" if isinstance(exc, UnicodeDecodeError | RecursionError) else ""
-    raise _error_without_message(action, reply, "$", reason + detail)
+    raise _error_without_message(action, reply, "$", reason + detail, quotes=quotes)
 
 
-def _keep(members: dict[str, Any]) -> dict[str, Any]:
-    return members
-
-
-# The hook returns to Python once per object: without it, the C scanner holds the GIL until the whole text is decoded.
-_from_json = json.JSONDecoder(object_hook=_keep).decode
-
-
-def _error_without_message(action: str, reply: Reply, path: str, reason: str) -> WorksectionError:
-    """Return the error for a reply without a message; it depends on the HTTP status only."""
+def _error_without_message(
+    action: str, reply: Reply, path: str, reason: str, *, quotes: bool = True
+) -> WorksectionError:
+    """Return the error for a reply without a message; if it *quotes* the reply, it shows the beginning."""
     if reply.status == 429:
         return refusal(action, "Too many requests", {}, reply)
     if reply.status == 413:
         return refusal(action, "HTTP 413 without a message", {}, reply)
-    if reply.status in (401, 403):
-        return AuthError(action, f"HTTP {reply.status} without a message", http_status=reply.status)
+    if _is_page(reply):
+        reason = "a page instead of the API: a proxy or firewall answered"
+    elif reply.status in (401, 403):
+        message = next(reversed(_challenge(reply)), f"HTTP {reply.status} without a message")
+        return AuthError(action, message, refuses_token=_refuses_token("", reply), http_status=reply.status)
     if 300 <= reply.status < 400:
         reason = "a redirect, which is not followed: check the account"
-    error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply))
+    error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply) if quotes else "")
     error.retry_after = _retry_after(reply) if reply.status == 503 else None
     return error
 
 
+def _is_page(reply: Reply) -> bool:
+    """Return whether a reply that is not JSON comes from another server: firewalls and portals answer with HTML."""
+    return reply.status == 407 or reply.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+MESSAGE_NAMES = ("message", "errorDescription", "error_description", "error")
+
+
 def _message(body: Mapping[str, Any]) -> str:
     """Return the message of an error, which the service sends under one of several names; empty without one."""
-    names = ("message", "errorDescription", "error_description", "error")
     unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
-    texts = [str(body[name]) for name in names if body.get(name)]
-    # The text for an expired token has been seen under two names; it decides if the token is refreshed.
-    return next((text for text in texts if OAUTH_EXPIRED_TEXT in text.lower()), texts[0] if texts else unknown)
+    return next(_messages(body), unknown)
+
+
+def _messages(body: Mapping[str, Any]) -> Iterator[str]:
+    return (str(body[name]) for name in MESSAGE_NAMES if body.get(name))
+
+
+def _is_about_token(text: str) -> bool:
+    return any(part in text.lower() for part in OAUTH_REFUSALS["access_token"])
+
+
+def _challenge(reply: Reply) -> list[str]:
+    """Return the error code and the description of a ``WWW-Authenticate`` header (RFC 6750), as far as it has them."""
+    value = reply.headers.get("www-authenticate", "")
+    return [mask_secrets(text) for text in re.findall(r'\berror(?:_description)?="?([^",]+)', value)]
 
 
 def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
@@ -139,18 +161,30 @@ def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) 
     known = _find_known_error(message, code)
     attributes: dict[str, Any] = {
         "code": code,
-        "details": mask_secrets(str(body.get("message_details") or "")),
+        "details": mask_secrets(str(body.get("message_details") or body.get("hint") or "")),
         "http_status": reply.status,
         "hint": known.hint if known else None,
     }
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
         return RateLimited(action, text, **attributes)
-    if reply.status in (401, 403) or OAUTH_EXPIRED_TEXT in message.lower():
-        return AuthError(action, text, **attributes)
     if reply.status == 413:
         return FieldError(action, text, **{**attributes, "hint": TOO_LARGE})
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
+    # What is wrong with a token has been seen under two names.
+    if reply.status in (401, 403) or any(map(_is_about_token, _messages(body))) or kind is AuthError:
+        said = " ".join(str(body[name]) for name in (*MESSAGE_NAMES, "message_details", "hint") if body.get(name))
+        # A message with another meaning, such as a missing field: a new token would be refused, too.
+        refuses_token = kind in (ApiError, AuthError) and _refuses_token(said, reply)
+        return AuthError(action, text, refuses_token=refuses_token, **attributes)
     return kind(action, text, **attributes)
+
+
+def _refuses_token(said: str, reply: Reply) -> bool:
+    """Return whether a refusal that *said* so is about the token itself, and not about its permissions."""
+    said = " ".join((said, *_challenge(reply))).lower()
+    if any(part in said for part in OAUTH_REFUSALS["permission"]):
+        return False
+    return reply.status == 401 or _is_about_token(said)
 
 
 def _find_known_error(message: str, code: int | None) -> KnownError | None:
@@ -168,12 +202,13 @@ def _retry_after(reply: Reply) -> float | None:
     value = reply.headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
         return float(value)
-    until, now = _unix_time(value), _unix_time(reply.headers.get("date", ""))
+    until, now = unix_time(value), unix_time(reply.headers.get("date", ""))
     seconds = -1.0 if until is None else until - (reply.received_at if now is None else now)
     return seconds if seconds >= 0 else None
 
 
-def _unix_time(http_date: str) -> float | None:
+def unix_time(http_date: str) -> float | None:
+    """Return the time of an HTTP date in Unix seconds, or None if it is not a date."""
     with contextlib.suppress(ValueError, OverflowError):
         date = parsedate_to_datetime(http_date)
         return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
@@ -182,6 +217,9 @@ def _unix_time(http_date: str) -> float | None:
 
 def _excerpt(reply: Reply) -> str:
     """Return the first characters of the body, without anything that could be a credential."""
+    body = reply.body[:65_536]
+    if _is_page(reply):
+        body = re.sub(rb"<[^>]*>", b" ", body)
     # Mask whole words before cutting: half a signature would be too short to be recognised as one.
-    words = reply.body[:65_536].split(maxsplit=20)[:20]
+    words = body.split(maxsplit=20)[:20]
     return mask_secrets(b" ".join(words).decode("utf-8", "replace"))[:80]

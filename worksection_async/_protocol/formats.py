@@ -1,14 +1,9 @@
-"""Conversions between Python values and the formats of the service: pure functions, one pair per format.
+"""Encodes Python values for requests, one pure function per format; `models._reply_formats` decodes those of replies.
 
-``to_…`` encodes a Python value for a request; raises `ValueError` for an invalid one.
+Each function raises `ValueError` for an invalid value.
 
 * ``date`` → ``"31.12.2026"``; ``timedelta`` → hours (``"1.5"``) or hours and minutes (``"1:30"``); money → ``"75.17"``
 * ``bool`` → 1 or 0; sequence → comma-separated list; checklist → repeated parameter
-
-``from_…`` decodes a value of a reply; raises `ValueError` or `TypeError` for an invalid one.
-
-* id → ``int``; ``"2026-12-31"`` → ``date``; ``"2026-12-31 10:30"`` → ``datetime``; ``"10:30"`` → ``time``
-* ``352`` hours, ``"103:39"``, ``"00:11:13"``, seconds → ``timedelta``; ``"75.17"`` → ``Decimal``; 0/1 → ``bool``
 """
 
 import contextlib
@@ -16,10 +11,10 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 import attrs
 
+from ..models._reply_formats import from_clock
 from .service import MAX_TEXT_CHARACTERS
 from .values import as_date, as_integer, shown
 
@@ -227,88 +222,3 @@ def _plain(number: Decimal) -> str:
     if number and text in ("0", "-0"):
         raise ValueError("must be 0 or at least 0.0001")
     return "0" if text == "-0" else text
-
-
-# Replies
-
-
-def from_id(value: Any, _: object = None) -> int:
-    if type(value) is str:
-        return int(value)
-    if type(value) is int:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    raise TypeError(f"must be a number, got {value!r:.40}")
-
-
-def from_str(value: Any, _: object = None) -> str:
-    if type(value) is str:
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise TypeError(f"must be text, got {value!r:.40}")
-
-
-def from_flag(value: Any, _: object = None) -> bool:
-    if value is True or value == 1 or value in ("1", "true"):
-        return True
-    if value is False or value == 0 or value in ("0", "false"):
-        return False
-    raise ValueError(f"must be 0 or 1, got {value!r:.40}")
-
-
-def from_date(value: Any, _: object = None) -> dt.date:
-    try:
-        return dt.date.fromisoformat(value)
-    except ValueError:
-        return from_datetime(value).date()
-
-
-def from_datetime(value: Any, _: object = None) -> dt.datetime:
-    try:
-        return dt.datetime.fromisoformat(value)
-    except ValueError:
-        # Some replies have em dashes in dates: 2026—12—31.
-        return dt.datetime.fromisoformat(value.replace("—", "-"))
-
-
-def from_time(value: Any, _: object = None) -> dt.time:
-    if type(value) is not str:
-        raise ValueError(f"must be a time, got {value!r:.40}")
-    return dt.time.fromisoformat(value if value[1:2] != ":" else f"0{value}")
-
-
-def from_money(value: Any, _: object = None) -> Decimal:
-    if isinstance(value, bool):
-        raise TypeError("must be a number, got a bool")
-    try:
-        number = Decimal(value) if type(value) is int else Decimal(str(value).replace(",", "."))
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise ValueError(f"must be a number, got {value!r:.40}")
-    return number
-
-
-def from_clock(value: Any, _: object = None) -> dt.timedelta:
-    """Decode ``"103:39"``, ``"0:11:13"`` or a number of hours."""
-    if type(value) is int:
-        return dt.timedelta(0, value * 3600)
-    if type(value) is str and ":" in value:
-        parts = re.fullmatch(r"(-?)(\d{1,9}):(\d{1,2})(?::(\d{1,2}))?", value)
-        if parts is None:
-            raise ValueError(f"must be hours and minutes, got {value!r:.40}")
-        span = dt.timedelta(hours=int(parts[2]), minutes=int(parts[3]), seconds=int(parts[4] or 0))
-        return -span if parts[1] else span
-    return dt.timedelta(hours=float(from_money(value)))
-
-
-from_hours = from_clock
-
-
-def from_seconds(value: Any, _: object = None) -> dt.timedelta:
-    """Decode ``"00:11:13"`` or a number of seconds."""
-    if type(value) is str and ":" in value:
-        return from_clock(value)
-    return dt.timedelta(seconds=float(from_money(value)))

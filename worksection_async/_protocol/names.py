@@ -25,17 +25,18 @@ def check_name(name: object) -> None:
 
 def unknown_action(name: str, known: Iterable[str]) -> str:
     """Return the problem of a call of the unknown action *name*."""
-    return f"unknown action{_nearest(name, known)}. unchecked=True sends an action that this release does not know"
+    return f"unknown action{nearest(name, known)}. unchecked=True sends an action that this release does not know"
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> str:
     """Return the problem of a call with the unknown parameter *name*."""
     return (
-        f"unknown parameter {name!a}; known parameters: {', '.join(known) or 'none'}{_nearest(name, known)}. "
+        f"unknown parameter {name!a}; known parameters: {', '.join(known) or 'none'}{nearest(name, known)}. "
         "unchecked=True sends parameters that this release does not know"
     )
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name.lower(), known, n=1)
-    return f", the nearest one is {nearest[0]}" if nearest else ""
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error that names the one of *known* that is most similar to *name*; empty if none is."""
+    matches = difflib.get_close_matches(name.lower(), known, n=1)
+    return f", the nearest one is {matches[0]}" if matches else ""

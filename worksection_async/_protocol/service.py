@@ -19,9 +19,43 @@ OAUTH_RESOURCE = "/oauth2/resource"
 OAUTH_CODE_TTL_SECONDS = 600
 OAUTH_ACCESS_TTL_SECONDS = 86400
 OAUTH_REFRESH_TTL_SECONDS = 2592000
-OAUTH_INVALID_CLIENT_CODE = "invalid_client"
-OAUTH_INVALID_TOKEN_CODES = ("invalid_request", "invalid_grant")
-OAUTH_EXPIRED_TEXT = "token is expired"
+OAUTH_REFUSALS = {
+    "app": (
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "client authentication failed",
+        "client_id",
+        "client_secret",
+        "grant_type",
+    ),
+    "refresh_token": (
+        "invalid_request",
+        "invalid_grant",
+        "refresh token",
+        "refresh_token",
+        "token has been revoked",
+        "token is not linked to client",
+        "token has expired",
+        "token is expired",
+    ),
+    "permission": ("scope", "permission", "privilege", "access denied", "not allowed", "forbidden"),
+    "access_token": (
+        "token is expired",
+        "token has expired",
+        "token expired",
+        "token has been revoked",
+        "token is revoked",
+        "token could not be verified",
+        "token is invalid",
+        "token is not signed",
+        "invalid token",
+        "invalid access token",
+        "invalid_token",
+        "not_authorized",
+        "the resource owner or authorization server denied the request",
+    ),
+}
 WEBHOOK_REPLY = '{"status":"OK"}'
 WEBHOOK_TIMEOUT_SECONDS = 5.0
 WEBHOOK_MAX_ERRORS = 10
@@ -152,5 +186,26 @@ KNOWN_ERRORS = (
     KnownError("invalid JSON", "ApiError", None, False, None),
     KnownError(
         "Access token is expired", "AuthError", None, False, "Refresh the access token; its lifetime is 24 hours."
+    ),
+    KnownError(
+        "Access token has been revoked",
+        "AuthError",
+        None,
+        False,
+        "Refresh the access token, or log in again: each refresh revokes the access tokens before it.",
+    ),
+    KnownError(
+        "insufficient_scope",
+        "AuthError",
+        None,
+        False,
+        "Enable the scope for the application, and let the user log in again.",
+    ),
+    KnownError(
+        "The request requires higher privileges than provided by the access token",
+        "AuthError",
+        None,
+        False,
+        "Enable the scope for the application, and let the user log in again.",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from .formats import from_id, from_str
+from ..models._reply_formats import from_id, from_str
 from .structure import Malformed, Structure
 
 T = TypeVar("T")

@@ -19,16 +19,27 @@ from .._limits.limiter import Limiter
 from .._limits.queue import Waiter
 from .._protocol.actions import DOWNLOAD
 from .._protocol.call import Action, Call, prepare
-from .._protocol.envelope import Reply, read_reply
+from .._protocol.envelope import Reply, read_reply, unix_time
+from .._protocol.raw_reply import RawReply
 from .._protocol.service import REQUESTS_PER_SECOND
 from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
 from .._transport.call_events import CallRecord
+from .._transport.frames import clears_locals
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
 from .._transport.tasks import decode
-from ..errors import ApiError, AuthError, InvalidCall, RateLimited, SessionClosed, WaitTooLong, WorksectionError
+from ..errors import (
+    ApiError,
+    AuthError,
+    InvalidCall,
+    RateLimited,
+    SessionClosed,
+    UnexpectedReply,
+    WaitTooLong,
+    WorksectionError,
+)
 from .connection import Connection
 from .options import Options
 
@@ -47,18 +58,40 @@ class SessionCaller:
     structure: Structure
     options: Options
 
+    @clears_locals
     async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
         """Call *action* and return its reply as a model; identical reads at one time share one request."""
         with self.connection.observer.call(action.name, self.options.lane) as record:
             call, waiter = await self._prepare(action, params), self._waiter(action)
             if action.kind == "write":
-                return await self._write(call, record, waiter)
+                return await self._write(call, self._read_into_model(action), record, waiter)
             send = functools.partial(self._send, call, self._read_into_model(action), record)
             if not self.options.coalesce:
                 return await send(waiter)
             reads, max_age = self.connection.reads(self.auth), self.options.max_age
             return await reads.get((call.query, action.returns), send, waiter, max_age=max_age, on_saved=record.saved)
 
+    @clears_locals
+    async def call_raw(self, action: Action[Any], params: Mapping[str, object]) -> RawReply:
+        """Call *action* and return its last reply as it arrived, even if it is a refusal or unreadable.
+
+        The reply is read as in `call`, because it decides on the next attempt. Raw reads are not shared or cached.
+        """
+        replies: list[Reply] = []
+        read = self._read_into_model(action, replies.append)
+        try:
+            with self.connection.observer.call(action.name, self.options.lane) as record:
+                call, waiter = await self._prepare(action, params), self._waiter(action)
+                send = self._write if action.kind == "write" else self._send
+                await send(call, read, record, waiter)
+        except (ApiError, UnexpectedReply) as error:
+            if not replies or error.action != action.name:  # of a token refresh: the reply does not show that
+                raise
+        last = replies[-1]
+        headers = {name.lower(): value for name, value in last.headers.items()}
+        return RawReply(status=last.status, headers=headers, body=last.body)
+
+    @clears_locals
     async def fetch(
         self,
         action: Action[Any],
@@ -83,6 +116,10 @@ class SessionCaller:
             return calls / REQUESTS_PER_SECOND
         return self.limiter.eta(self.options.lane) + (calls - 1) / self.limiter.rate
 
+    def replied_at(self) -> float | None:
+        """Return the time of the last reply on the service's clock (Unix seconds), or None before the first one."""
+        return unix_time(self.connection.last_reply_date)
+
     @property
     def limiter(self) -> Limiter:
         return self.connection.limiter
@@ -94,7 +131,7 @@ class SessionCaller:
         call = prepare(action, params)
         if action.returns.model is not None:
             self.structure.make_ready(action.returns.model)  # compiling the hooks later would delay a call with a slot
-        await self.connection.open(self.auth, action.name)
+        await self.connection.prepare(self.auth, action.name)
         if call.parts:
             self.auth.sign(call, time.time())  # raises InvalidCall for parameters that cannot be sent beside files
         return call
@@ -108,19 +145,21 @@ class SessionCaller:
             owner=self.connection,
         )
 
-    def _read_into_model(self, action: Action[T]) -> Read[T]:
+    def _read_into_model(self, action: Action[T], on_reply: Callable[[Reply], None] | None = None) -> Read[T]:
         async def read(response: HttpResponse) -> T:
             reply = Reply(response.status, response.headers, await response.read())
+            if on_reply is not None:
+                on_reply(reply)
             return await decode(read_reply, len(reply.body), action, reply, self.structure)
 
         return read
 
-    async def _write(self, call: Call[T], record: CallRecord, waiter: Waiter) -> T:
+    async def _write(self, call: Call[T], read: Read[T], record: CallRecord, waiter: Waiter) -> T:
         # Twice: a read that is in flight when the write is sent may return the state before the write.
         self.connection.invalidate_reads()
         try:
             async with repeatable(call) as spooled:
-                return await self._send(spooled, self._read_into_model(call.action), record, waiter)
+                return await self._send(spooled, read, record, waiter)
         finally:
             self.connection.invalidate_reads()
 
@@ -145,6 +184,7 @@ class SessionCaller:
                         if not call.parts:  # the time of an upload says nothing about the delay of the network
                             await self.limiter.answered(waiter)
                         result = await read(response)
+                        self.connection.last_reply_date = response.headers.get("date", "")
                         self.limiter.accepted()
                         return result
             except WorksectionError as error:
@@ -210,16 +250,17 @@ class SessionCaller:
         return history.as_final(error)
 
     async def _reauthorize(self, error: WorksectionError, history: History) -> bool:
-        """Renew a refused credential, once per call; return whether the request can be sent again."""
-        if history.is_reauthorized or not isinstance(error, AuthError) or history.request is None:
+        """Renew a refused credential; return whether the request can be sent again."""
+        if not isinstance(error, AuthError) or history.request is None:
             return False
-        history.is_reauthorized = True
         try:
-            is_renewed = await self.auth.recover(error, history.request, self.connection.observer)
+            observer = self.connection.observer
+            is_renewed = await self.auth.recover(error, history.request, history.renewals, observer)
             self.connection.check_account(self.auth)
         except WorksectionError as failure:
             history.as_final(failure)
             raise
+        history.renewals += is_renewed
         return is_renewed
 
     async def _retry_delay(

@@ -43,6 +43,8 @@ class Connection:
         self._reads: WeakKeyDictionary[Auth, tuple[object, SharedReads]] = WeakKeyDictionary()
         self._is_closed = False
         self.origin = ""
+        self.last_reply_date = ""
+        """The header ``Date`` of the last reply."""
         reset_now_and_after_fork(self)
         if account is not None:
             self._set_origin(origin_of(account))
@@ -50,15 +52,23 @@ class Connection:
     def _reset(self) -> None:
         self._lock = threading.Lock()
 
-    async def open(self, auth: Auth, action: str = "Session") -> None:
+    async def open(self) -> None:
+        """Create the HTTP client. A token is needed only if the account is not named, because it names the account."""
+        await self._resolve("Session")
+        await self.http.open()
+
+    async def prepare(self, auth: Auth, action: str) -> None:
         """Prepare everything that sending with *auth* needs, so that a call does not do it while it holds a slot."""
+        await self._resolve(action)
+        await auth.ready(self.observer)
+        self.check_account(auth)
+        await self.http.open(action)
+
+    async def _resolve(self, action: str) -> None:
         self.check_open(action)
         if self._http is None:
             await self._owner.ready(self.observer)
             self._set_origin(self._origin_from(self._owner))
-        await auth.ready(self.observer)
-        self.check_account(auth)
-        await self.http.open(action)
 
     def check_open(self, action: str) -> None:
         """Raise `SessionClosed` after `aclose`."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from .._limits.limiter import Limiter
 from .._protocol.service import OAUTH_REFRESH
 from .._transport.call_events import CallEvent, Kind
-from .._transport.extras import needs_extra
 from .._transport.version import __version__
+from ..models._extras import needs_extra
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation

@@ -7,7 +7,7 @@ import copy
 import datetime as dt
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
 
 import attrs
 
@@ -20,9 +20,12 @@ from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
 from .._protocol.actions import DOWNLOAD
 from .._protocol.named_call import named_action
+from .._protocol.raw_reply import RawReply
 from .._protocol.structure import Structure
+from .._protocol.time_zones import to_time_zone
+from .._sync.cursor import Cursor
 from .._sync.streams import CostStream, Plan, Span, TaskStream
-from .._sync.watch import Cursor, EventWatch, TagWatch, cursor_at
+from .._sync.watch import EventsSince, EventWatch, TagWatch
 from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
 from .._transport.call_events import CallEvent, Observer
@@ -33,6 +36,7 @@ from ..models import AllTasksExtra, File, TaskFilter
 from .arguments import check_objects
 from .caller import SessionCaller
 from .connection import Connection
+from .environment import account_in_environment
 from .options import SAME, Options, Same
 
 if TYPE_CHECKING:
@@ -43,7 +47,8 @@ class Session(Endpoints):
     """A client for one account, with a coroutine per action.
 
     Use it as an async context manager. Any number of tasks can use it at once. All sessions of one account share one
-    rate limit, in any event loop or thread.
+    rate limit, in any event loop or thread. Entering a session needs no token if *account* names the account: the token
+    of the session's own user is loaded by the first call that needs it.
 
     Args:
         account: Name of the account (``"acme"``), its host (``"tasks.example.com"``) or its URL; plain HTTP for
@@ -60,13 +65,19 @@ class Session(Endpoints):
             request counts neither as an attempt nor for ``timeout``.
         max_wait: Maximum time in the limiter's queue in seconds; a longer forecast raises `WaitTooLong` at once.
         coalesce: Whether identical reads share one request while it is queued or in flight.
-        tz: Time zone of the account; without it date-times are naive.
+        tz: Time zone of the account: a `zoneinfo.ZoneInfo`, a `datetime.timezone` or an IANA name
+            (``"Europe/Kyiv"``); without it date-times are naive. The service sends local times without an offset, so
+            a time in the hour that is repeated in autumn is taken as the first occurrence (``fold=0``). A time in the
+            hour that is skipped in spring keeps its digits and has the offset before the change.
+        strict: Whether a value that cannot be read makes the call fail with `UnexpectedReply`. Otherwise its field is
+            None or empty, the value is kept in ``extra``, and a warning is logged once per field. An invalid ID or
+            another essential value makes the call fail in any case.
         on_call: Called with a `CallEvent` after each attempt and after each call, in the event loop. It is not awaited,
             and its errors are logged, not raised.
-        transport: An httpx transport that replaces the network.
+        transport: An httpx transport that replaces the network. It is not closed, so that it can be shared.
 
     Raises:
-        InvalidCall: The account, the credential or an option is invalid.
+        InvalidCall: The account, the credential, the time zone or an option is invalid.
     """
 
     def __init__(
@@ -80,17 +91,54 @@ class Session(Endpoints):
         patience: float = 60.0,
         max_wait: float | None = None,
         coalesce: bool = True,
-        tz: dt.tzinfo | None = None,
+        tz: dt.tzinfo | str | None = None,
+        strict: bool = False,
         on_call: Callable[[CallEvent], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         check_objects(account, auth, limiter, transport)
+        structure = Structure(to_time_zone("Session", tz), strict=strict)
         options = Options(timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce)
         observer = Observer(checked("Session", "on_call", on_call), getattr(on_call, "enclose", None))
         connection = Connection(account, auth, limiter, transport, observer)
         log_to_stderr_if_requested()
         self._caller: SessionCaller
-        super().__init__(SessionCaller(connection, auth, Structure(tz), options))
+        super().__init__(SessionCaller(connection, auth, structure, options))
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        limiter: Limiter | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        patience: float = 60.0,
+        max_wait: float | None = None,
+        coalesce: bool = True,
+        tz: dt.tzinfo | str | None = None,
+        strict: bool = False,
+        on_call: Callable[[CallEvent], object] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> Self:
+        """Return a session of the account in the environment variables; the options are those of the constructor.
+
+        ``WORKSECTION_ACCOUNT`` is the account. The credential is the first one that exists:
+
+        1. ``WORKSECTION_API_KEY``, the admin key;
+        2. ``WORKSECTION_ACCESS_TOKEN``, an OAuth2 access token;
+        3. the token that ``python -m worksection_async login`` stored, in ``WORKSECTION_TOKEN_FILE`` or in the
+           configuration folder. ``WORKSECTION_CLIENT_ID`` and ``WORKSECTION_CLIENT_SECRET`` are needed to refresh it,
+           and the account is then optional.
+
+        Raises:
+            InvalidCall: A variable is missing or invalid (the error names it), or an option is invalid.
+        """
+        account, auth = account_in_environment(transport)
+        return cls(
+            account, auth,
+            limiter=limiter, timeout=timeout, retries=retries, patience=patience, max_wait=max_wait, coalesce=coalesce,
+            tz=tz, strict=strict, on_call=on_call, transport=transport,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         origin = self._caller.connection.origin or "(account of the token)"
@@ -98,7 +146,7 @@ class Session(Endpoints):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._caller.connection.open(self._caller.auth)
+            await self._caller.connection.open()
         except BaseException:
             await self.aclose()
             raise
@@ -172,9 +220,24 @@ class Session(Endpoints):
         view._caller = attrs.evolve(self._caller, **changes)
         return view
 
+    @overload
     async def call(
-        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False
-    ) -> dict[str, Any]:
+        self,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        unchecked: bool = False,
+        raw: Literal[False] = False,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False, raw: Literal[True]
+    ) -> RawReply: ...
+
+    async def call(
+        self, action: str, params: Mapping[str, Any] | None = None, *, unchecked: bool = False, raw: bool = False
+    ) -> dict[str, Any] | RawReply:
         """Call an action by its name, and return the whole envelope of the reply.
 
         Args:
@@ -183,21 +246,25 @@ class Session(Endpoints):
                 ``"2026-12-31"`` are sent in the format of the service).
             unchecked: Whether to send an action or parameters that this release does not know. The values of unknown
                 parameters are encoded by their Python types, and an unknown action is treated as a write.
+            raw: Whether to return the status, the headers and the body of the last reply, even if it is a refusal or
+                unreadable. The call waits, retries and renews its credential as any other; it is not coalesced.
 
         Returns:
-            The decoded JSON of the reply, unchanged.
+            The decoded JSON of the reply, unchanged; with *raw* a `RawReply`.
 
         Raises:
             InvalidCall: The action or a parameter is unknown (the error names the nearest one), or a parameter is
                 invalid. No request was sent.
-            ApiError: The service refused the call.
+            ApiError: The service refused the call; not with *raw*.
+            ReauthorizationRequired: The user must log in.
             TransportError: The service could not be reached, or the reply was lost.
-            UnexpectedReply: The reply has an unknown form.
+            UnexpectedReply: The reply has an unknown form; not with *raw*.
         """
         if action == DOWNLOAD.name:
             raise InvalidCall(action, "its reply is a file, not an envelope: use Session.download")
         given = {} if params is None else params
-        return await self._caller.call(named_action(action, given, unchecked=unchecked), given)
+        named = named_action(action, given, unchecked=unchecked)
+        return await (self._caller.call_raw(named, given) if raw else self._caller.call(named, given))
 
     def iter_tasks(
         self,
@@ -254,18 +321,49 @@ class Session(Endpoints):
         """Poll for events: ``async for event in ws.watch()``. It needs no public URL and uses the bulk lane.
 
         Args:
-            period_start: Age of the first events, 30 days at most; events of a few minutes before may be included.
+            period_start: Age of the first events, 30 days at most. By default the watch begins now. The times of the
+                service have no seconds, so events of the minute in which it begins are included.
             projects: Only events of these projects. A poll is one call for any number of projects.
             every: Seconds between two polls.
-            cursor: The ``cursor`` of an earlier watch, to continue from; *period_start* is then ignored.
+            cursor: The ``cursor`` of an earlier watch or `events_since`, to continue from; *period_start* is then
+                ignored.
 
         Iterating raises what `get_events` raises; the next step continues at the same position. It raises
         `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """
-        start = cursor or cursor_at(period_start)
-        return EventWatch(self.with_options(lane="bulk")._caller, start, projects, every)
+        start = period_start if cursor is None else cursor
+        return EventWatch(self._for_events(), start, projects, every)
+
+    def events_since(
+        self,
+        cursor: Cursor | None,
+        *,
+        period_start: dt.timedelta = dt.timedelta(0),
+        projects: Iterable[int] | None = None,
+    ) -> EventsSince:
+        """Yield the events up to now, then stop: ``async for event in ws.events_since(cursor)``. For scheduled jobs.
+
+        It is one call in the bulk lane. Afterwards ``cursor`` is where the next run continues: successive runs lose no
+        event and repeat none. An event that the service lists only after the call belongs to the next run.
+
+        Args:
+            cursor: The ``cursor`` of the run before, or of a `watch`; None for the first run.
+            period_start: Age of the first events of the first run, 30 days at most; ignored if there is a cursor.
+            projects: Only events of these projects. It is one call for any number of projects.
+
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
+        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
+
+        Vendor page: https://worksection.com/en/faq/api-projects.html
+        """
+        start = period_start if cursor is None else cursor
+        return EventsSince(self._for_events(), start, projects)
+
+    def _for_events(self) -> SessionCaller:
+        # Not coalesced: a cached or shared reply is older than the request for it, so that events would be lost.
+        return self.with_options(lane="bulk", coalesce=False)._caller
 
     def watch_tags(self, *, every: float = 300.0) -> TagWatch:
         """Poll for changes of tags, for which the service has no event: ``async for change in ws.watch_tags()``.

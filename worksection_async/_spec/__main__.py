@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ._load import HERE, SpecError, load
+from ._load import SpecError, load
 from ._render import render
 from ._source import MARK
 
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).parents[2]
 GENERATED_IN = ("worksection_async", "docs")
 
 

@@ -3,7 +3,8 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TypeVar
 
 import cattrs
@@ -13,19 +14,18 @@ from ._schema import DEFAULTED_TYPES, FIELD_TYPES, GROUPS, PARAM_TYPES, RETURN_T
 
 T = TypeVar("T")
 
-HERE = Path(__file__).parent
-
 
 class SpecError(Exception):
     """The TOML files are invalid; each line of the message names the file or the path of one error."""
 
 
-def load(folder: Path = HERE) -> Spec:
-    """Read and check the spec in *folder*.
+def load(folder: Traversable | None = None) -> Spec:
+    """Read and check the spec in *folder* (default: the one of this package, which may be in a zip file).
 
     Raises:
         SpecError: A file is invalid.
     """
+    folder = folder or files("worksection_async._spec")
     converter = cattrs.Converter(forbid_extra_keys=True)
     spec = Spec(
         _read(converter, folder / "service.toml", Service),
@@ -36,7 +36,7 @@ def load(folder: Path = HERE) -> Spec:
     return spec
 
 
-def _read(converter: cattrs.Converter, path: Path, cls: type[T]) -> T:
+def _read(converter: cattrs.Converter, path: Traversable, cls: type[T]) -> T:
     try:
         return converter.structure(tomllib.loads(path.read_text("utf-8")), cls)
     except tomllib.TOMLDecodeError as exc:

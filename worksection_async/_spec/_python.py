@@ -68,7 +68,8 @@ def _metadata(spec: Spec, field: FieldSpec) -> dict[str, object]:
     enum = spec.enums.get(field.type.removesuffix("?"))
     value_aliases = {"value_aliases": dict(enum.aliases)} if enum and enum.aliases else {}
     aliases = {"aliases": field.aliases} if field.aliases else {}
-    return {**value_aliases, **aliases}
+    records = {"records": True} if field.records else {}
+    return {**value_aliases, **aliases, **records}
 
 
 def param_annotation(param: ParamSpec) -> str:

@@ -15,10 +15,12 @@ from ._python import (
     return_annotation,
     return_shape,
 )
-from ._schema import ActionSpec, EnumSpec, ErrorSpec, Group, ModelSpec, Spec
+from ._schema import ActionSpec, EnumSpec, ErrorSpec, FieldSpec, Group, ModelSpec, Spec
 from ._source import HEADER, MARK, docstring, join_lines
 
-BASE = ("Clock", "Hours", "Model", "Raw", "Seconds")
+BASE = ("Change", "Clock", "Hours", "Model", "Raw", "Seconds")
+
+FUNCTIONS = ("from_dict", "to_dict", "to_json")
 
 
 def render(spec: Spec) -> dict[str, str]:
@@ -32,6 +34,8 @@ def render(spec: Spec) -> dict[str, str]:
         f"{package}/_protocol/service.py": _service(spec),
         "docs/actions.md": _page(spec),
     }
+    if records := spec.enums.get("EventObjectType"):
+        files[f"{package}/models/_changed_fields.py"] = _changed_fields(spec, records)
     for name, group in spec.groups.items():
         files[f"{package}/models/{name}.py"] = _models(spec, name, group)
         files[f"{package}/_endpoints/{name}.py"] = _endpoints(spec, name, group)
@@ -104,9 +108,31 @@ def _models_index(spec: Spec) -> str:
         HEADER.format(source="*.toml"),
         '"""Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""',
         "from ._base import Clock, Hours, Model, Raw, Seconds",
+        "from ._changes import Change",
+        f"from ._json import {', '.join(FUNCTIONS)}",
+        "from ._plain import plain",
         (f"from .{name} import {', '.join(names)}" for name, names in groups.items()),
-        f"__all__ = {sorted([*BASE, *(name for names in groups.values() for name in names)])!r}",
+        f"__all__ = {sorted([*BASE, *FUNCTIONS, 'plain', *(name for names in groups.values() for name in names)])!r}",
     )
+
+
+def _changed_fields(spec: Spec, records: EnumSpec) -> str:
+    formats = {
+        record: {name: _format(spec, field) for name, field in spec.fields(record.title()).items()}
+        for record in records.values
+    }
+    return join_lines(
+        HEADER.format(source="*.toml"),
+        '"""The formats of the fields of the records that an event can be about."""',
+        "from collections.abc import Mapping",
+        f"FORMATS: Mapping[str, Mapping[str, str]] = {formats!r}",
+        '"""Type of the object of an event → name of a field → its format."""',
+    )
+
+
+def _format(spec: Spec, field: FieldSpec) -> str:
+    type_ = field.type.removesuffix("?")
+    return "str" if type_ in spec.enums else type_
 
 
 def _class(name: str) -> str:

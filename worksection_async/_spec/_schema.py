@@ -38,6 +38,8 @@ class FieldSpec:
     type: str
     doc: str
     essential: bool = False
+    records: bool = False
+    """Whether the field contains the records of a reply, so that an invalid one is an error of the reply."""
     aliases: tuple[str, ...] = ()
     evidence: Evidence = "docs"
 
@@ -161,9 +163,8 @@ class OAuth:
     code_ttl_seconds: int
     access_ttl_seconds: int
     refresh_ttl_seconds: int
-    invalid_client_code: str
-    invalid_token_codes: tuple[str, ...]
-    expired_text: str
+    refusals: Mapping[str, tuple[str, ...]]
+    """What is refused → parts of the error codes and messages."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,10 +1,12 @@
 """Makes file names that the service sends safe for any file system."""
 
 import itertools
+import mimetypes
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+
+from .content_disposition import ContentDisposition
 
 MAX_NAME_BYTES = 200
 """Longer names are cut: most file systems allow 255 bytes, and a number or a prefix may be added."""
@@ -25,16 +27,21 @@ def numbered(name: str) -> Iterator[str]:
         yield f"{name.removesuffix(suffix)} ({number}){suffix}"
 
 
-def safe_name(disposition: str) -> str:
-    """Return the file name of a Content-Disposition header, without any path."""
-    extended = re.search(r"filename\*\s*=\s*[\w-]*'[^']*'([^;\s]+)", disposition)
-    plain = re.search(r'filename\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;\s]+))', disposition)
-    name = unquote(extended[1]) if extended else (plain[1] or plain[2] or "") if plain else ""
-    name = UNSAFE.sub("_", re.split(r"[/\\]", name)[-1]).strip(" .")
-    if not name or RESERVED.fullmatch(name):
-        name = f"file_{name}".rstrip("_")
+def safe_name(disposition: str, fallback: str = "file") -> str:
+    """Return the file name of a Content-Disposition header, without any path; without a name it is *fallback*."""
+    sent = ContentDisposition.parse(disposition).file_name.strip().strip('"')
+    name = UNSAFE.sub("_", re.split(r"[/\\]", sent)[-1]).strip(" .")
+    if not name:
+        name = fallback
+    if RESERVED.fullmatch(name):
+        name = f"file_{name}"
     suffix = _suffix(name)
     return (_cut(name.removesuffix(suffix), MAX_NAME_BYTES - len(suffix.encode())) + suffix).rstrip(" .")
+
+
+def default_name(id_file: int, media_type: str) -> str:
+    """Return the name of a file that the service does not name: ``file-17694.pdf``."""
+    return f"file-{id_file}{mimetypes.guess_extension(media_type) or ''}"
 
 
 def _cut(text: str, size: int) -> str:

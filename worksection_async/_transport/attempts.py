@@ -50,8 +50,8 @@ class History:
     """Whether the call only reads, so that it can be repeated whatever happened to the attempts."""
     is_in_doubt: bool = False
     """Whether an earlier attempt may have been executed although its answer is missing."""
-    is_reauthorized: bool = False
-    """Whether the credential was renewed for this call; it is renewed once at most."""
+    renewals: int = 0
+    """How often the credential was renewed for this call."""
     last_failure: WorksectionError | None = None
     refused_since: float = math.inf
     """Time of the first refusal in the current series of refusals (seconds of the event loop's clock)."""

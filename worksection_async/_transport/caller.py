@@ -46,3 +46,7 @@ class Caller(ActionCaller, Protocol):
     def eta(self, calls: int) -> float:
         """Return the forecast of the seconds until the last of *calls* further calls can be sent."""
         ...
+
+    def replied_at(self) -> float | None:
+        """Return the time of the last reply on the service's clock (Unix seconds), or None before the first one."""
+        ...

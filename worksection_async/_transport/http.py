@@ -155,9 +155,7 @@ class Http:
         loop = anyio.lowlevel.current_token()
         if loop in self._clients:
             return
-        for other in list(self._clients):
-            if is_closed(other.native_token):
-                self._clients.pop(other, None)  # that loop was closed without closing its clients
+        self._release_closed_loops()
         async with self._opening.setdefault(loop, anyio.Lock()):
             if loop not in self._clients:
                 client = await in_thread(self._new_client, action)
@@ -180,8 +178,16 @@ class Http:
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of another loop are closed when that loop shuts down."""
         self._closed = True
+        self._release_closed_loops()
         if (opened := self._clients.get(anyio.lowlevel.current_token())) is not None:
             await opened[1].aclose()
+
+    def _release_closed_loops(self) -> None:
+        """Forget what belongs to event loops that were closed without closing their clients."""
+        for loop in {*self._clients, *self._opening}:
+            if is_closed(loop.native_token):
+                self._clients.pop(loop, None)
+                self._opening.pop(loop, None)
 
     def _client(self, action: str) -> httpx.AsyncClient:
         """Return the client of the current event loop: a connection cannot be used in another one."""
@@ -191,7 +197,7 @@ class Http:
 
     def _new_client(self, action: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            transport=self._transport or self._network(action),
+            transport=_UserTransport(self._transport) if self._transport else self._network(action),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,  # the environment was read by `_network`
         )
@@ -255,6 +261,16 @@ class Http:
             httpx_request.read()  # a user's transport may look at `request.content`
         httpx_request.url = _RedactedURL(httpx_request.url)
         return httpx_request
+
+
+class _UserTransport(httpx.AsyncBaseTransport):
+    """A transport that the user made, and closes: other sessions and applications may use it, too."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._transport.handle_async_request(request)
 
 
 class _RedactedURL(httpx.URL):

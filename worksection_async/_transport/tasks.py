@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copy
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
 THREAD_THRESHOLD_BYTES = 65_536
 """JSON of this size and more is decoded in a worker thread, so that it does not block the event loop."""
 
-_tasks: set[object] = set()
+_tasks: set[asyncio.Task[None]] = set()
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -31,9 +35,19 @@ def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
         return
     import asyncio  # noqa: PLC0415  # importing it takes a quarter of the import time of this package
 
+    _release_closed_loops()
     task = asyncio.get_running_loop().create_task(coroutine)
     _tasks.add(task)  # the loop itself keeps no strong reference
     task.add_done_callback(_tasks.discard)
+
+
+def _release_closed_loops() -> None:
+    """End the tasks of event loops that were closed while they ran: they may hold locks that other loops wait for."""
+    for task in list(_tasks):
+        if task.get_loop().is_closed():
+            _tasks.discard(task)
+            with contextlib.suppress(RuntimeError):  # a part of its cleanup needs the loop
+                task.get_coro().close()
 
 
 def _is_trio() -> bool:
@@ -57,7 +71,8 @@ async def decode(work: Callable[..., T], size: int, *args: object) -> T:
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:
     """Return the result of *work* from a new thread: all threads of the default limiter may be waiting for this one."""
-    return await anyio.to_thread.run_sync(work, *args, limiter=anyio.CapacityLimiter(1))
+    # Not as arguments: they may be secrets, and the frame of the thread is in the traceback of an error.
+    return await anyio.to_thread.run_sync(lambda: work(*args), limiter=anyio.CapacityLimiter(1))
 
 
 def copy_for_next_waiter(error: Exception) -> Exception:

@@ -3,6 +3,9 @@
 """Records that the service returns: frozen, slotted, comparable and picklable attrs classes."""
 
 from ._base import Clock, Hours, Model, Raw, Seconds
+from ._changes import Change
+from ._json import from_dict, to_dict, to_json
+from ._plain import plain
 from .comments import Comment, CommentExtra
 from .costs import Cost, Costs, CostsExtra, CostsSum, CostsTotal, ProjectCosts, TaskCosts
 from .files import File, UploadedFile
@@ -57,6 +60,7 @@ from .webhooks import Webhook, WebhookEvent, WebhookStatus
 
 __all__ = [
     "AllTasksExtra",
+    "Change",
     "Clock",
     "Comment",
     "CommentExtra",
@@ -120,4 +124,8 @@ __all__ = [
     "Webhook",
     "WebhookEvent",
     "WebhookStatus",
+    "from_dict",
+    "plain",
+    "to_dict",
+    "to_json",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ._base import Raw
+from ._changes import Change, changes_of
 
 # Protocols instead of the models: an import of `projects`, which imports this module, would be circular.
 
@@ -42,6 +43,9 @@ class _Event(Protocol):
     @property
     def new(self) -> Mapping[str, Raw]: ...
 
+    @property
+    def old(self) -> Mapping[str, Raw]: ...
+
 
 class EventProperties:
     """Mixin of `Event`: properties with the same value in replies of ``get_events`` and in webhooks."""
@@ -69,6 +73,16 @@ class EventProperties:
             return self.object.id
         match = re.match(r"/project/(\d{1,18})(?!\d)", self.object.page)
         return int(match[1]) if match else None
+
+    @property
+    def changes(self: _Event) -> dict[str, Change]:
+        """The changed fields: name → `Change`, with the old and the new value in the format of the model's field.
+
+        An empty value is None, and a value whose format is unknown is as the service sent it. The event of a new record
+        has only new values.
+        """
+        tz = self.date_added.tzinfo if self.date_added else None
+        return changes_of(self.object.type, self.old, self.new, tz)
 
     @property
     def key(self: _Event) -> str:

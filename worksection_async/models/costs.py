@@ -70,7 +70,7 @@ class Cost(Model):
 class Costs(Model):
     """Cost entries and their total."""
 
-    data: tuple[Cost, ...] = ()
+    data: tuple[Cost, ...] = attrs.field(default=(), metadata={"records": True})
     """Cost entries."""
 
     total: CostsSum | None = None
@@ -136,5 +136,5 @@ class CostsTotal(Model):
     total: CostsSum | None = None
     """Total of all costs."""
 
-    projects: dict[int, ProjectCosts] = attrs.field(factory=dict, hash=False)
+    projects: dict[int, ProjectCosts] = attrs.field(factory=dict, hash=False, metadata={"records": True})
     """Mapping of project ID to its total; present only if extra includes projects."""

@@ -135,7 +135,7 @@ class Task(TaskRef):
     """Start time on the first day."""
 
     time_end: dt.time | None = None
-    """End time on the due date."""
+    """End time on the due date; 24:00 is read as 23:59:59.999999."""
 
     max_time: Hours | None = None
     """Estimated time."""

@@ -12,7 +12,7 @@
 # _render.py      records as JSON; _formats.py, _filters.py the formats of values and of filters
 # _constants.py   limits, scopes and error codes from the spec, from which the client is generated, too
 
-from .._transport.extras import needs_extra
+from ..models._extras import needs_extra
 
 with needs_extra("testing", "Simulator"):
     import python_multipart  # noqa: F401  # starlette imports it only when it reads a form

@@ -1,6 +1,7 @@
 """The ASGI application of the simulator: rate limit, request log, scripted faults, then the service or the login."""
 
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 
 import attrs
 from starlette.applications import Starlette
@@ -96,7 +97,8 @@ class RequestPipeline:
         record_outcome(self.log, received, status=reply.status)
         if accepts_gzip(received.headers.get("accept-encoding", "")):
             reply = gzipped(reply)
-        return Response(reply.body, reply.status, {**_SERVICE_HEADERS, **reply.headers})
+        date = formatdate(self.service.clock(), usegmt=True)
+        return Response(reply.body, reply.status, {**_SERVICE_HEADERS, "Date": date, **reply.headers})
 
 
 def create_app(pipeline: RequestPipeline) -> Starlette:

@@ -18,7 +18,7 @@ _GRACE_SECONDS = 1
 def config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
     """Return the configuration of uvicorn. There is no access log, because its lines would contain hashes."""
     disconnecting = _DisconnectingApp(app)
-    quiet: Any = {"log_level": "warning", "access_log": False, "server_header": False}
+    quiet: Any = {"log_level": "warning", "access_log": False, "server_header": False, "date_header": False}
     return uvicorn.Config(
         disconnecting, host, port, lifespan="off", http="h11", timeout_graceful_shutdown=_GRACE_SECONDS, **quiet
     )

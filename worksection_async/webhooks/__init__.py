@@ -1,9 +1,19 @@
-"""Webhooks: a parser for the events that the service sends, and a receiver that can be mounted in a web app.
+"""Webhooks: a parser for the events that the service sends, a receiver for a web app, and a router.
 
 Vendor page: https://worksection.com/en/faq/webhooks.html
 """
 
 from .parsing import UnreadableEvent, parse_events
-from .receiver import Handler, WebhookReceiver, WebhookStatistics
+from .receiver import WebhookReceiver
+from .router import Handler, Router, RouterStatistics
+from .statistics import WebhookStatistics
 
-__all__ = ["Handler", "UnreadableEvent", "WebhookReceiver", "WebhookStatistics", "parse_events"]
+__all__ = [
+    "Handler",
+    "Router",
+    "RouterStatistics",
+    "UnreadableEvent",
+    "WebhookReceiver",
+    "WebhookStatistics",
+    "parse_events",
+]

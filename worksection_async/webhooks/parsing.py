@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+from .._protocol.decoding import from_json
 from .._protocol.structure import Malformed, Structure
+from .._protocol.time_zones import to_time_zone
 from ..errors import UnexpectedReply, WorksectionError, mask_secrets
 from ..models import Event
+from .body import decode_text
 
 MAX_WRAPPERS = 4
 """Accepted levels of JSON text in JSON text, and of lists in lists, around an event."""
@@ -24,15 +28,24 @@ MAX_WRAPPERS = 4
 MAX_DEPTH = 100
 """Accepted levels of nesting in an event. Real events have three."""
 
+EXCERPT_CHARACTERS = 500
+"""How much of an unreadable body is logged."""
+
+MAX_SEARCHED_BYTES = 65_536
+"""How much of an unreadable body is decoded for the excerpt."""
+
 
 class UnreadableEvent(UnexpectedReply):
-    """A webhook body, or one event in it, that has no known format. ``path`` is the JSON path of the invalid value."""
+    """A webhook body, or one event in it, that has no known format. ``path`` is the JSON path of the invalid value.
 
-    def __init__(self, path: str, reason: str) -> None:
+    The text of the error contains the first 500 characters, without words that could be a key or a token.
+    """
+
+    def __init__(self, path: str, reason: str, excerpt: str) -> None:
         WorksectionError.__init__(
             self,
             "webhook",
-            f"unexpected body at {path}: {reason}",
+            f"unexpected body at {path}: {reason}; it starts with {excerpt!r}",
             ". If this error persists, the service has changed the format",
             sent=False,
         )
@@ -40,47 +53,55 @@ class UnreadableEvent(UnexpectedReply):
         self.http_status = 200
 
 
-def parse_events(body: bytes | str, *, tz: dt.tzinfo | None = None) -> list[Event]:
+def parse_events(body: bytes | str, *, tz: dt.tzinfo | str | None = None) -> list[Event]:
     """Return the events in a webhook body; the list is empty if the body contains no events.
 
     The events equal those of ``get_events``. The body may be an array of events, a single event, JSON text inside
     JSON text, or a form. Unknown actions are kept in ``event.action``, unknown fields in ``event.extra``.
 
     Args:
-        body: The request body as received.
-        tz: Time zone of the account; without it, date-times are naive.
+        body: The request body as received: bytes in UTF-8, or text.
+        tz: Time zone of the account, as in `Session`; without it, date-times are naive.
 
     Raises:
         UnreadableEvent: The body is not JSON or contains an invalid event; ``path`` is the JSON path of the invalid
             value. The error is an `UnexpectedReply`.
+        InvalidCall: *tz* is no time zone.
     """
     events = []
-    for event in read_events(body, tz):
+    for event in read_events(body, to_time_zone("parse_events", tz)):
         if isinstance(event, UnreadableEvent):
             raise event
         events.append(event)
     return events
 
 
-def read_events(body: bytes | str, tz: dt.tzinfo | None = None) -> Iterator[Event | UnreadableEvent]:
-    """Yield the events in *body* in order, with an error in the place of each unreadable event."""
+def read_events(
+    body: bytes | str, tz: dt.tzinfo | None = None, encoding: str = "utf-8"
+) -> Iterator[Event | UnreadableEvent]:
+    """Yield the events in *body* in order, with an error in the place of each unreadable event.
+
+    Any other exception is a fault of this package.
+    """
     try:
+        if isinstance(body, bytes):
+            body = decode_text(body, encoding)
         for path, record in _find_records("$", _decode(body), MAX_WRAPPERS):
             yield _structure_event(path, record, tz)
     except Malformed as exc:
-        yield _unreadable(exc)
+        yield unreadable(exc, body)
     except RecursionError:
-        yield _unreadable(Malformed("$", "nested too deeply"))
+        yield unreadable(Malformed("$", "nested too deeply"), body)
 
 
 def _structure_event(path: str, record: Mapping[str, Any], tz: dt.tzinfo | None) -> Event | UnreadableEvent:
     # The limit of the JSON parser is not enough: it depends on the Python version, and a form is not parsed as JSON.
     if _is_deeper_than(MAX_DEPTH, record):
-        return _unreadable(Malformed(path, "nested too deeply"))
+        return unreadable(Malformed(path, "nested too deeply"), record)
     try:
         return _structure(tz).at(path, record, Event)
     except Malformed as exc:
-        return _unreadable(exc)
+        return unreadable(exc, record)
 
 
 def _is_deeper_than(max_depth: int, value: object) -> bool:
@@ -99,8 +120,21 @@ def _structure(tz: dt.tzinfo | None) -> Structure:
     return Structure(tz)
 
 
-def _unreadable(exc: Malformed) -> UnreadableEvent:
-    return UnreadableEvent(exc.path, mask_secrets(exc.reason))
+def unreadable(exc: Malformed, content: object) -> UnreadableEvent:
+    """Return the public error for *exc*, which was met in *content*."""
+    return UnreadableEvent(exc.path, mask_secrets(exc.reason), excerpt(content))
+
+
+def excerpt(content: object) -> str:
+    """Return the first characters of a body or of a record, without anything that could be a credential."""
+    if isinstance(content, bytes):
+        text = content[:MAX_SEARCHED_BYTES].decode("utf-8", "replace")
+    elif isinstance(content, str):
+        text = content
+    else:  # in parts: a record can be nested too deeply to be written as a whole
+        parts = json.JSONEncoder(ensure_ascii=False).iterencode(content)
+        text = "".join(itertools.islice(parts, EXCERPT_CHARACTERS))
+    return mask_secrets(text, EXCERPT_CHARACTERS)
 
 
 def _find_records(path: str, value: object, wrappers: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -122,16 +156,13 @@ def _may_be_event(record: Mapping[str, Any]) -> bool:
     return bool(record.keys() & {"action", "object"}) or any(isinstance(it, dict | list) for it in record.values())
 
 
-def _decode(body: bytes | str) -> object:
+def _decode(text: str) -> object:
     """Decode JSON, or a form that contains JSON or fields; an empty body or a single word such as "ping" is None."""
-    try:
-        text = (body.decode() if isinstance(body, bytes) else body).strip("\ufeff\0 \t\r\n")
-    except UnicodeDecodeError:
-        raise Malformed("$", "not UTF-8") from None
+    text = text.strip("\ufeff\0 \t\r\n")
     if not text or re.fullmatch(r"[A-Za-z][\w-]{0,31}", text):
         return None
     try:
-        return json.loads(text)
+        return from_json(text)
     except ValueError:
         if re.match(r"[\w.\-+%\[\]]+=|%(5B|7B)", text, re.IGNORECASE) and not text.startswith("["):
             return _decode_form(text)

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Self, get_args
@@ -17,20 +17,27 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .._protocol.service import WEBHOOK_REPLY
+from .._protocol.structure import Malformed
+from .._protocol.time_zones import to_time_zone
 from .._session.session import Session
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
 from .._transport.tasks import decode
 from ..errors import InvalidCall
 from ..models import Event, WebhookEvent
 from .basic_auth import BasicAuth
+from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import RecentEvents
-from .parsing import UnreadableEvent, read_events
+from .parsing import UnreadableEvent, excerpt, read_events, unreadable
+from .router import Handler
+from .statistics import WebhookStatistics
 
 JSON = ("content-type", "application/json")
 OK = Response(200, WEBHOOK_REPLY.encode(), (JSON,))
 CHALLENGE = ("www-authenticate", 'Basic realm="worksection", charset="UTF-8"')
 UNAUTHORIZED = Response(401, b'{"status":"UNAUTHORIZED"}', (JSON, CHALLENGE))
 TOO_LARGE = Response(413, b'{"status":"TOO LARGE"}', (JSON,))
+UNSUPPORTED = Response(415, b'{"status":"UNSUPPORTED ENCODING"}', (JSON, ("accept-encoding", "gzip, deflate")))
+FAILED = Response(500, b'{"status":"ERROR"}', (JSON,))
 BUSY = Response(503, b'{"status":"BUSY"}', (JSON,))
 
 NOT_OPEN = (
@@ -39,34 +46,6 @@ NOT_OPEN = (
 )
 
 logger: logging.Logger = logging.getLogger("worksection_async")
-
-Handler = Callable[[Event], Awaitable[object]]
-"""A coroutine function that is called with each event."""
-
-
-@attrs.frozen(kw_only=True)
-class WebhookStatistics:
-    """Counts of events since the receiver was created.
-
-    ``received`` is the sum of ``handled``, ``failed``, ``duplicates``, ``waiting`` and ``abandoned``.
-    """
-
-    received: int
-    """Events in deliveries that were answered with OK."""
-    handled: int
-    """Events for which the handler returned."""
-    failed: int
-    """Events for which the handler raised an error."""
-    duplicates: int
-    """Repeated events, which were dropped."""
-    waiting: int
-    """Events that are queued or being handled."""
-    abandoned: int
-    """Events that were not handled within *drain* seconds when the context was left."""
-    unreadable: int
-    """Bodies and parts of bodies that could not be parsed; they were answered with OK and logged."""
-    refused: int
-    """Deliveries answered with 503 because the queue was full or the context not open."""
 
 
 class WebhookReceiver:
@@ -80,28 +59,31 @@ class WebhookReceiver:
     Events are handled while the context is open; leaving it handles the queued events. An ASGI server that serves
     the receiver alone opens the context itself (lifespan). A receiver belongs to one event loop, asyncio or trio.
 
-    Every path and method is answered: 401 without valid credentials, 413 for a body above *max_body*, 503 when the
-    queue is full or the context is not open, otherwise 200 with the body that the service requires. The service
-    counts an error for every delivery that was not accepted. An error of the handler is logged (logger
-    ``worksection_async``) and counted; the next event is handled, and the service does not notice.
+    Every path and method is answered: 401 without valid credentials, 413 for a body above *max_body*, 415 for a
+    Content-Encoding other than gzip and deflate, 503 when the queue is full or the context is not open, 500 if reading
+    the body failed because of a fault of this package, otherwise 200 with the body that the service requires. The
+    service counts an error for every delivery that was not accepted. A body that is not what the service documents is
+    answered with 200, logged (logger ``worksection_async``) with its first 500 characters, and counted. An error of
+    the handler is logged and counted; the next event is handled, and the service does not notice.
 
     Repetitions are dropped: events that equal the last ones of the same task, comment or project (`Event.key`).
     The last *remember* objects are kept in memory, so an event can be handled twice after a restart.
 
     Args:
-        handler: Called with each event. With one worker, events are handled in the order of arrival.
+        handler: A coroutine function or a `Router`, called with each event. With one worker, events are handled in
+            the order of arrival.
         username: For Basic authentication, together with *password*; without them, any client can call.
         password: See *username*. Both are compared in constant time.
-        tz: Time zone of the account; without it, date-times are naive.
+        tz: Time zone of the account, as in `Session`; without it, date-times are naive.
         queue_size: Maximum number of events that wait for the handler.
-        max_body: Maximum size of a body in bytes.
+        max_body: Maximum size of a body in bytes, also after it was decompressed.
         remember: Number of tasks, comments and projects whose latest events are remembered.
         workers: Number of concurrent handlers.
         drain: Seconds to handle the queued events when the context is left. The remaining events are abandoned and
             logged.
 
     Raises:
-        InvalidCall: Only one of username and password was given, or a number is too small.
+        InvalidCall: Only one of username and password was given, *tz* is no time zone, or a number is too small.
 
     Vendor page: https://worksection.com/en/faq/webhooks.html
     """
@@ -112,7 +94,7 @@ class WebhookReceiver:
         *,
         username: str | None = None,
         password: str | None = None,
-        tz: dt.tzinfo | None = None,
+        tz: dt.tzinfo | str | None = None,
         queue_size: int = 1000,
         max_body: int = 4_194_304,
         remember: int = 10_000,
@@ -126,7 +108,7 @@ class WebhookReceiver:
                 raise InvalidCall("WebhookReceiver", f"{name} must be at least 1, got {number}")
         self._handler = handler
         self._auth = None if username is None or password is None else BasicAuth(username, password)
-        self._tz = tz
+        self._tz = to_time_zone("WebhookReceiver", tz)
         self._queue_size = queue_size
         self._max_body = max_body
         self._recent_events = RecentEvents(remember)
@@ -226,7 +208,33 @@ class WebhookReceiver:
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
-        return self._accept(await decode(lambda: list(read_events(body, self._tz)), len(body)))
+        return await self._deliver(body, header(scope, b"content-encoding"), header(scope, b"content-type"))
+
+    async def _deliver(self, body: bytes, content_encoding: bytes, content_type: bytes) -> Response:
+        """Accept the events of *body*. A fault of this package is not answered with OK, because it loses events.
+
+        The headers are not passed as a whole, because they contain the password and error trackers show arguments.
+        """
+        try:
+            return await self._read_and_accept(body, content_encoding, content_type)
+        except UnsupportedEncoding as exc:
+            logger.error("a webhook delivery was answered with 415: Content-Encoding %s cannot be read", exc)  # noqa: TRY400
+            response = UNSUPPORTED
+        except Exception:
+            logger.exception("a webhook delivery was answered with 500, because reading it failed: %r", excerpt(body))
+            response = FAILED
+        self._counts["refused"] += 1
+        return response
+
+    async def _read_and_accept(self, body: bytes, content_encoding: bytes, content_type: bytes) -> Response:
+        try:
+            content = decompress(body, content_encoding, self._max_body)
+        except Malformed as exc:
+            return self._accept([unreadable(exc, body)])
+        if content is None:
+            return TOO_LARGE
+        events = read_events(content, self._tz, charset(content_type))
+        return self._accept(await decode(lambda: list(events), len(content)))
 
     def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Response:
         """Queue all new events of a delivery or none. Not a coroutine, so that two deliveries cannot interleave."""
@@ -240,11 +248,11 @@ class WebhookReceiver:
         if self._queue is None or (waiting and waiting + len(new) > self._queue_size):
             self._counts["refused"] += 1
             return BUSY
-        self._recent_events.add(new)
-        counts = {"received": len(events), "duplicates": len(events) - len(new), "waiting": len(new)}
-        self._counts.update(counts | {"unreadable": len(results) - len(events)})
         for event in new:
             self._queue.send_nowait(event)
+        self._recent_events.add(new)  # after they are queued: events that could not be queued are no repetitions
+        counts = {"received": len(events), "duplicates": len(events) - len(new), "waiting": len(new)}
+        self._counts.update(counts | {"unreadable": len(results) - len(events)})
         for error in results:
             if isinstance(error, UnreadableEvent):
                 # Answered with OK: the body of the test call at registration is undocumented and may be unreadable.

@@ -33,6 +33,28 @@ except ModuleNotFoundError as error:
     assert sentence.endswith(f'needs {package}, which is not installed: pip install "worksection-async[{extra}]"\n')
 
 
+def test_a_text_with_html_names_the_missing_extra_and_a_plain_one_needs_none() -> None:
+    program = """
+import sys
+sys.modules["markdownify"] = None  # as if it was not installed
+from worksection_async import models
+assert models.plain("a < b &amp; c") == "a < b & c"
+try:
+    models.plain("a<br>b")
+except ModuleNotFoundError as error:
+    print(error.name, error)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    advice = 'pip install "worksection-async[text]"'
+    assert ran.stdout == f"markdownify models.plain needs markdownify, which is not installed: {advice}\n"
+
+
+def test_an_import_of_the_package_imports_no_html_parser() -> None:
+    program = "import sys, worksection_async.models; print({'bs4', 'markdownify'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
+
+
 def test_an_error_of_this_package_is_not_a_missing_extra() -> None:
     program = """
 import sys
