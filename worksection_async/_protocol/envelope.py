@@ -132,8 +132,9 @@ def _message(body: Mapping[str, Any]) -> str:
     """Return the message of an error, which the service sends under one of several names; empty without one."""
     unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
     texts = [str(body[name]) for name in MESSAGE_NAMES if body.get(name)]
-    # What is wrong with a token has been seen under two names; it decides if the token is refreshed.
-    return next(filter(_is_about_token, texts), texts[0] if texts else unknown)
+    # What is wrong with a token has been seen under two names. A code, which has no spaces, explains less.
+    about_token = (text for text in texts if " " in text and _is_about_token(text))
+    return next(about_token, texts[0] if texts else unknown)
 
 
 def _is_about_token(text: str) -> bool:
@@ -157,7 +158,7 @@ def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) ->
 def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     code, text = body.get("status_code"), mask_secrets(message)
     code = int(code) if isinstance(code, int | str) and re.fullmatch(r"\d{1,9}", str(code)) else None
-    known = _find_known_error(message, code)
+    known = _find_known_error(message, code) or _find_known_error(str(body.get("error") or ""), None)
     attributes: dict[str, Any] = {
         "code": code,
         "details": mask_secrets(str(body.get("message_details") or body.get("hint") or "")),
@@ -167,10 +168,11 @@ def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) 
     if reply.status == 429 or (known and known.kind == RateLimited.__name__):
         return RateLimited(action, text, **attributes)
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
-    if reply.status in (401, 403) or _is_about_token(message) or kind is AuthError:
-        said = " ".join(str(body[name]) for name in (*MESSAGE_NAMES, "message_details", "hint") if body.get(name))
-        # A message with another meaning, such as a missing field: a new token would be refused, too.
-        refuses_token = kind in (ApiError, AuthError) and _refuses_token(said, reply)
+    said = " ".join(str(body[name]) for name in (*MESSAGE_NAMES, "message_details", "hint") if body.get(name))
+    # A known message with another meaning, such as a missing field, is not about the token.
+    can_be_token = kind in (ApiError, AuthError)
+    if reply.status in (401, 403) or kind is AuthError or (can_be_token and _is_about_token(said)):
+        refuses_token = can_be_token and _refuses_token(said, reply)
         return AuthError(action, text, refuses_token=refuses_token, **attributes)
     return kind(action, text, **attributes)
 
