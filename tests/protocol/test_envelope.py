@@ -429,10 +429,30 @@ def test_refusals_of_a_token_are_recognised(status: int, body: object) -> None:
     assert caught.value.refuses_token
 
 
+@pytest.mark.parametrize(
+    ("body", "message", "details"),
+    [
+        (
+            {"error": "not_authorized", "errorDescription": "Malformed UTF-8 characters"},
+            "Malformed UTF-8 characters",
+            "",
+        ),
+        ({"error": "invalid_token", "error_description": "Who are you?"}, "Who are you?", ""),
+        ({"error": "access_denied", "error_description": LEAGUE, "hint": "It was revoked"}, LEAGUE, "It was revoked"),
+        ({"message": "Error", "errorDescription": "Access token is expired"}, "Access token is expired", ""),
+    ],
+)
+def test_the_message_of_a_refused_token_is_the_one_that_explains_most(body: object, message: str, details: str) -> None:
+    with pytest.raises(AuthError) as caught:
+        read(body)
+    assert (caught.value.message, caught.value.details) == (message, details)
+
+
 OTHER_REFUSALS: list[tuple[int, object]] = [
     (403, {"error": "insufficient_scope"}),
     (401, {"error": "insufficient_scope", "error_description": RFC_SCOPE}),
     (200, {"error": "insufficient_scope", "error_description": RFC_SCOPE}),
+    (200, {"error": "insufficient_scope", "error_description": "Ask for tasks_write"}),
     (401, {"status": "error", "message": "Access denied"}),
     (401, {"status": "error", "message": "The access token has no permission for this project"}),
     (403, {"status": "error", "message": "You shall not pass"}),

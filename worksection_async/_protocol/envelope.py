@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -130,11 +130,10 @@ MESSAGE_NAMES = ("message", "errorDescription", "error_description", "error")
 def _message(body: Mapping[str, Any]) -> str:
     """Return the message of an error, which the service sends under one of several names; empty without one."""
     unknown = "unknown error" if body.get("status") == "error" or "status_code" in body else ""
-    return next(_messages(body), unknown)
-
-
-def _messages(body: Mapping[str, Any]) -> Iterator[str]:
-    return (str(body[name]) for name in MESSAGE_NAMES if body.get(name))
+    texts = [str(body[name]) for name in MESSAGE_NAMES if body.get(name)]
+    # What is wrong with a token has been seen under two names. A code, which has no spaces, explains less.
+    about_token = (text for text in texts if " " in text and _is_about_token(text))
+    return next(about_token, texts[0] if texts else unknown)
 
 
 def _is_about_token(text: str) -> bool:
@@ -158,7 +157,7 @@ def refusal(action: str, message: str, body: Mapping[str, Any], reply: Reply) ->
 def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) -> ApiError:
     code, text = body.get("status_code"), mask_secrets(message)
     code = int(code) if isinstance(code, int | str) and re.fullmatch(r"\d{1,9}", str(code)) else None
-    known = _find_known_error(message, code)
+    known = _find_known_error(message, code) or _find_known_error(str(body.get("error") or ""), None)
     attributes: dict[str, Any] = {
         "code": code,
         "details": mask_secrets(str(body.get("message_details") or body.get("hint") or "")),
@@ -170,11 +169,11 @@ def _classify(action: str, message: str, body: Mapping[str, Any], reply: Reply) 
     if reply.status == 413:
         return FieldError(action, text, **{**attributes, "hint": TOO_LARGE})
     kind: type[ApiError] = getattr(errors, known.kind) if known else ApiError
-    # What is wrong with a token has been seen under two names.
-    if reply.status in (401, 403) or any(map(_is_about_token, _messages(body))) or kind is AuthError:
-        said = " ".join(str(body[name]) for name in (*MESSAGE_NAMES, "message_details", "hint") if body.get(name))
-        # A message with another meaning, such as a missing field: a new token would be refused, too.
-        refuses_token = kind in (ApiError, AuthError) and _refuses_token(said, reply)
+    said = " ".join(str(body[name]) for name in (*MESSAGE_NAMES, "message_details", "hint") if body.get(name))
+    # A known message with another meaning, such as a missing field, is not about the token.
+    can_be_token = kind in (ApiError, AuthError)
+    if reply.status in (401, 403) or kind is AuthError or (can_be_token and _is_about_token(said)):
+        refuses_token = can_be_token and _refuses_token(said, reply)
         return AuthError(action, text, refuses_token=refuses_token, **attributes)
     return kind(action, text, **attributes)
 
