@@ -31,7 +31,11 @@ BY_NAME = {sample.name: sample for sample in ALL}
 OK = [sample for sample in ALL if sample.message is None]
 REFUSED = [sample for sample in ALL if sample.message is not None]
 WITH_DATA = [sample for sample in OK if returns_data(sample.action)]
-MODELS = [model for name in models.__all__ if attrs.has(model := getattr(models, name))]
+MODELS = [
+    model
+    for name in models.__all__
+    if isinstance(model := getattr(models, name), type) and issubclass(model, models.Model)
+]
 
 
 def _name(sample: Sample) -> str:
