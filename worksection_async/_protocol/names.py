@@ -1,6 +1,5 @@
 """Names of actions and parameters in `Session.call`, where names are data: reserved, misspelled and unknown ones."""
 
-import difflib
 from collections.abc import Iterable
 
 from .formats import to_name
@@ -38,5 +37,7 @@ def unknown_parameter(name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of an error that names the one of *known* that is most similar to *name*; empty if none is."""
+    import difflib  # noqa: PLC0415  # importing it takes 2 ms, and only errors need it
+
     matches = difflib.get_close_matches(name.lower(), known, n=1)
     return f", the nearest one is {matches[0]}" if matches else ""

@@ -5,7 +5,6 @@ zones of the standard library only: a zone of pytz would give the mean solar tim
 """
 
 import datetime as dt
-import difflib
 import zoneinfo
 
 from ..errors import InvalidCall
@@ -40,6 +39,8 @@ def _find(owner: str, name: str) -> zoneinfo.ZoneInfo:
         known = zoneinfo.available_timezones()
     if not known:
         raise InvalidCall(owner, f"tz={name!r:.80}: this machine has no time zones: install the package tzdata")
+    import difflib  # noqa: PLC0415  # importing it takes 2 ms, and only errors need it
+
     nearest = difflib.get_close_matches(name, sorted(known), n=1)
     guess = f" ({nearest[0]!r}?)" if nearest else ""
     raise InvalidCall(owner, f"tz: this machine knows no time zone {name!r:.80}{guess}. Pass {EXPECTED}")
