@@ -35,7 +35,7 @@ def compare() -> Iterator[Comparison]:
 
 
 def unobserved_microseconds() -> float:
-    """Return the time of all that a call does for `on_call` when there is none: it is no part of earlier versions."""
+    """Return the time that a call spends on its events if `on_call` is not set."""
     observer, best = Observer(None), math.inf
     for _ in range(RUNS):
         start = time.perf_counter()

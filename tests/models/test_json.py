@@ -12,36 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.models.sample import TASK
 from tests.support.strategies import MODELS, model
 from worksection_async import models
 from worksection_async.errors import InvalidCall
-from worksection_async.models import (
-    Cost,
-    Costs,
-    CostsSum,
-    Model,
-    Relation,
-    Relations,
-    Task,
-    TaskRef,
-    User,
-    UserSchedule,
-)
-
-TASK = Task(
-    id=26,
-    name="Owl",
-    user_to=User(id=3, email="anna@example.com", name="Anna"),
-    date_added=dt.datetime(2026, 12, 1, 9, 30),
-    date_end=dt.date(2026, 12, 31),
-    time_end=dt.time(18, 0),
-    max_time=dt.timedelta(hours=1.5),
-    max_money=Decimal("12.50"),
-    tags={7: "Review"},
-    relations=Relations(from_=(Relation(task=TaskRef(id=25)),)),
-    child=(Task(id=27),),
-    extra={"mood": ["good"]},
-)
+from worksection_async.models import Cost, Costs, CostsSum, Model, Task, UserSchedule
 
 
 def test_a_model_becomes_values_that_json_has() -> None:

@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
-from tests.models.web_apps import TASK, Report, fast_app, litestar_app
+from tests.models.sample import TASK
+from tests.models.web_apps import Report, fast_app, litestar_app
 from tests.support.strategies import MODELS, model
 from worksection_async import models
 from worksection_async.models import Model, Task
@@ -150,7 +151,7 @@ def test_dlt_normalizes_the_dicts(tmp_path: Path) -> None:
     """dlt extracts and normalizes tasks into tables, without a destination."""
     program = f"""
 import dlt
-from tests.models.web_apps import TASK
+from tests.models.sample import TASK
 from worksection_async import models
 
 pipeline = dlt.pipeline("tasks", destination=dlt.destinations.filesystem({str(tmp_path / "out")!r}), dataset_name="d",

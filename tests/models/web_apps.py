@@ -1,7 +1,5 @@
 """Web apps whose bodies and replies are models; `test_libraries` asks them over HTTP."""
 
-import datetime as dt
-from decimal import Decimal
 from typing import Annotated
 
 import fastapi
@@ -9,22 +7,8 @@ import litestar
 import pydantic
 from litestar.params import Body
 
-from worksection_async.models import Relation, Relations, Task, TaskRef, User, UserSchedule
-
-TASK = Task(
-    id=26,
-    name="Owl",
-    status="active",
-    user_to=User(id=3, email="anna@example.com"),
-    date_added=dt.datetime(2026, 12, 1, 9, 30),
-    date_end=dt.date(2026, 12, 31),
-    max_time=dt.timedelta(hours=1.5),
-    max_money=Decimal("12.50"),
-    tags={7: "Review"},
-    relations=Relations(from_=(Relation(task=TaskRef(id=25)),)),
-    child=(Task(id=27),),
-    extra={"mood": ["good"]},
-)
+from tests.models.sample import TASK
+from worksection_async.models import Task, UserSchedule
 
 
 class Report(pydantic.BaseModel):

@@ -135,7 +135,7 @@ class OAuthApp:
         return f"{self.base_url}{OAUTH_AUTHORIZE}?{urlencode(params)}", state
 
     def login_start_url(self) -> str:
-        """Return the URL to which to send a user who has to log in: `login_url`, or else a new authorization URL.
+        """Return the URL where a user logs in: `login_url` if it is set, otherwise a new authorization URL.
 
         The state of that authorization URL is in the URL only: your program has to keep it for the callback.
         """

@@ -186,7 +186,7 @@ def _number(value: object) -> Decimal:
 
 
 def _exact(value: object) -> Decimal | None:
-    """Return the number that *value* shows, or None if it is none."""
+    """Return *value* with the decimal digits of its text form, or None if it is not a number."""
     if isinstance(value, str):
         return Decimal(to_str(value))
     if isinstance(value, Decimal):

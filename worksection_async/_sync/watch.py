@@ -76,7 +76,7 @@ class EventLog:
         self._begins_at = None
 
     def _now(self) -> float:
-        """Return the time on the service's clock, as far as it is known."""
+        """Return the time on the service's clock; before the first reply, on this machine's clock."""
         return time.time() + self._clock_offset
 
     def _set_clock(self) -> None:

@@ -42,7 +42,7 @@ class ContentDisposition:
 
 
 def _decoded(names: list[str | Extended]) -> Iterator[str]:
-    """Yield the readable names, ``filename*`` first, in whatever order they were sent."""
+    """Yield the readable names; ``filename*`` comes first, even if it was sent last."""
     yield from (_decode_extended(*name) for name in names if not isinstance(name, str))
     yield from (_decode_plain(name) for name in names if isinstance(name, str))
 

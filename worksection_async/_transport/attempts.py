@@ -47,7 +47,7 @@ class History:
     time_left: float
     """Seconds that further attempts may spend being sent and answered."""
     is_read: bool = False
-    """Whether the call only reads, so that it can be repeated whatever happened to the attempts."""
+    """Whether the call only reads. Such a call can be repeated after any failure."""
     is_in_doubt: bool = False
     """Whether an earlier attempt may have been executed although its answer is missing."""
     renewals: int = 0

@@ -91,7 +91,7 @@ def load_certificates(create: Callable[[], ssl.SSLContext], action: str) -> ssl.
     else:
         try:
             return create()
-        except Exception as exc:  # noqa: BLE001  # whatever the reason is: the variable is to blame
+        except Exception as exc:  # noqa: BLE001  # any failure is a failure of the variable's value
             reason = str(getattr(exc, "reason", None) or getattr(exc, "strerror", None) or type(exc).__name__)
     if variable is None:
         raise InvalidCall(action, f"the certificates of the package certifi cannot be loaded ({reason}): reinstall it")
