@@ -242,6 +242,11 @@ async def test_a_transport_and_plain_http_do_not_read_the_environment(
 class Authority:
     """A certificate authority that issues certificates for 127.0.0.1."""
 
+    _usage = x509.KeyUsage(
+        key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
     def __init__(self, folder: Path) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Acme Proxy CA")])
@@ -249,14 +254,19 @@ class Authority:
         self.path = folder / "ca.pem"
         ca = self._build(self._name, self._key.public_key(), days=1)
         ca = ca.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        ca = ca.add_extension(self._usage, critical=True)
         self.path.write_bytes(ca.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def _build(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+        """Return a certificate with the key identifiers that Python 3.13 and later require."""
         now = dt.datetime.now(dt.UTC)
+        issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
             x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=3)).not_valid_after(now + dt.timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(issuer_id, critical=False)
         )  # fmt: skip
 
     def context(self, address: str = "127.0.0.1", days: int = 1) -> ssl.SSLContext:
