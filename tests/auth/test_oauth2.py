@@ -208,6 +208,7 @@ async def test_a_token_goes_to_its_own_account_only(sim: Simulator) -> None:
 # Concurrent calls
 
 
+@pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("known", [True, False], ids=["the client knows", "only the service knows"])
 async def test_500_calls_with_an_expired_token_cause_one_refresh(known: bool) -> None:
     now = [time.time()]
