@@ -43,6 +43,10 @@ SLOW = [
     "tests/limits/test_processes.py",
     "tests/limits/test_redis_bucket.py::test_processes_share",
     "tests/login/test_browser.py",
+    "tests/models/test_libraries.py::test_dlt",
+    "tests/protocol/test_tolerance.py::test_any_value_in_any_place",
+    "tests/session/test_call_events.py::test_the_events_of_1000_random_calls",
+    "tests/session/test_cancellation.py::test_session_works_after_many_cancelled_calls",
     "tests/spec",
     "tests/sync/test_streams.py::test_stream_of_60_000_tasks",
     "tests/sync/test_watch.py::test_every_event_is_yielded_once",
@@ -105,8 +109,8 @@ def tests(session: nox.Session) -> None:
     # Tests start many processes; without stored bytecode each of them would compile all modules again.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Modules stay in one process as far as possible, because their tests share servers; an idle process takes over
-    # tests of a busy one.
-    parallel = ["-n", "auto", "--dist", "worksteal"]
+    # tests of a busy one. One process more than cores, because many tests wait for other processes.
+    parallel = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     if session.posargs:
         session.run("pytest", *session.posargs)
     elif session.python == PRESENT[0]:
