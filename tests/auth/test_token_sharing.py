@@ -140,7 +140,7 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
     auth = OAuth2(sim.oauth_app(base_url=url), store)
     ws = Session(None, auth, limiter=TokenBucket(1e6), coalesce=False)
     done: list[int] = []
-    sim.faults.add("oauth2_refresh", faults.delay(0.3))
+    sim.fail("oauth2_refresh", faults.delay(0.3))
 
     async def call() -> None:
         await ws.get_project_groups()
@@ -167,7 +167,7 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
 def test_four_processes_refresh_once(sim: Simulator, url: str, where: str) -> None:
     store = store_at(where)
     anyio.run(store.save, expired_pair(sim, url))
-    sim.faults.add("oauth2_refresh", faults.delay(0.3))
+    sim.fail("oauth2_refresh", faults.delay(0.3))
     command = [sys.executable, "-c", CALLER, options_json(sim, url, where, calls=CALLS // SHARERS)]
     callers = [started(command) for _ in range(SHARERS)]
     for caller in callers:

@@ -80,7 +80,7 @@ async def test_a_session_with_an_empty_store_is_entered(store_of: Callable[[], T
         with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
             await ws.me()
         await store_of().save(sim.issue_pair())
-        assert (await ws.me()).id == sim.world.owner.id
+        assert (await ws.me()).id == sim.owner.id
 
 
 async def test_it_implements_the_token_store_protocol(store_of: Callable[[], TokenStore]) -> None:
