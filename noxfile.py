@@ -170,7 +170,10 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=RUNNING, default=False)
 @nox.parametrize("dependencies", ["newest", "oldest"])
 def wheel(session: nox.Session, dependencies: str) -> None:
-    """Build a wheel and use it from an empty environment, with the newest and with the oldest allowed dependencies."""
+    """Build a wheel and use it from an empty environment, with the newest and with the oldest allowed dependencies.
+
+    With the newest ones the tests of a user's project run there, too, which need the pytest plugin.
+    """
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder / "dist", ignore_errors=True)
     session.install("build")
@@ -181,8 +184,13 @@ def wheel(session: nox.Session, dependencies: str) -> None:
     pins = oldest() if dependencies == "oldest" else []
     session.run(python, "-m", "pip", "install", "-q", f"{built}[testing]", *pins, external=True)
     smoke = Path("tests/smoke.py").resolve()
+    project = shutil.copytree("tests/user_project", folder / "project", dirs_exist_ok=True)
     with session.chdir(folder):
         session.run(python, "-I", "-W", "error", str(smoke), external=True)
+    if dependencies == "newest":
+        session.run(python, "-m", "pip", "install", "-q", "pytest", "pytest-asyncio", external=True)
+        with session.chdir(project):
+            session.run(python, "-m", "pytest", external=True)
 
 
 def oldest() -> list[str]:
