@@ -29,6 +29,8 @@ from worksection_async._limits.bucket_state import BucketState, Visit
 
 pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp", "tests.support.valkey"]
 
+collect_ignore = ["user_project"]  # `nox -s wheel` runs it
+
 Handler = Callable[[httpx.Request], httpx.Response]
 
 # The defaults measure real time (200 ms per example), so that tests fail on a busy machine.
