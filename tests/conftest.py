@@ -25,7 +25,12 @@ from tests.support.constants import KEY, TOKEN
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
 from worksection_async._limits.bucket_state import BucketState, Visit
 
-pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp"]
+pytest_plugins = [
+    "tests.support.login_harness",
+    "tests.support.secrecy",
+    "tests.support.servers",
+    "tests.support.tcp",
+]
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

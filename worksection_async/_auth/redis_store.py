@@ -1,4 +1,4 @@
-"""A token store in Redis or Valkey, for many machines."""
+"""A token store and a token vault in Redis or Valkey, for many machines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .._transport.tasks import in_thread
 from ..errors import InvalidCall, TokenStoreError
 from .token import Token
 from .token_stores import LOCK_TIMEOUT_SECONDS, acquire_lock, token_in, translate_errors
+from .token_vaults import encoded_key
 
 T = TypeVar("T")
 
@@ -99,3 +100,30 @@ class RedisTokenStore:
     async def _run(self, command: Callable[[], T]) -> T:
         with translate_errors((redis.RedisError, OSError), "the server cannot be used"):
             return await in_thread(command)
+
+
+class RedisTokenVault:
+    """Stores the tokens of each user in a `RedisTokenStore`, for all machines that reach the server.
+
+    All users share one client. A pair expires after a month without a refresh, like its refresh token. Every client of
+    the server can read the tokens.
+
+    Args:
+        url_or_client: As for `RedisTokenStore`.
+        prefix: Beginning of the Redis keys: one per application. The key of the user follows, percent-encoded.
+
+    Raises:
+        InvalidCall: The URL is invalid, or the prefix contains braces.
+    """
+
+    def __init__(self, url_or_client: str | Client, prefix: str = "worksection-token:") -> None:
+        self._client = connect(url_or_client)
+        self._prefix = prefix
+        self.store("any")  # raises InvalidCall for an invalid prefix now, not at the first login
+
+    def __repr__(self) -> str:
+        return f"<RedisTokenVault {self._prefix}>"
+
+    def store(self, key: str) -> RedisTokenStore:
+        """Return the token store of the user *key*: text of 1 to 200 characters."""
+        return RedisTokenStore(self._client, f"{self._prefix}{encoded_key(key, 'RedisTokenVault')}")

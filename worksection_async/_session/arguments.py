@@ -17,6 +17,8 @@ def check_objects(account: object, auth: object, limiter: object, transport: obj
         raise InvalidCall("Session", f"auth must be {_expected_for(auth)}, got {type_of(auth)}")
     if account is None and not isinstance(auth, OAuth2):
         raise InvalidCall("Session", "account: pass its name; only with OAuth2 does the credential contain it")
+    if account is None and not auth.has_own_user:
+        raise InvalidCall("Session", "account: pass its name; the users of a vault can belong to different accounts")
     if limiter is not None and not isinstance(limiter, Limiter):
         raise InvalidCall("Session", f"limiter must be a limiter such as TokenBucket(), got {type_of(limiter)}")
     if transport is not None and (isinstance(transport, type) or not hasattr(transport, "handle_async_request")):

