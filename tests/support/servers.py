@@ -33,9 +33,12 @@ def postgres() -> Iterator[str]:
     if INITDB is None:
         pytest.skip("no PostgreSQL found: apt-get install postgresql")
     # Not in the folder of the tests: PostgreSQL does not run as root, and only root could enter that one.
-    with tempfile.TemporaryDirectory(prefix="worksection-postgres-", ignore_cleanup_errors=True) as folder:
-        with _postgres_in(Path(folder), Path(INITDB).resolve().parent):
-            yield f"postgresql+asyncpg://postgres@/postgres?host={folder}"
+    prefix = "worksection-postgres-"
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder,
+        _postgres_in(Path(folder), Path(INITDB).resolve().parent),
+    ):
+        yield f"postgresql+asyncpg://postgres@/postgres?host={folder}"
 
 
 @contextmanager
@@ -44,16 +47,15 @@ def _postgres_in(folder: Path, programs: Path) -> Iterator[None]:
     if os.getuid() == 0:
         user = {"user": "postgres", "group": "postgres", "extra_groups": []}
         shutil.chown(folder, "postgres", "postgres")
-    options = {**user, "cwd": folder, "check": True, "stdout": subprocess.DEVNULL}
-    data = folder / "data"
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
-        **options,
-    )
+
+    def run(program: str, *arguments: str) -> None:
+        command = [f"{programs}/{program}", "-D", f"{folder}/data", *arguments]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **user)
+
+    run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
     settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c max_connections=50"
-    control = [programs / "pg_ctl", "-D", data, "-w"]
-    subprocess.run([*control, "-l", folder / "log", "-o", settings, "start"], **options)
+    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", settings, "start")
     try:
         yield
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **options)
+        run("pg_ctl", "-w", "-m", "immediate", "stop")

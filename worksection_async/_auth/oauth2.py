@@ -26,7 +26,7 @@ from .oauth_app import OAuthApp, action_of
 from .token import Token
 from .token_stores import MemoryTokenStore, TokenStore
 from .token_vaults import TokenVault
-from .vault_users import VaultUsers
+from .vault_users import NoUser, VaultUsers
 
 REFRESH = action_of(OAUTH_REFRESH)
 
@@ -37,15 +37,6 @@ token is refused, the user must log in."""
 
 MAX_RENEWALS = 2
 """Per call. There are two if another client's newer token is found first, and refused, too."""
-
-NO_USER = "OAuth2(app, vault=…) has no user of its own: call an action of a user's view, ws.as_user(key)"
-
-
-class _NoUser(MemoryTokenStore):
-    """The store of a credential that has only a vault."""
-
-    async def load(self) -> Token | None:
-        raise InvalidCall("Session", NO_USER)
 
 
 class _Refresh:
@@ -86,7 +77,7 @@ class OAuth2(Auth):
             raise InvalidCall("OAuth2", f"app must be an OAuthApp, got {type_of(app)}")
         if vault is not None and (isinstance(vault, type) or not isinstance(vault, TokenVault)):
             raise InvalidCall("OAuth2", f"vault must have the method store, got {type_of(vault)}")
-        store = _NoUser() if store is None and vault is not None else store
+        store = NoUser() if store is None and vault is not None else store
         if isinstance(store, type) or not isinstance(store, TokenStore):
             raise InvalidCall("OAuth2", f"store must have the methods load, save and lock, got {type_of(store)}")
         self._app = app
@@ -115,7 +106,7 @@ class OAuth2(Auth):
     @property
     def has_own_user(self) -> bool:
         """Whether it has a store of its own, not only a vault."""
-        return not isinstance(self._store, _NoUser)
+        return not isinstance(self._store, NoUser)
 
     @property
     def has_unsaved_pair(self) -> bool:

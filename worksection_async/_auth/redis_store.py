@@ -51,8 +51,8 @@ class RedisTokenStore:
         self._lock_key = f"{{{key}}}:lock"
         self._swap = self._client.register_script(SWAP)
         self._unlock = self._client.register_script(UNLOCK)
-        self._seen: dict[int, bytes] = {}
-        """The value that each holder of the lock (a task) read last; there are several only if a lock expired."""
+        self._seen: dict[int, bytes | None] = {}
+        """The last value that each holder of the lock (a task) read or wrote; several hold it only if it expired."""
 
     def __repr__(self) -> str:
         return f"<RedisTokenStore {self._key}>"
@@ -67,16 +67,15 @@ class RedisTokenStore:
 
     @clears_locals
     async def save(self, token: Token) -> None:
-        """Store *token*; the holder of the lock replaces only the value it has read (compare and swap)."""
+        """Store *token*; a holder of the lock who has read a value replaces only that (compare and swap)."""
         text, task = token.to_json().encode(), anyio.get_current_task().id
-        if task not in self._seen:
+        seen = self._seen.get(task)
+        if seen is None:
             await self._run(lambda: self._client.set(self._key, text, ex=OAUTH_REFRESH_TTL_SECONDS))
-            return
-        if not await self._run(
-            lambda: self._swap(keys=[self._key], args=[self._seen[task], text, OAUTH_REFRESH_TTL_SECONDS])
-        ):
+        elif not await self._run(lambda: self._swap(keys=[self._key], args=[seen, text, OAUTH_REFRESH_TTL_SECONDS])):
             raise TokenStoreError("the lock expired, and another client saved a new pair in the meantime")
-        self._seen[task] = text
+        if task in self._seen:
+            self._seen[task] = text
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -85,7 +84,7 @@ class RedisTokenStore:
         lock = functools.partial(self._client.set, self._lock_key, holder, nx=True, px=int(LOCK_TIMEOUT_SECONDS * 1000))
         await acquire_lock(lambda: self._run(lock))
         task = anyio.get_current_task().id
-        self._seen[task] = b""
+        self._seen[task] = None
         try:
             yield
         finally:

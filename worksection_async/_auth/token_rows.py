@@ -34,7 +34,7 @@ NAME = "worksection_tokens"
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 """By dialect: SQL has no standard for what an insert does if the row exists."""
 
-NOW: ColumnElement[float] = extract("epoch", func.now())
+NOW = extract("epoch", func.now())
 """Unix seconds of the database's clock, so that the clocks of the machines do not matter; whole seconds in SQLite."""
 
 
@@ -68,7 +68,7 @@ class TokenRows:
             raise InvalidCall("SQLTokenVault", problem)
         if engine.dialect.name not in INSERT:
             raise InvalidCall("SQLTokenVault", f"PostgreSQL or SQLite expected, not {engine.dialect.name}")
-        # Each statement is a transaction: a lock is a lease in the row, so that no transaction is open during a refresh.
+        # Each statement is a transaction. A lock is a lease in the row: no transaction is open during a refresh.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = table_in(MetaData())
         self._row = self._table.c
@@ -85,9 +85,7 @@ class TokenRows:
         """Return the text that was saved for *user*."""
         with _translate_errors():
             async with self._engine.connect() as connection:
-                text: str | None = await connection.scalar(
-                    select(self._row.token).where(self._row.user_key == user)
-                )
+                text: str | None = await connection.scalar(select(self._row.token).where(self._row.user_key == user))
         return text
 
     async def write(self, user: str, text: str, holder: str | None) -> bool:

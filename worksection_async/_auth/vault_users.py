@@ -9,11 +9,23 @@ from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from .._transport.fork import reset_now_and_after_fork
-from .token_stores import TokenStore
+from ..errors import InvalidCall
+from .token import Token
+from .token_stores import MemoryTokenStore, TokenStore
 from .token_vaults import TokenVault
 
 MAX_IDLE_USERS = 1_000
 """Number of users whose credentials and cached replies stay in memory while no view or call needs them."""
+
+NO_USER = "OAuth2(app, vault=…) has no user of its own: call an action of a user's view, ws.as_user(key)"
+
+
+class NoUser(MemoryTokenStore):
+    """The store of a credential that has only a vault: it belongs to no user."""
+
+    async def load(self) -> Token | None:
+        """Raise `InvalidCall`."""
+        raise InvalidCall("Session", NO_USER)
 
 
 class Credential(Protocol):
