@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
@@ -37,6 +39,7 @@ class Site:
     """A web app with `LoginRoutes`, its browser, and the visitors who logged in."""
 
     sim: Simulator
+    logged_in: anyio.Event = attrs.field(factory=anyio.Event)
     vault: MemoryVault = attrs.field(factory=MemoryVault)
     seen: list[Identity] = attrs.field(factory=list)
     pages: list[httpx.Response] = attrs.field(factory=list)
@@ -44,6 +47,7 @@ class Site:
 
     async def user_of(self, scope: Any, identity: Identity) -> str:
         self.seen.append(identity)
+        self.logged_in.set()
         return str(identity.id)
 
     async def saved_token(self) -> Token:
@@ -309,8 +313,7 @@ async def test_the_token_of_a_login_is_not_replaced_by_a_refresh_in_progress(
     back = await site.decide(start.headers["location"])
     async with anyio.create_task_group() as tasks, store.lock():  # as during a refresh
         tasks.start_soon(browser.get, back)
-        while not site.seen:
-            await anyio.sleep(0.001)
+        await site.logged_in.wait()
         await store.save(Token(access_token="refreshed", expires_at=1.0))
     assert (await site.saved_token()).access_token != "refreshed"
 
@@ -553,23 +556,33 @@ async def test_a_user_who_has_to_log_in_again_can_follow_the_login_url(site: Sit
 
 
 @pytest.mark.anyio
-async def test_the_examples_of_the_documentation(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples = re.findall(r"```python\n(.*?)```", (DOCS / "login.md").read_text(), re.DOTALL)
+async def test_the_example_of_the_documentation(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A visitor opens a page, logs in, and returns to it; a visitor whose tokens are gone logs in again."""
+    example = re.findall(r"```python\n(.*?)```", (DOCS / "login.md").read_text(), re.DOTALL)[0]
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(worksection_async, "OAuthApp", lambda *args, **options: site.sim.oauth_app(args[2], **options))
+    monkeypatch.setattr(worksection_async, "Session", lambda _, auth: site.sim.session(auth))
     names: dict[str, Any] = {}
-    exec(examples[0], names)
+    exec(example, names)
+
+    async def visit(browser: httpx.AsyncClient) -> httpx.Response:
+        response = await browser.get("/me")
+        while response.is_redirect:
+            location = urljoin(str(response.url), response.headers["location"])
+            if location.startswith(f"{names['app'].base_url}/oauth2/authorize"):
+                location = await site.decide(location)
+            response = await browser.get(location)
+        return response
+
     async with site.browser(names["site"]) as browser:
-        assert (await log_in(site, browser)).headers["location"] == "/"
-        assert [identity.email for identity in names["tokens"]] == [site.sim.world.owner.email]
-    exec(examples[1], names)
-    session: dict[str, Any] = {}
-
-    async def with_session(scope: Any, *rest: Any) -> None:
-        await names["auth"]({**scope, "session": session}, *rest)
-
-    async with site.browser(Starlette(routes=[Mount("/auth", app=with_session)])) as browser:
-        assert (await log_in(site, browser)).status_code == 303
-    assert session == {"user": site.sim.world.owner.id}
+        assert (await visit(browser)).status_code == 403, "the simulator has another account"
+    names["ACCOUNT"] = "http://127.0.0.1"
+    site.pages.clear()
+    async with names["ws"], site.browser(names["site"]) as browser:
+        for _ in range(2):
+            assert (await visit(browser)).json() == {"email": site.sim.world.owner.email}
+            shutil.rmtree(tmp_path / "tokens")
+    assert [page.url.path for page in site.pages] == ["/me", "/auth/login", "/auth/callback", "/me"] * 2
 
 
 # Secrets

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from .token_cipher import TokenCipher
     from .token_rows import TokenRows
 
-RELEASE_SECONDS = 5.0
-"""Maximum time for releasing a lease; it expires anyway."""
-
 NEEDS = "worksection_async.SQLTokenVault"
 
 
@@ -115,5 +112,5 @@ class _SQLTokenStore:
             yield
         finally:  # after a cancellation while waiting, too: the database may have given the lease already
             self._leases.pop(task, None)
-            with anyio.move_on_after(RELEASE_SECONDS, shield=True), contextlib.suppress(TokenStoreError):
+            with anyio.CancelScope(shield=True), contextlib.suppress(TokenStoreError):  # the lease expires anyway
                 await self._rows.release(self._user, lease)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -21,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateTable
 
 from .._protocol.values import type_of
@@ -30,6 +33,9 @@ from ..errors import InvalidCall, TokenStoreError
 from .token_stores import LOCK_TIMEOUT_SECONDS, translate_errors
 
 NAME = "worksection_tokens"
+
+STATEMENT_SECONDS = 30.0
+"""Maximum time for a statement, including the wait for a connection of the pool."""
 
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 """By dialect: SQL has no standard for what an insert does if the row exists."""
@@ -83,9 +89,8 @@ class TokenRows:
 
     async def read(self, user: str) -> str | None:
         """Return the text that was saved for *user*."""
-        with _translate_errors():
-            async with self._engine.connect() as connection:
-                text: str | None = await connection.scalar(select(self._row.token).where(self._row.user_key == user))
+        async with self._connection() as connection:
+            text: str | None = await connection.scalar(select(self._row.token).where(self._row.user_key == user))
         return text
 
     async def write(self, user: str, text: str, holder: str | None) -> bool:
@@ -114,13 +119,16 @@ class TokenRows:
 
     async def _execute(self, statement: Executable) -> bool:
         """Return whether *statement* has changed a row."""
-        with _translate_errors():
+        async with self._connection() as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        if is_trio():
+            raise TokenStoreError("SQLAlchemy works on asyncio only, not on trio")
+        problem = f"the table {NAME} cannot be used; is the database up, and was the table created?"
+        # Any error, because drivers raise errors of their own while they connect. A cancellation waits for the end of
+        # the statement: SQLAlchemy loses a connection if its return to the pool is cancelled.
+        with translate_errors(Exception, problem), anyio.fail_after(STATEMENT_SECONDS, shield=True):
             async with self._engine.connect() as connection:
-                return (await connection.execute(statement)).rowcount == 1
-
-
-def _translate_errors() -> Any:
-    if is_trio():
-        raise TokenStoreError("SQLAlchemy works on asyncio only, not on trio")
-    # Any error: drivers raise errors of their own while they connect.
-    return translate_errors(Exception, f"the table {NAME} cannot be used; is the database up, and was it created?")
+                yield connection
