@@ -327,9 +327,11 @@ async def test_only_its_owner_can_read_the_folder(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = FileTokenVault(tmp_path / "file" / "vault").store("ada")
-    for attempt in (lambda: store.save(PAIR), store.lock().__aenter__):
-        with pytest.raises(TokenStoreError, match="cannot be used"):
-            await attempt()
+    with pytest.raises(TokenStoreError, match="cannot be used"):
+        await store.save(PAIR)
+    with pytest.raises(TokenStoreError, match="cannot be used"):
+        async with store.lock():
+            pass
 
 
 # RedisTokenVault
@@ -340,7 +342,7 @@ async def test_the_stores_share_one_client_and_a_prefix_separates_applications(v
         client.flushall()
         vault = RedisTokenVault(client, prefix="shop:")
         await vault.store("ada@example.com").save(PAIR)
-        assert client.keys() == ["shop:ada@example.com"]
+        assert client.exists("shop:ada@example.com")
         assert await RedisTokenVault(client).store("ada@example.com").load() is None
     with pytest.raises(InvalidCall, match="without braces"):
         RedisTokenVault(valkey, prefix="{shop}")
