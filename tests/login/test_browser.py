@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import shutil
 import threading
@@ -26,6 +27,7 @@ from tests.support.login_harness import LoginHarness, email_of_token, free_port
 from tests.support.vaults import MemoryVault
 from worksection_async import AccessToken, Session, TokenBucket
 from worksection_async._cli import _certificate
+from worksection_async._transport.asgi import local_path
 from worksection_async.login import LoginRoutes
 from worksection_async.models import Identity
 from worksection_async.testing import Simulator
@@ -57,6 +59,15 @@ class Browser:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", LOOPBACK])
         self._stack.callback(browser.close)
         return browser
+
+    def origins(self, paths: list[str]) -> set[str]:
+        """Return the origins to which redirects from ``https://app.example/auth/callback`` to *paths* lead."""
+        return self._thread.submit(self._origins, paths).result(60)
+
+    def _origins(self, paths: list[str]) -> set[str]:
+        with contextlib.closing(self._browser.new_context()) as context:
+            script = "paths => paths.map(path => new URL(path, 'https://app.example/auth/callback').origin)"
+            return set(context.new_page().evaluate(script, paths))
 
     def visit(self, url: str, button: str) -> Visit:
         """Open *url* without cookies, click *button* and wait for the redirect."""
@@ -194,6 +205,16 @@ async def _email_of(web: WebApp) -> str:
 def test_a_web_app_redirects_the_browser(web: WebApp, browser: Browser) -> None:
     visit = browser.visit(f"{web.url}/auth/login?next=/auth/nothing-there%3Fx=1", "Allow")
     assert (visit.url, visit.status) == (f"{web.url}/auth/nothing-there?x=1", 404)
+
+
+def test_no_accepted_path_leads_the_browser_to_another_site(browser: Browser) -> None:
+    """All texts of up to five parts that browsers treat in a special way."""
+    parts = ["/", "\\", "\t", "\n", "\x00", " ", ".", "@", ":", "%2F", "%5c", "#", "?", "evil.example"]
+    texts = ["/" + "".join(text) for length in range(5) for text in itertools.product(parts, repeat=length)]
+    accepted = [path for path in map(local_path, texts) if path]
+    assert len(accepted) > 10_000
+    assert browser.origins(accepted) == {"https://app.example"}
+    assert browser.origins(["//evil.example", "/\\evil.example", "/\t/evil.example"]) == {"https://evil.example"}
 
 
 def test_a_web_app_does_not_log_in_a_user_who_denies(web: WebApp, browser: Browser) -> None:
