@@ -225,7 +225,7 @@ class LoginRoutes:
         """Return the path of this site from which the visitor came, or an empty string."""
         params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         page = asgi.header(scope, b"referer").decode("latin-1")
-        paths = params.get("next", ""), page.removeprefix(self._site) if page.startswith(f"{self._site}/") else ""
+        paths = params.get("next", ""), page.removeprefix(self._site)  # the page of another site is no path
         return next(filter(None, map(asgi.local_path, paths)), "")
 
     async def _finish_login(self, scope: asgi.Scope) -> asgi.Response:

@@ -215,7 +215,7 @@ async def test_a_forged_cookie_cannot_lead_to_another_site(site: Site, browser: 
         (f"{SITE}:8443/projects", None),
         ("https://evil.example/projects", None),
         ("http://app.example/projects", None),
-        ("/projects", None),
+        ("/projects", "/projects"),
     ],
 )
 async def test_the_visitor_returns_to_the_page_with_the_link(

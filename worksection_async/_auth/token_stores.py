@@ -175,9 +175,11 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
 def _create_folder(folder: Path) -> None:
     """Create *folder* and its missing parents durably, for this user only."""
     if not folder.is_dir():
-        _create_folder(folder.parent)
+        if folder.parent != folder:
+            _create_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
+        with contextlib.suppress(PermissionError):  # syncing needs the permission to read
+            _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:
