@@ -524,16 +524,12 @@ def server_that_is_down(_: Path) -> str:
     return "postgresql+asyncpg://ada:s3cret@127.0.0.1:1/app"
 
 
-def database_in_a_missing_folder(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder / 'missing' / 'app.db'}"
-
-
 def database_without_the_table(folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder / 'app.db'}"
 
 
 @asyncio_only
-@pytest.mark.parametrize("url_in", [server_that_is_down, database_in_a_missing_folder, database_without_the_table])
+@pytest.mark.parametrize("url_in", [server_that_is_down, database_without_the_table])
 async def test_an_error_of_the_database_is_a_token_store_error_without_secrets(
     tmp_path: Path, url_in: Callable[[Path], str]
 ) -> None:

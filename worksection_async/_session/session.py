@@ -104,8 +104,8 @@ class Session(Endpoints):
         connection = Connection(account, auth, limiter, transport, observer)
         log_to_stderr_if_requested()
         self._caller: SessionCaller
-        self._users: WeakValueDictionary[Auth, Self] = WeakValueDictionary()
         super().__init__(SessionCaller(connection, auth, structure, options))
+        self._users: WeakValueDictionary[Auth, Self] = WeakValueDictionary()
 
     @classmethod
     def from_env(
