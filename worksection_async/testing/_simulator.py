@@ -80,7 +80,7 @@ class Simulator:
     def __init__(
         self,
         *,
-        seed: Literal["demo", "empty"] = "demo",
+        seed: Literal["demo", "empty", "large"] = "demo",
         rate: float | None = None,
         api_key: str = "7776461cd931e7b1c8e9632ff8e979ce",
         client_id: str = "simulated-app",
