@@ -90,6 +90,12 @@ def _ordered(record: Model) -> list[str]:
     return sorted(names, key=lambda name: name in LAST)
 
 
+def _all_cells(record: Model) -> str:
+    """Return the fields of a record without a name, such as a total."""
+    cells = {name: _cell(getattr(record, name)) for name in _ordered(record)}
+    return ", ".join(f"{name} {cell}" for name, cell in cells.items() if cell)
+
+
 def _cell(value: object) -> str:
     match value:
         case None:
@@ -97,7 +103,7 @@ def _cell(value: object) -> str:
         case User() if value.is_nobody or value.is_anybody:
             return "" if value.is_nobody else "anybody"
         case Model():
-            return next((_cell(label) for name in LABELS if (label := getattr(value, name, None))), "")
+            return next((_cell(label) for name in LABELS if (label := getattr(value, name, None))), _all_cells(value))
         case bool():
             return "yes" if value else "no"
         case dt.timedelta():

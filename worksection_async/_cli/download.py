@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
+from .._protocol.actions import DOWNLOAD
 from .._session.session import Session
 from .._transfer.destination import DownloadedFile, Progress
+from ..errors import InvalidCall
 from ._command import Command
 from ._output import print_text
 from ._runner import run_calls
@@ -30,7 +32,11 @@ def command(id_file: int, to: Path, overwrite: bool) -> None:
 
     async def save(session: Session) -> DownloadedFile:
         with progress_bar() as progress:
-            return await session.download(id_file, to, progress, overwrite=overwrite)
+            try:
+                return await session.download(id_file, to, progress, overwrite=overwrite)
+            except InvalidCall as error:
+                problem = error.problem.replace("overwrite=True", "--overwrite")
+                raise InvalidCall(DOWNLOAD.name, problem, sent=error.sent) from None
 
     print_text(f"{printable(str(run_calls(save).path))}\n")
 

@@ -22,7 +22,7 @@ from ._runner import run_calls
 @click.option("--project", "projects", type=click.IntRange(1), multiple=True, metavar="ID",
               help="Only events of this project; repeat it for more projects.")  # fmt: skip
 @click.option("--cursor", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Continue where the last run with this file stopped; the position is saved after each event.")  # fmt: skip
+              help="Continue where the last run stopped; the position is saved in FILE after each event.")  # fmt: skip
 def command(every: float, projects: Sequence[int], cursor: Path | None) -> None:
     """Print the events of the account from now on, one JSON object per line, until Ctrl-C.
 
