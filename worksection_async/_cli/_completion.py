@@ -1,6 +1,7 @@
-"""Shell completion: the scripts of click, with two changes for arguments of the form ``name=value``.
+"""Shell completion: the scripts of click, changed for arguments of the form ``name=value``.
 
-After ``name=`` the shell adds no space, and bash, which splits words at ``=``, gets only the part behind it.
+After ``name=`` the shell adds no space. bash splits words at ``=`` and gets only the part behind it. Values and
+descriptions may contain commas, at which the script of click for fish cuts them off.
 """
 
 from __future__ import annotations
@@ -62,6 +63,27 @@ fi
 """
 
 
+FISH = """\
+function %(complete_func)s
+    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \
+COMP_CWORD=(commandline -t) %(prog_name)s)
+    for completion in $response
+        set -l metadata (string split -m 1 "," $completion)
+        switch $metadata[1]
+            case dir
+                __fish_complete_directories $metadata[2]
+            case file
+                __fish_complete_path $metadata[2]
+            case name plain
+                echo $metadata[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+
 class BashCompletion(BashComplete):
     """Completion for bash, whose words end at ``=``."""
 
@@ -94,7 +116,13 @@ class ZshCompletion(ZshComplete):
     source_template = ZSH
 
 
-SHELLS: dict[str, type[ShellComplete]] = {"bash": BashCompletion, "zsh": ZshCompletion, "fish": FishComplete}
+class FishCompletion(FishComplete):
+    """Completion for fish."""
+
+    source_template = FISH
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": BashCompletion, "zsh": ZshCompletion, "fish": FishCompletion}
 
 for shell in SHELLS.values():
     add_completion_class(shell)

@@ -85,10 +85,11 @@ def write_action_help(formatter: click.HelpFormatter, action: Action[object], sp
         facts.append("It needs an access token: the admin key is not accepted.")
     facts += [f"It requires at least one of {', '.join(names)}." for names in action.one_of]
     facts += [f"It accepts at most one of {', '.join(names)}." for names in action.exclusive]
-    for text in (described.doc, " ".join(facts), f"See {described.source or group.source}"):
+    for text in (described.doc, " ".join(facts)):
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_text(text)
+    formatter.write(f"\n  {described.source or group.source}\n")  # not wrapped, so that it can be copied
     write_parameters(formatter, action, spec)
 
 
