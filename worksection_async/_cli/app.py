@@ -45,7 +45,7 @@ for name, description in COMMANDS.items():
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run a command and return its exit code."""
-    width = shutil.get_terminal_size().columns
+    width = shutil.get_terminal_size().columns - 2  # as click does; a long word can take one character more
     try:
         code: int | None = app.main(arguments, PROGRAM, standalone_mode=False, terminal_width=width)
     except click.UsageError as error:

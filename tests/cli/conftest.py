@@ -1,0 +1,34 @@
+"""Fixtures of the command line: a simulated account in the environment, and no other one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from worksection_async import Session, TokenBucket
+from worksection_async.testing import Simulator
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORKSECTION_TOKEN_FILE", os.devnull + "/none")
+
+
+@pytest.fixture
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A simulator on a socket; the environment variables name it as the account, and there is no rate limit."""
+    simulator, from_env = Simulator(), Session.from_env
+
+    def without_limit(**options: Any) -> Session:
+        return from_env(limiter=TokenBucket(1e6), **options)
+
+    with simulator.serve() as url:
+        monkeypatch.setenv("WORKSECTION_ACCOUNT", url)
+        monkeypatch.setenv("WORKSECTION_API_KEY", simulator.api_key)
+        monkeypatch.setattr(Session, "from_env", without_limit)
+        yield simulator
