@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def path(tmp_path: Path) -> str:
     return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def shell(name: str) -> str:
+def find_shell(name: str) -> str:
     """Return the path of a shell; CI has all of them."""
     found = shutil.which(name)
     if found is None:
@@ -39,43 +40,45 @@ def shell(name: str) -> str:
     return found
 
 
-COMPLETED = [
-    ("worksection simu", "simulate"),
-    ("worksection call get_tas", "get_task"),
-    ("worksection call get_tasks filt", "filter="),
-    ("worksection call get_tasks filter=", "active"),
-    ("worksection call get_tasks extra=text,fi", "text,files"),
-    ("worksection call get_tasks --ta", "--table"),
-    ("worksection tasks ex", "extra="),
-    ("worksection simulate --seed la", "large"),
-]
-
-
-@pytest.mark.parametrize(("line", "expected"), COMPLETED)
-def test_bash_completes(path: str, line: str, expected: str) -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("worksection simu", "simulate"),
+        ("worksection call get_all_t", "get_all_tasks"),
+        ("worksection call get_tasks filt", "filter="),
+        ("worksection call get_tasks filter=", "filter=active"),
+        ("worksection call get_tasks filter=active extra=text,fi", "extra=text,files"),
+        ("worksection call update_project options.allow_c", "options.allow_close="),
+        ("worksection call get_tasks --ta", "--table"),
+        ("worksection tasks ex", "extra="),
+        ("worksection simulate --seed la", "large"),
+    ],
+)
+def test_words_are_completed(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], shell: str, line: str, expected: str
+) -> None:
     """bash splits words at ``=``, and replaces only the part behind it."""
-    words = line.replace("=", " = ").split(" ")
-    script = (
-        'eval "$(worksection completion bash)"; compopt() { :; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
-        '$(complete -p worksection | sed "s/.*-F \\([^ ]*\\).*/\\1/") worksection; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        [shell("bash"), "--norc", "-c", script, "bash", *words],
-        capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
-    )  # fmt: skip
-    assert done.stdout.splitlines()[0] == expected
-    assert done.stderr == ""
+    words = re.split(r" |(?<==)|(?==)", line) if shell == "bash" else line.split(" ")
+    monkeypatch.setenv("_WORKSECTION_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words) - 1))
+    with pytest.raises(SystemExit):
+        main([])
+    reply = capsysbinary.readouterr().out.decode()
+    kind = "name" if expected.endswith("=") else "plain"
+    value = expected.rpartition("=")[2] or expected if shell == "bash" else expected
+    assert re.match(rf"{kind}[,\n]{re.escape(value)}[\t\n]", reply), reply
 
 
-@pytest.mark.parametrize(("line", "expected"), COMPLETED)
-def test_fish_completes(path: str, line: str, expected: str) -> None:
-    script = f"worksection completion fish | source; complete -C '{line}'"
+def test_fish_completes(path: str) -> None:
+    """The description contains a comma, which is no separator."""
+    script = "worksection completion fish | source; complete -C 'worksection call get_tasks extra=text,fi'"
     done = subprocess.run(
-        [shell("fish"), "--no-config", "-c", script],
+        [find_shell("fish"), "--no-config", "-c", script],
         capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
-    name, equals, _ = line.split()[-1].partition("=")
-    assert done.stdout.splitlines()[0].partition("\t")[0] == f"{name}{equals}{expected}" if equals else expected
+    assert done.stdout == "extra=text,files\n"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_keys_in_a_terminal_complete_a_parameter_and_its_value(
     path: str, name: str, start: list[str], setup: str
 ) -> None:
     """After the name no space is added, so that the next Tab completes the value."""
-    with open_terminal([shell(name), *start], 120, {"PATH": path, "PS1": "", "TERM": "dumb"}) as screen:
+    with open_terminal([find_shell(name), *start], 120, {"PATH": path, "PS1": "", "TERM": "dumb"}) as screen:
         screen.type(f"{setup}; echo re''ady\n")
         screen.until("\nready")
         screen.type("worksection call get_tasks filt\t")

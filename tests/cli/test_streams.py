@@ -20,7 +20,6 @@ import pytest
 from tests.support.terminal import open_terminal
 from worksection_async import Session, Waiting
 from worksection_async.__main__ import main
-from worksection_async._cli import _waiting_line
 from worksection_async._cli._exit_codes import ExitCode
 from worksection_async._cli._journal import Journal
 from worksection_async._cli._waiting_line import WaitingLine
@@ -47,7 +46,7 @@ def test_the_large_account_needs_more_than_one_reply(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator = Simulator(seed="large")
-    monkeypatch.setattr(Session, "from_env", lambda **options: simulator.session(**options))
+    monkeypatch.setattr(Session, "from_env", simulator.session)
     assert main(["tasks"]) == 0
     ids = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
     assert len(ids) == len(set(ids)) > 12_000
@@ -197,24 +196,15 @@ class Terminal(StringIO):
         raise OSError
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    return terminal
-
-
-def show(*etas: float, columns: int = 80) -> WaitingLine:
-    """Show waits with these forecasts, one second after the other, and let time pass for two seconds."""
+def show(eta: float) -> WaitingLine:
+    """Show a wait with this forecast, and let two seconds pass."""
     now = [0.0]
     line = WaitingLine(clock=lambda: now[0])
 
     async def run() -> None:
-        for eta in etas:
-            line.show(Waiting("normal", 2, eta))
+        line.show(Waiting("normal", 2, eta))
         for _ in range(2):
             now[0] += 1.0
-            await anyio.sleep(0)
             if line._timer is not None:
                 line._timer._run()
 
@@ -222,13 +212,15 @@ def show(*etas: float, columns: int = 80) -> WaitingLine:
     return line
 
 
-def test_a_wait_shows_position_and_time_and_counts_down(screen: Terminal) -> None:
+def test_a_wait_shows_position_and_time_and_counts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
     show(12.3)
     lines = [text.strip() for text in screen.getvalue().split("\r") if text]
     assert lines == [f"Waiting: position 3, about {seconds} s left" for seconds in (13, 12, 11)]
 
 
-def test_the_line_is_removed_when_the_wait_is_over(screen: Terminal) -> None:
+def test_the_line_is_removed_when_the_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
     line = show(1.5)
     assert screen.getvalue().endswith(f"\r{' ' * len('Waiting: position 3, about 2 s left')}\r")
     printed = screen.getvalue()
@@ -236,12 +228,14 @@ def test_the_line_is_removed_when_the_wait_is_over(screen: Terminal) -> None:
     assert screen.getvalue() == printed
 
 
-def test_a_short_wait_is_not_shown(screen: Terminal) -> None:
+def test_a_short_wait_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
     show(1.0)
     assert screen.getvalue() == ""
 
 
-def test_the_line_fits_a_narrow_terminal(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
     monkeypatch.setenv("COLUMNS", "20")
     show(12.3)
     assert max(len(text) for text in screen.getvalue().split("\r")) == 19
@@ -273,7 +267,3 @@ def test_a_call_that_waits_shows_the_line(monkeypatch: pytest.MonkeyPatch) -> No
             assert screen.process.wait(30) == ExitCode.INTERRUPTED
     assert [request.action for request in simulator.requests] == ["get_users"]
     assert re.search(r"\r +\r", screen.printed)
-
-
-def test_the_interval_of_the_line_is_a_second() -> None:
-    assert _waiting_line.INTERVAL_SECONDS == _waiting_line.MIN_SECONDS == 1.0

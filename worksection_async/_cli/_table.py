@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..models import Model, User, plain
-from ._text import format_duration, printable
+from ._text import format_duration, printable, wrapped
 
 MAX_CELL_WIDTH = 40
 """Longer values are cut in a table of several records."""
@@ -49,7 +49,7 @@ def format_records(records: Sequence[Model], width: int | None) -> str:
         table.add_row(*(Text(_cell(filled[name][index])) for name in fitting))
     omitted = [name for name in filled if name not in fitting]
     note = f"Columns that do not fit: {', '.join(omitted)}. They are in --json and --csv." if omitted else ""
-    return _rendered(table, width) + (_rendered(Text(f"\n{note}", "dim"), width) if note else "")
+    return _rendered(table, width) + (_rendered(Text(f"\n{wrapped(note, width)}", "dim"), width) if note else "")
 
 
 def format_record(record: Model, width: int | None) -> str:
