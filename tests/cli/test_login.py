@@ -59,8 +59,6 @@ def test_only_a_private_token_file_remains(harness: LoginHarness, monkeypatch: p
 def test_other_commands_use_the_stored_token(
     harness: LoginHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORKSECTION_TOKEN_FILE", str(tmp_path / "mine.json"))
     assert harness.login() == 0
     assert (tmp_path / "mine.json").exists()
@@ -75,8 +73,6 @@ def test_other_commands_refresh_the_stored_token_with_the_saved_application(
     harness: LoginHarness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No variable is needed after the login, not even for a simulator."""
-    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN", "WORKSECTION_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
     assert harness.login() == 0
     anyio.run(expire, harness)
     for name in ("WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"):
@@ -97,10 +93,8 @@ async def expire(harness: LoginHarness) -> None:
 
 
 def test_an_expired_login_is_reported_with_the_command_that_renews_it(
-    harness: LoginHarness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN", "WORKSECTION_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
     assert harness.login() == 0
     anyio.run(expire, harness)
     harness.sim.oauth._pairs.clear()

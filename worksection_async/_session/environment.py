@@ -50,7 +50,7 @@ def account_in_environment(transport: httpx.AsyncBaseTransport | None) -> tuple[
             return account, _stored_credential(stored, transport)
         missing.append(
             f"set {API_KEY} to the account's admin API key, or {ACCESS_TOKEN} to an OAuth2 access token, or log in "
-            f"with `python -m worksection_async login` (there is no token in {stored})"
+            f"with `worksection login` (there is no token in {stored})"
         )
     if auth is None or missing:
         raise InvalidCall("Session", "; ".join(missing))
