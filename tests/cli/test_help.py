@@ -81,11 +81,13 @@ def test_a_wrapped_text_keeps_long_words_and_lines() -> None:
     assert wrapped("a bb ccc\nd", 4) == "a bb\nccc\nd"
     assert wrapped("a https://x.example/y-z", 10) == "a\nhttps://x.example/y-z"
     assert wrapped("a bb", None) == "a bb"
+    assert wrapped("  https://x.example/y-z", 10) == "  https://x.example/y-z"
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        ([], "Usage: worksection [OPTIONS] COMMAND [ARGS]..."),
         (["cal"], "No such command 'cal'. Did you mean 'call'?\nSee `worksection --help`."),
         (["call"], "Missing argument 'ACTION'.\nSee `worksection call --help`."),
         (["tasks", "--filter=active"], "No such option '--filter'.\nSee `worksection tasks --help`."),

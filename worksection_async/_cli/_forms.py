@@ -39,7 +39,7 @@ def form_of(param: Param) -> Form:
     if param.secret:
         return Form("@FILE that contains the value, or @- for standard input", _read_secret)
     if isinstance(param.format, Choice):
-        values = get_args(param.format.enum)
+        values: tuple[str, ...] = get_args(param.format.enum)
         if param.format.several:
             return Form(f"any of {', '.join(values)}; separated by commas", _items, is_list=True, choices=values)
         return Form(f"one of {', '.join(values)}" if len(values) > 1 else values[0], choices=values)

@@ -30,9 +30,8 @@ def wrapped(text: str, width: int | None) -> str:
     """Return *text* in lines of at most *width* characters; longer words, such as URLs, stay whole."""
     if not width:
         return text
-    return "\n".join(
-        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n")
-    )
+    filler = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(filler.fill(line) if " " in line.strip() else line for line in text.split("\n"))
 
 
 def print_error(text: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from .._transport.version import __version__
 from . import _completion  # noqa: F401  # registers the shells
@@ -48,6 +49,9 @@ def run(arguments: Sequence[str] | None) -> int:
     width = shutil.get_terminal_size().columns - 2  # as click does; a long word can take one character more
     try:
         code: int | None = app.main(arguments, PROGRAM, standalone_mode=False, terminal_width=width)
+    except NoArgsIsHelpError as error:
+        print_error(error.format_message())
+        return ExitCode.USAGE
     except click.UsageError as error:
         print_error(f"{error.format_message()}\nSee `{error.ctx.command_path if error.ctx else PROGRAM} --help`.")
         return ExitCode.USAGE

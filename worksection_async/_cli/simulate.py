@@ -47,6 +47,8 @@ def command(*, host: str, port: int, rate: float, seed: Any, redirect_uri: str |
             _log_requests()
         print_text(greeting(simulator, url, rate, width_of(sys.stdout)))
         _wait_for_interrupt()
+        if sys.stdout.isatty():
+            print_text("\n")  # below the ^C of the terminal
     return ExitCode.OK
 
 
