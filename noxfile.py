@@ -4,7 +4,7 @@ The session ``tests`` runs on each supported Python that is present, in parallel
 
 - On the oldest of them it runs the whole suite. If the environment variable `COVERAGE_GATE` is set, as in CI, it also
   measures coverage, which takes a minute longer, and fails below the figure in pyproject.toml (branches included).
-- On the others it runs a fast selection: all tests except those in `SLOW` and the rows for trio.
+- On the others it runs a fast selection: the first row of each test, without the tests in `SLOW`.
 - With arguments (``nox -s tests -- tests/limits -k lane``) it passes them to pytest instead: no parallel processes, no
   coverage.
 
@@ -43,6 +43,10 @@ SLOW = [
     "tests/limits/test_processes.py",
     "tests/limits/test_redis_bucket.py::test_processes_share",
     "tests/login/test_browser.py",
+    "tests/models/test_libraries.py::test_dlt",
+    "tests/protocol/test_tolerance.py::test_any_value_in_any_place",
+    "tests/session/test_call_events.py::test_the_events_of_1000_random_calls",
+    "tests/session/test_cancellation.py::test_session_works_after_many_cancelled_calls",
     "tests/spec",
     "tests/sync/test_streams.py::test_stream_of_60_000_tasks",
     "tests/sync/test_watch.py::test_every_event_is_yielded_once",
@@ -53,9 +57,6 @@ SLOW = [
     "tests/webhooks/test_webhooks.py::test_the_number_of_remembered_keys",
 ]
 """Prefixes of test ids that only the whole suite runs: processes, browsers, the generator, 10 000 records."""
-
-NOT_ON_TRIO = "not [trio and not -trio"
-"""Selects by the ids of parameters. A plain ``not trio`` would also match the marker ``one_row_on_trio``."""
 
 GENERATE = """
 import runpy, sys, types
@@ -108,8 +109,8 @@ def tests(session: nox.Session) -> None:
     # Tests start many processes; without stored bytecode each of them would compile all modules again.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Modules stay in one process as far as possible, because their tests share servers; an idle process takes over
-    # tests of a busy one.
-    parallel = ["-n", "auto", "--dist", "worksteal"]
+    # tests of a busy one. One process more than cores, because many tests wait for other processes.
+    parallel = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     if session.posargs:
         session.run("pytest", *session.posargs)
     elif session.python == PRESENT[0]:
@@ -117,7 +118,7 @@ def tests(session: nox.Session) -> None:
         gate = ["--cov"] if os.environ.get("COVERAGE_GATE") else []
         session.run("pytest", *parallel, *gate, env={"COVERAGE_FILE": str(data)})
     else:
-        session.run("pytest", *parallel, "-k", NOT_ON_TRIO, *(f"--deselect={test}" for test in SLOW))
+        session.run("pytest", *parallel, "--first-rows", *(f"--deselect={test}" for test in SLOW))
 
 
 @nox.session(python=RUNNING)
@@ -169,7 +170,10 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=RUNNING, default=False)
 @nox.parametrize("dependencies", ["newest", "oldest"])
 def wheel(session: nox.Session, dependencies: str) -> None:
-    """Build a wheel and use it from an empty environment, with the newest and with the oldest allowed dependencies."""
+    """Build a wheel and use it from an empty environment, with the newest and with the oldest allowed dependencies.
+
+    With the newest ones the tests of a user's project run there, too, which need the pytest plugin.
+    """
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder / "dist", ignore_errors=True)
     session.install("build")
@@ -180,8 +184,13 @@ def wheel(session: nox.Session, dependencies: str) -> None:
     pins = oldest() if dependencies == "oldest" else []
     session.run(python, "-m", "pip", "install", "-q", f"{built}[testing]", *pins, external=True)
     smoke = Path("tests/smoke.py").resolve()
+    project = shutil.copytree("tests/user_project", folder / "project", dirs_exist_ok=True)
     with session.chdir(folder):
         session.run(python, "-I", "-W", "error", str(smoke), external=True)
+    if dependencies == "newest":
+        session.run(python, "-m", "pip", "install", "-q", "pytest", "pytest-asyncio", external=True)
+        with session.chdir(project):
+            session.run(python, "-m", "pytest", external=True)
 
 
 def oldest() -> list[str]:

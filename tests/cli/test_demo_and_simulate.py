@@ -148,7 +148,7 @@ def test_demo_reports_a_refusal_that_a_retry_healed(
 @pytest.mark.parametrize(("patience", "is_healed"), [(60, True), (0, False)])
 def test_demo_fails_only_if_no_retry_healed_the_refusal(patience: float, is_healed: bool) -> None:
     simulator, screen = Simulator(), Screen(printed := StringIO())
-    simulator.faults.add("get_contacts", faults.too_many_requests())
+    simulator.fail("get_contacts", "too_many_requests")
     session = simulator.session(limiter=TokenBucket(30), patience=patience)
     anyio.run(show_queue, DemoSession(session), screen, 1 / 30)
     is_healed_line = "1 request was refused as too early, and its retry succeeded" in printed.getvalue()
@@ -199,7 +199,7 @@ def ignored_action() -> faults.Fault:
 )
 def test_demo_reports_the_failed_check(action: str, fault: faults.Fault, failed_check: str | None) -> None:
     simulator = Simulator()
-    simulator.faults.add(action, fault, times=1 if failed_check is None else None)
+    simulator.fail(action, fault, times=1 if failed_check is None else None)
     code, printed = run_demo(simulator)
     assert code == (0 if failed_check is None else 1)
     assert [line.strip() for line in printed.splitlines() if line.startswith("   ✗")][:1] == [
@@ -209,14 +209,14 @@ def test_demo_reports_the_failed_check(action: str, fault: faults.Fault, failed_
 
 def test_demo_detects_a_wrong_total(monkeypatch: pytest.MonkeyPatch) -> None:
     simulator = Simulator()
-    add_cost = simulator.world.add_cost
+    add_cost = simulator._world.add_cost
 
     def add_wrong_cost(*args: Any, **more: Any) -> Any:
         cost = add_cost(*args, **more)
         cost.money += 1
         return cost
 
-    monkeypatch.setattr(simulator.world, "add_cost", add_wrong_cost)
+    monkeypatch.setattr(simulator._world, "add_cost", add_wrong_cost)
     code, printed = run_demo(simulator)
     assert code == 1
     assert "✗ the total equals the sum of the entries" in printed
@@ -228,7 +228,7 @@ def test_live_demo_only_reads() -> None:
     actions = [request.action for request in simulator.requests]
     assert code == 0, printed
     assert {ACTIONS[action].kind for action in actions} == {"read"}
-    assert not simulator.world.events
+    assert not simulator.events
     assert "All 7 checks passed." in printed
 
 
@@ -251,8 +251,8 @@ async def test_live_demo_refuses_every_write(action: Any) -> None:
 
 def test_demo_prints_no_control_characters_of_names() -> None:
     simulator = Simulator(seed="empty")
-    project = simulator.world.add_project("\x1b[31m[bold]red\x07\n" + "long " * 30)
-    simulator.world.add_task(project, "\x9b2J複数の全角文字の長い名前がここにあります、はい、そうです")
+    project = simulator.add_project("\x1b[31m[bold]red\x07\n" + "long " * 30)
+    simulator.add_task(project, "\x9b2J複数の全角文字の長い名前がここにあります、はい、そうです")
     code, printed = run_live_demo(simulator)
     assert code == 0
     assert not [char for char in printed if not char.isprintable() and char != "\n"]

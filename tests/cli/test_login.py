@@ -33,7 +33,7 @@ from worksection_async.testing import faults
 def test_login_prints_the_user_and_saves_the_token(harness: LoginHarness, capsys: pytest.CaptureFixture[str]) -> None:
     assert harness.login() == 0
     output = capsys.readouterr()
-    owner = harness.sim.world.owner
+    owner = harness.sim.owner
     assert output.err == ""
     assert output.out.endswith(
         f"\nLogged in as {owner.name} <{owner.email}> at {harness.url}.\nThe token is saved in {harness.token_file}.\n"
@@ -66,7 +66,7 @@ def test_other_commands_use_the_stored_token(
     for name in ("WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"):
         monkeypatch.delenv(name)
     assert main(["call", "me"]) == 0
-    assert harness.sim.world.owner.email in capsys.readouterr().out
+    assert harness.sim.owner.email in capsys.readouterr().out
 
 
 def test_other_commands_refresh_the_stored_token_with_the_saved_application(
@@ -79,7 +79,7 @@ def test_other_commands_refresh_the_stored_token_with_the_saved_application(
         monkeypatch.delenv(name)
     assert main(["call", "me"]) == 0
     assert harness.sim.oauth.refreshes == 1
-    assert harness.sim.world.owner.email in capsys.readouterr().out
+    assert harness.sim.owner.email in capsys.readouterr().out
     application = harness.token_file.with_name("token.app.json")
     assert stat.S_IMODE(application.stat().st_mode) == 0o600
 
@@ -157,7 +157,7 @@ def test_a_refusal_ends_the_login(
 def test_a_failure_of_the_service_saves_no_token(
     harness: LoginHarness, capsys: pytest.CaptureFixture[str], action: str, fault: faults.Fault, code: int
 ) -> None:
-    harness.sim.faults.add(action, fault)
+    harness.sim.fail(action, fault)
     assert harness.login() == code
     output = capsys.readouterr()
     assert output.err.startswith(f"{action}: ")
@@ -235,7 +235,7 @@ def test_the_address_of_the_callback_can_be_pasted(
     assert printed.count("This address is not valid: the callback has no state.") == 1
     assert printed.count("This address is not valid: the state does not match") == 1
     assert not harness.opened
-    assert anyio.run(email_of_token, harness) == harness.sim.world.owner.email
+    assert anyio.run(email_of_token, harness) == harness.sim.owner.email
 
 
 @pytest.mark.parametrize("last", ["", "\n"])

@@ -16,7 +16,6 @@ from tests.support.login_harness import LoginHarness
 from tests.support.secrecy import Log, assert_no_secret
 from tests.support.terminal import Terminal, open_terminal
 from worksection_async.__main__ import main
-from worksection_async.testing import faults
 
 COMMAND = [sys.executable, "-m", "worksection_async", "login"]
 
@@ -128,7 +127,7 @@ def test_default_path_of_the_token_is_in_the_home_folder(
 
 
 def test_control_characters_of_names_are_not_printed(harness: LoginHarness, capsys: pytest.CaptureFixture[str]) -> None:
-    harness.sim.world.owner.first_name = "\x1b[31mЇжак\x07\n"
+    harness.sim.update(harness.sim.owner, first_name="\x1b[31mЇжак\x07\n")
     assert harness.login() == 0
     printed = capsys.readouterr().out
     assert not [char for char in printed if not char.isprintable() and char != "\n"]
@@ -142,7 +141,7 @@ def test_no_secret_is_printed_or_logged(
     """The only exception is the state in the printed login URL."""
     addresses: list[str] = []
     if outcome in ("token", "resource"):
-        harness.sim.faults.add(f"oauth2_{outcome}", faults.reset())
+        harness.sim.fail(f"oauth2_{outcome}", "reset")
 
     def behave(url: str) -> None:
         back = harness.decide(url, "deny" if outcome == "deny" else "allow")

@@ -34,10 +34,10 @@ COMMAND = [sys.executable, "-m", "worksection_async"]
 
 
 def test_tasks_are_printed_one_per_line(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    simulator.world.tasks[2601].text = "a\nb"
+    simulator.update(simulator.tasks[2601], text="a\nb")
     assert main(["tasks", "filter=active", "extra=text"]) == 0
     tasks = [from_dict(Task, json.loads(line)) for line in capsys.readouterr().out.splitlines()]
-    active = {task.id for task in simulator.world.tasks.values() if task.status == "active" and not task.parent}
+    active = {task.id for task in simulator._world.tasks.values() if task.status == "active" and not task.parent}
     assert {task.id for task in tasks} == active
     assert {task.id: task.text for task in tasks}[2601] == "a\nb"
 
@@ -68,19 +68,16 @@ def test_watch_prints_events_and_continues_where_it_stopped(
 ) -> None:
     """Each run is interrupted at its second poll, and finds what happened since the first run stopped."""
     monkeypatch.setattr(anyio, "sleep", _interrupting(after=1))
-    cursor, world = tmp_path / "cursor.json", simulator.world
+    cursor = tmp_path / "cursor.json"
 
     def watch() -> list[int]:
         assert main(["watch", "--project", "26", "--cursor", str(cursor)]) == ExitCode.INTERRUPTED
         return [json.loads(line)["object"]["id"] for line in capsys.readouterr().out.splitlines()]
 
-    project = world.projects[26]
-    first = world.add_task(project, "first")
-    world.tell("post", first)
-    assert watch() == [first.id]
-    second = world.add_task(project, "second")
-    world.tell("post", second)
-    assert watch() == [second.id]
+    for name in ("first", "second"):
+        task = simulator.add_task(26, name)
+        anyio.run(simulator.emit, "post", task)
+        assert watch() == [task.id]
     assert [path.name for path in tmp_path.iterdir()] == ["cursor.json"]
 
 
@@ -114,8 +111,8 @@ def test_an_unreadable_cursor_is_reported(
 def test_a_cursor_that_cannot_be_saved_ends_the_watch(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    task = simulator.world.add_task(simulator.world.projects[26], "new")
-    simulator.world.tell("post", task)
+    task = simulator.add_task(26, "new")
+    anyio.run(simulator.emit, "post", task)
     assert main(["watch", "--cursor", str(tmp_path / "none" / "cursor")]) == ExitCode.FAILED
     output = capsys.readouterr()
     assert json.loads(output.out)["object"]["id"] == task.id
@@ -166,7 +163,7 @@ def test_the_message_after_ctrl_c_says_what_was_sent(events: list[CallEvent], su
 
 
 def test_ctrl_c_during_a_write_says_that_it_may_have_been_executed(simulator: Simulator) -> None:
-    simulator.faults.add("post_task", faults.timeout())
+    simulator.fail("post_task", faults.timeout())
     with subprocess.Popen(
         [*COMMAND, "call", "post_task", "id_project=26", "title=t"], stderr=subprocess.PIPE, text=True
     ) as process:

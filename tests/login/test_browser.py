@@ -108,8 +108,8 @@ def test_an_allowed_login_stores_the_token(
     (visit,) = visits
     assert "users_read" in visit.login_page_text
     assert "Worksection accepted the login" in visit.text
-    assert harness.sim.world.owner.email in capsys.readouterr().out
-    assert anyio.run(email_of_token, harness) == harness.sim.world.owner.email
+    assert harness.sim.owner.email in capsys.readouterr().out
+    assert anyio.run(email_of_token, harness) == harness.sim.owner.email
 
 
 def test_a_denied_login_stores_nothing(
@@ -180,7 +180,7 @@ def test_a_web_app_gets_the_identity_and_the_token(web: WebApp, browser: Browser
     ) == ("/auth", True, True, "Lax")
     assert not [cookie for cookie in visit.cookies_after if "worksection" in cookie["name"]]
     ((identity, token),) = web.seen
-    assert identity.email == web.sim.world.owner.email
+    assert identity.email == web.sim.owner.email
     assert anyio.run(_email_of, web, token) == identity.email
 
 

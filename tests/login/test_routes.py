@@ -61,7 +61,7 @@ class Site:
     async def decide(self, url: str, decision: str = "allow") -> str:
         """Return the redirect of the service after the user opens *url* and clicks."""
         form = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-        form |= {"user": str(self.sim.world.owner.id), "decision": decision}
+        form |= {"user": str(self.sim.owner.id), "decision": decision}
         async with httpx.AsyncClient(transport=self.sim.transport(), base_url="http://127.0.0.1") as http:
             return (await http.post("/oauth2/authorize", data=form)).headers["location"]
 
@@ -91,7 +91,7 @@ async def log_in(site: Site, browser: httpx.AsyncClient, login: str = "/auth/log
 async def test_a_user_logs_in(site: Site, browser: httpx.AsyncClient) -> None:
     response = await log_in(site, browser)
     ((identity, token),) = site.seen
-    owner = site.sim.world.owner
+    owner = site.sim.owner
     assert (response.status_code, identity.email, identity.id) == (200, owner.email, owner.id)
     assert "You are logged in" in response.text
     assert owner.name in response.text
@@ -198,7 +198,7 @@ async def test_the_error_page_shows_no_text_from_the_query(site: Site, browser: 
 
 @pytest.mark.anyio
 async def test_user_names_are_escaped(site: Site, browser: httpx.AsyncClient) -> None:
-    site.sim.world.owner.first_name = "<b>Ada</b> & Їжак"
+    site.sim.update(site.sim.owner, first_name="<b>Ada</b> & Їжак")
     response = await log_in(site, browser)
     assert "&lt;b&gt;Ada&lt;/b&gt; &amp; Їжак" in response.text
 
@@ -220,7 +220,7 @@ async def test_a_code_can_be_used_once(site: Site, browser: httpx.AsyncClient, l
 async def test_a_failure_of_the_service_is_not_reported_as_a_refusal(
     site: Site, browser: httpx.AsyncClient, action: str, fault: faults.Fault, log: Log
 ) -> None:
-    site.sim.faults.add(action, fault)
+    site.sim.fail(action, fault)
     response = await log_in(site, browser)
     assert (response.status_code, site.seen) == (502, [])
     assert "did not confirm your identity" in response.text
@@ -245,7 +245,7 @@ async def test_responses_are_not_cached_and_send_no_referrer(site: Site, browser
     await browser.get("/auth/callback")
     await browser.get("/auth/nothing")
     await browser.post("/auth/login")
-    site.sim.faults.add("oauth2_token", faults.unreachable())
+    site.sim.fail("oauth2_token", "unreachable")
     await log_in(site, browser)
     assert {page.status_code for page in site.pages} == {200, 302, 303, 400, 404, 405, 502}
     for page in site.pages:
@@ -296,7 +296,7 @@ async def request(app: Any, **scope: Any) -> list[dict[str, Any]]:
 )
 async def test_the_routes_can_be_mounted_at_any_path(site: Site, redirect_uri: str, mounted: str, folder: str) -> None:
     """In the last row, a proxy in front of the app changes the path."""
-    site.sim.world.owner.first_name = "Ada"
+    site.sim.update(site.sim.owner, first_name="Ada")
     async with site.browser(Starlette(routes=[Mount(mounted, app=site.routes(redirect_uri))])) as browser:
         start = await browser.get(f"{mounted}/login")
         assert f"; Path={folder};" in start.headers["set-cookie"]
@@ -375,7 +375,7 @@ async def test_a_user_who_has_to_log_in_again_can_follow_the_login_url(site: Sit
             if location.startswith(f"{app.base_url}/oauth2/authorize"):
                 location = await site.decide(location)
             response = await browser.get(location)
-    assert (response.status_code, response.text) == (200, site.sim.world.owner.email)
+    assert (response.status_code, response.text) == (200, site.sim.owner.email)
     assert [page.url.path for page in site.pages] == ["/me", "/auth/login", "/auth/callback", "/me"]
 
 
@@ -387,7 +387,7 @@ async def test_the_examples_of_the_documentation(site: Site, monkeypatch: pytest
     exec(examples[0], names)
     async with site.browser(names["site"]) as browser:
         assert (await log_in(site, browser)).headers["location"] == "/"
-        assert [identity.email for identity in names["tokens"]] == [site.sim.world.owner.email]
+        assert [identity.email for identity in names["tokens"]] == [site.sim.owner.email]
     exec(examples[1], names)
     session: dict[str, Any] = {}
 
@@ -396,7 +396,7 @@ async def test_the_examples_of_the_documentation(site: Site, monkeypatch: pytest
 
     async with site.browser(Starlette(routes=[Mount("/auth", app=with_session)])) as browser:
         assert (await log_in(site, browser)).status_code == 303
-    assert session == {"user": site.sim.world.owner.id}
+    assert session == {"user": site.sim.owner.id}
 
 
 # Secrets
@@ -411,7 +411,7 @@ async def test_pages_and_log_records_contain_no_secret(site: Site, log: Log) -> 
     secrets, pages, routes = {site.sim.oauth.client_secret}, list[str](), site.routes()
     for fault in (None, "oauth2_token", "oauth2_resource"):
         if fault:
-            site.sim.faults.add(fault, faults.reset())
+            site.sim.fail(fault, "reset")
         start = dict((await request(routes))[0]["headers"])
         cookie = [(b"cookie", start[b"set-cookie"].partition(b";")[0])]
         back = urlsplit(await site.decide(start[b"location"].decode())).query

@@ -14,7 +14,7 @@ from worksection_async import errors
 from worksection_async.errors import InvalidCall
 from worksection_async.lookups import Node, StatusTags, TaskTree, UserDirectory, labels_of, statuses_of
 from worksection_async.models import Tag, TagGroup, Task, TaskRef, User
-from worksection_async.testing import Simulator, faults
+from worksection_async.testing import Simulator
 
 
 def t(id: int, *child: Task, **fields: Any) -> Task:
@@ -143,11 +143,11 @@ def test_walk_yields_each_task_once_for_any_input(tasks: list[Task]) -> None:
 @pytest.mark.anyio
 async def test_tree_of_a_project() -> None:
     async with Simulator() as sim, sim.session() as ws:
-        project = sim.world.add_project("Moon")
-        top = sim.world.add_task(project, "Rocket")
-        middle = sim.world.add_task(project, "Engine", parent=top)
-        low = sim.world.add_task(project, "Valve", parent=middle)
-        other = sim.world.add_task(project, "Party")
+        project = sim.add_project("Moon")
+        top = sim.add_task(project, "Rocket")
+        middle = sim.add_task(project, "Engine", parent=top)
+        low = sim.add_task(project, "Valve", parent=middle)
+        other = sim.add_task(project, "Party")
         tree = TaskTree(await ws.get_tasks(project.id, extra=["subtasks"]))
         assert outline(tree) == [str(top.id), f"  {middle.id}", f"    {low.id}", str(other.id)]
         assert isinstance(tree[low.id].parent, Node)
@@ -181,10 +181,10 @@ def test_tag_without_group_raises_value_error() -> None:
 @pytest.mark.anyio
 async def test_statuses_and_labels_of_a_task_from_the_service() -> None:
     async with Simulator() as sim, sim.session() as ws:
-        steps, labels = sim.world.add_tag_group("Steps", type="status"), sim.world.add_tag_group("Colours")
-        doing, red = sim.world.add_tag(steps, "Doing"), sim.world.add_tag(labels, "red")
-        project = sim.world.add_project("Moon")
-        task = sim.world.add_task(project, "Launch", tags=[red, doing])
+        steps, labels = sim.add_tag_group("Steps", type="status"), sim.add_tag_group("Colours")
+        doing, red = sim.add_tag(steps, "Doing"), sim.add_tag(labels, "red")
+        project = sim.add_project("Moon")
+        task = sim.add_task(project, "Launch", tags=[red, doing])
         [read] = await ws.get_tasks(project.id, extra=["tags"])
         for known in (StatusTags(await ws.get_task_tags(type="status")), StatusTags(await ws.get_task_tags())):
             assert statuses_of(read, known) == {doing.id: "Doing"}
@@ -213,10 +213,11 @@ def count_requests(sim: Simulator) -> int:
 @pytest.mark.anyio
 async def test_lookups_by_id_email_and_name_need_one_request() -> None:
     async with Simulator(seed="empty") as sim, sim.session() as ws:
-        anna = sim.world.add_user("Anna.Lane@Example.com", "Anna Lane")
-        two = [sim.world.add_user(f"ivan{number}@example.com", "Їван  Їжак") for number in (1, 2)]
+        anna = sim.add_member("Anna.Lane@Example.com", "Anna Lane")
+        two = [sim.add_member(f"ivan{number}@example.com", "Їван  Їжак") for number in (1, 2)]
         users = UserDirectory(ws)
         assert repr(users) == "<UserDirectory not read yet>"
+        assert anna.id is not None
         found = await users.by_id(anna.id)
         assert found is not None
         assert found.email == "Anna.Lane@Example.com"
@@ -281,7 +282,7 @@ async def test_members_are_read_again_after_max_age_and_on_refresh() -> None:
     async with Simulator() as sim, sim.session() as ws:
         users = UserDirectory(ws.with_options(max_age=1e6), max_age=60, clock=clock)
         assert len(await users.all()) == 3
-        sim.world.add_user("new@example.com", "New Member")
+        sim.add_member("new@example.com", "New Member")
         clock.now += 59.9
         assert await users.by_email("new@example.com") is None
         clock.now += 0.1
@@ -301,7 +302,7 @@ async def test_error_is_raised_in_all_concurrent_lookups_and_the_next_lookup_sen
         users = UserDirectory(ws, max_age=60, clock=clock)
         await users.all()
         clock.now += 60
-        sim.faults.add("get_users", faults.reset())
+        sim.fail("get_users", "reset")
         failures = []
 
         async def look_up() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models.sample import TASK
@@ -56,6 +56,7 @@ def test_json_can_be_indented_and_is_not_escaped() -> None:
 
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_round_trip_is_exact(cls: type[Model], data: st.DataObject) -> None:
     value = data.draw(model(cls))

@@ -60,21 +60,22 @@ class World:
     """An account with the records that the actions need, and valid values for all parameters."""
 
     def __init__(self, sim: Simulator, folder: Path) -> None:
-        world = sim.world
-        self.other = world.add_user("kate@example.com", "Kate Greenway").email
-        world.add_group("Development", "company")
-        project = world.add_project("Owl brand launch", members=list(world.users.values()))
+        self.other = sim.add_member("kate@example.com", "Kate Greenway").email
+        sim.add_group("Development")
+        project = sim.add_project("Owl brand launch", users=sim.members.values())
         self.project = project.id
-        self.archived = world.add_project("Old", status="archive").id
-        task = world.add_task(project, "Development", text="Logic")
+        self.archived = sim.add_project("Old", status="archive").id
+        task = sim.add_task(project, "Development", text="Logic")
         self.task = task.id
-        self.done = world.add_task(project, "Done", status="done").id
-        self.file = world.add_file(task, "plan.pdf", b"%PDF").id
-        self.cost = world.add_cost(task, dt.timedelta(hours=1)).id
-        self.timer = world.add_timer(task, world.user(self.other)).id
-        self.webhook = world.add_webhook("https://example.com/hook", ["post_task"]).id
+        self.done = sim.add_task(project, "Done", status="done").id
+        self.file = sim.add_file(task, "plan.pdf", b"%PDF").id
+        self.cost = sim.add_costs(task, dt.timedelta(hours=1)).id
+        self.timer = sim.add_timer(task, self.other).id
+        self.webhook = sim.add_webhook("https://example.com/hook", ["post_task"]).id
         for of in ("task", "project"):
-            world.add_tags(world.add_tag_group(f"{of} labels", of=of, type="label"), [f"{of} one", f"{of} two"])
+            group = sim.add_tag_group(f"{of} labels", of)
+            for title in ("one", "two"):
+                sim.add_tag(group, f"{of} {title}")
         self.folder = folder
         self.attachment = folder / "Кошторис.txt"
         self.attachment.write_bytes("зміст".encode())

@@ -453,17 +453,17 @@ async def test_named_pipe_is_refused_without_opening_it(session_with: SessionWit
 @pytest.mark.anyio
 async def test_simulator_stores_unicode_file_names() -> None:
     sim = Simulator(seed="empty")
-    task = sim.world.add_task(sim.world.add_project("Moon"), "Launch")
+    task = sim.add_task(sim.add_project("Moon"), "Launch")
     names = ["Звіт «2026» – план.pdf", "Ім'я 'їжак'.txt", "名前.txt", "😀 (1).png"]
     async with sim, sim.session() as ws:
         comment = await ws.post_comment(
             task.id,
             text="see",
             attach=[(name, AsyncChunks(b"x")) for name in names],
-            email_user_from=sim.world.owner.email,
+            email_user_from=sim.owner.email,
         )
         stored = await ws.upload_files([(name, b"y") for name in names])
-    assert [file.name for file in sim.world.comments[comment.id].files] == names
+    assert [file.name for file in sim.comments[comment.id].files] == names
     assert [file.name for file in stored] == names
 
 
@@ -474,5 +474,5 @@ async def test_projects_tasks_and_comments_accept_attachments() -> None:
         project = await ws.post_project("Moon", email_user_from="owner@example.com", attach=[("план.txt", b"one")])
         task = await ws.post_task(project.id, "Launch", attach=[("таск.txt", b"two")])
         await ws.post_comment(task.id, text="See", email_user_from="owner@example.com", attach=[("їжак.txt", b"three")])
-    stored = {file.name: file.content for file in sim.world.files.values()}
+    stored = {file.name: sim.content(file) for file in sim.files.values()}
     assert stored == {"план.txt": b"one", "таск.txt": b"two", "їжак.txt": b"three"}

@@ -29,7 +29,7 @@ from worksection_async.testing import Simulator
 from worksection_async.testing import _filters as simulated
 from worksection_async.testing._actions import costs as simulated_costs
 from worksection_async.testing._actions import tasks as simulated_tasks
-from worksection_async.testing.records import Project, Task, User
+from worksection_async.testing._records import Project, Task, User
 
 SPEC = load()
 DAY = date(2021, 5, 25)
@@ -444,9 +444,9 @@ async def test_filter_of_another_action_is_refused_before_sending(
 @pytest.mark.anyio
 async def test_search_by_filter() -> None:
     async with Simulator() as sim, sim.session() as ws:
-        project = sim.world.add_project("Moon")
+        project = sim.add_project("Moon")
         tasks = [
-            sim.world.add_task(project, name, date_end=day)
+            sim.add_task(project, name, date_end=day)
             for name, day in [("Звіт (1)", DAY), ("Звіт (2)", date(2021, 6, 1)), ("and or", None), ("Rock’n’roll", DAY)]
         ]
 
@@ -456,7 +456,7 @@ async def test_search_by_filter() -> None:
             as_text = await ws.search_tasks(filter=str(condition), id_project=project.id)
             assert [int(row["id"]) for row in envelope["data"]] == [task.id for task in by_method]
             assert as_text == by_method
-            return [tasks.index(sim.world.tasks[task.id]) for task in by_method]
+            return [[each.id for each in tasks].index(task.id) for task in by_method]
 
         assert await found(F.name.has("звіт (")) == [0, 1]
         assert await found(F.name.has("Звіт") & (F.dateend > DAY)) == [1]
@@ -469,10 +469,10 @@ async def test_search_by_filter() -> None:
 @pytest.mark.anyio
 async def test_costs_by_filter() -> None:
     async with Simulator() as sim, sim.session() as ws:
-        project = sim.world.add_project("Moon")
-        task = sim.world.add_task(project, "Launch")
-        cost = sim.world.add_cost(task, dt.timedelta(hours=2), comment="Fuel", date=DAY)
-        sim.world.add_cost(task, dt.timedelta(hours=1), comment="Food", date=date(2021, 6, 1))
+        project = sim.add_project("Moon")
+        task = sim.add_task(project, "Launch")
+        cost = sim.add_costs(task, dt.timedelta(hours=2), comment="Fuel", date=DAY)
+        sim.add_costs(task, dt.timedelta(hours=1), comment="Food", date=date(2021, 6, 1))
         costs = await ws.get_costs(filter=F.comment.has("fuel") & (F.dateadd == DAY) & (F.task == task.id))
         assert [each.id for each in costs.data] == [cost.id]
         assert len((await ws.get_costs(filter=(F.id == task.id) | F.project.is_in([project.id]))).data) == 2

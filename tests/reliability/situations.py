@@ -149,7 +149,7 @@ KINDS = [
 async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcome:
     """Make a call of *kind* while *situation* occurs for *times* requests (None: for all); on the virtual clock."""
     sim = _simulator()
-    sim.faults.add(kind.action, situation.fault(), times)
+    sim.fail(kind.action, situation.fault(), times=times)
     error: WorksectionError | None = None
     limiter = TokenBucket(clock=trio.current_time)
     async with sim.session(limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
@@ -167,6 +167,6 @@ async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcom
 
 def _simulator() -> Simulator:
     sim = Simulator(seed="empty", clock=trio.current_time, monotonic=trio.current_time)
-    task = sim.world.add_task(sim.world.add_project("Owl", id=26), "Development", id=123)
-    sim.world.add_file(task, "requirements.doc", b"doc", id=17694)
+    task = sim.add_task(sim.add_project("Owl", id=26), "Development", id=123)
+    sim.add_file(task, "requirements.doc", b"doc", id=17694)
     return sim

@@ -349,7 +349,7 @@ async def test_failed_read_is_not_cached(ws: Session, service: Service) -> None:
 async def test_retry_waits_for_another_slot() -> None:
     """All callers still share the one read."""
     sim, limiter = Simulator(), TokenBucket(1 / INTERVAL_SECONDS)
-    sim.faults.add("get_users", server_error(503))
+    sim.fail("get_users", server_error(503))
     callers = Callers()
     async with sim.session(limiter=limiter) as ws, anyio.create_task_group() as tasks:
         await callers.start(tasks, *[ws.get_users] * 3)

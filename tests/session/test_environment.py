@@ -72,7 +72,7 @@ async def test_an_access_token_is_the_second_choice(
     await save(config_folder / "token.json", Token(access_token="a", issued_at=0, expires_at=1, refresh_token="b"))
     environment.set(ACCOUNT="acme", ACCESS_TOKEN=sim.issue_token())
     async with session(sim) as ws:
-        assert (await ws.me()).email == sim.world.owner.email
+        assert (await ws.me()).email == sim.owner.email
 
 
 @pytest.mark.parametrize("place", ["the default", "WORKSECTION_TOKEN_FILE"])
@@ -89,7 +89,7 @@ async def test_a_stored_token_is_used_and_refreshed(
     await save(path, stored)
     environment.set(CLIENT_ID=sim.oauth.client_id, CLIENT_SECRET=sim.oauth.client_secret)
     async with session(sim) as ws:
-        assert (await ws.me()).email == sim.world.owner.email
+        assert (await ws.me()).email == sim.owner.email
     assert (await FileTokenStore(path).load() == stored) is (age == 0)
 
 
@@ -191,7 +191,7 @@ async def test_a_stored_token_is_refreshed_with_the_application_that_was_saved_w
     await save(config_folder / "token.json", sim.issue_pair(expires_in=0))
     application(sim).save(config_folder / "token.json")
     async with session(sim) as ws:
-        assert (await ws.me()).email == sim.world.owner.email
+        assert (await ws.me()).email == sim.owner.email
     assert sim.oauth.refreshes == 1
 
 

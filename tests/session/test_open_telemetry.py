@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.session.test_call_events import _hash, assert_not_in, random_calls
 from worksection_async import ApiKey, MemoryTokenStore, OAuth2, OpenTelemetry, Session, TokenBucket, errors
-from worksection_async.testing import Simulator, faults
+from worksection_async.testing import Simulator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_retry_delay")]
 
@@ -51,7 +51,7 @@ def telemetry() -> Iterator[Telemetry]:
 
 async def test_a_call_is_a_span_with_a_child_per_attempt(telemetry: Telemetry) -> None:
     async with Simulator() as sim, sim.session(on_call=telemetry.on_call) as ws:
-        sim.faults.add("get_users", faults.server_error())
+        sim.fail("get_users", "server_error")
         await ws.get_users()
     call, first, second = telemetry.spans()
     assert [span.name for span in (call, first, second)] == ["get_users", "get_users attempt", "get_users attempt"]
@@ -93,7 +93,7 @@ async def test_the_exporters_get_no_secret(telemetry: Telemetry) -> None:
         auth = OAuth2(sim.oauth_app(), MemoryTokenStore(pair))
         async with sim.session(auth, on_call=telemetry.on_call) as ws, sim.session(on_call=telemetry.on_call) as keyed:
             await random_calls(ws, sim, random.Random(3), 100)
-            sim.faults.clear()
+            sim.clear_faults()
             await keyed.get_users()
         tokens = {each.headers.get("authorization", "").removeprefix("Bearer ") for each in sim.requests}
         hashes = {_hash(each.query) for each in sim.requests}
@@ -108,7 +108,7 @@ async def test_waits_refusals_refreshes_and_queues_are_metrics(telemetry: Teleme
         auth = OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair(expires_in=-1)))
         async with sim.session(auth, on_call=telemetry.on_call) as ws:
             telemetry.on_call.watch_queue(ws.limiter, "acme")
-            sim.faults.add("get_users", faults.too_many_requests(), times=2)
+            sim.fail("get_users", "too_many_requests", times=2)
             await ws.get_users()
             metrics = telemetry.metrics()
     (waits,), (refusals,) = metrics["worksection.wait.duration"], metrics["worksection.refusals"]

@@ -56,7 +56,7 @@ class LoginHarness:
     def decide(self, url: str, decision: str = "allow") -> str:
         """Submit the decision on the login page *url*; return the URL of the redirect."""
         form = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-        form |= {"user": str(self.sim.world.owner.id), "decision": decision}
+        form |= {"user": str(self.sim.owner.id), "decision": decision}
         return httpx.post(f"{self.url}/oauth2/authorize", data=form).headers["location"]
 
     def visit(self, url: str) -> httpx.Response:

@@ -29,13 +29,11 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Simulator:
     sim = Simulator(seed="empty")
     start = dt.datetime(2026, 1, 1, 9, 0)
     for number, count in enumerate((5, 0, 15, 60, 19, 1)):
-        project = sim.world.add_project(f"Project {number}")
-        project.date_added = start
+        project = sim.add_project(f"Project {number}", date_added=start)
         for each in range(count):
-            task = sim.world.add_task(project, f"Task {number}.{each}")
-            task.date_added = start + each * DAY
+            task = sim.add_task(project, f"Task {number}.{each}", date_added=start + each * DAY)
             if each % 3 == 0:
-                task.status = "done"
+                sim.update(task, status="done")
     return sim
 
 
@@ -65,7 +63,7 @@ async def test_plan_of_an_unknown_account_assumes_an_empty_queue() -> None:
 @pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("filter", [None, "active"])
 async def test_large_account_is_split_by_project_and_date(limited: Simulator, filter: str | None) -> None:
-    expected = [task.id for task in limited.world.tasks.values() if filter in (None, task.status)]
+    expected = [task.id for task in limited.tasks.values() if filter in (None, task.status)]
     plans = list[Plan]()
     async with limited.session() as ws:
         stream = ws.iter_tasks(filter=filter, progress=plans.append)  # type: ignore[arg-type]
@@ -73,7 +71,7 @@ async def test_large_account_is_split_by_project_and_date(limited: Simulator, fi
     assert sorted(found) == sorted(expected)
     calls = requested_actions(limited)
     assert calls[:2] == ["get_all_tasks", "get_projects"]
-    assert calls.count("get_tasks") == len(limited.world.projects)
+    assert calls.count("get_tasks") == len(limited.projects)
     assert calls.count("search_tasks") > 2
     assert stream.plan.done == stream.plan.calls == len(calls) - 1  # get_projects is not part of the plan
     assert [plan.done for plan in plans] == list(range(len(plans)))
@@ -98,18 +96,18 @@ async def test_eta_of_a_plan_depends_on_the_lane() -> None:
 
 
 async def test_exactly_full_reply_is_treated_as_incomplete(limited: Simulator) -> None:
-    for task in list(limited.world.tasks.values())[20:]:
-        task.project.tasks.remove(task)
-        del limited.world.tasks[task.id]
+    for task in list(limited.tasks.values())[20:]:
+        limited.delete(task)
     async with limited.session() as ws:
         assert len([task async for task in ws.iter_tasks()]) == 20
     assert "get_projects" in requested_actions(limited)
 
 
 async def test_subtasks_are_not_yielded_as_tasks(limited: Simulator) -> None:
-    parent = next(task for task in limited.world.tasks.values() if len(task.project.tasks) == 60)
+    parent = next(task for task in limited.tasks.values() if task.name == "Task 3.0")
+    assert parent.project
     for number in range(5):
-        limited.world.add_task(parent.project, f"Subtask {number}", parent=parent)
+        limited.add_task(parent.project, f"Subtask {number}", parent=parent)
     async with limited.session() as ws:
         found = [task async for task in ws.iter_tasks()]
     assert len(found) == 100
@@ -124,44 +122,42 @@ async def test_extra_that_a_search_cannot_return_is_an_error(limited: Simulator)
 
 
 async def test_archived_projects_are_optional(limited: Simulator) -> None:
-    archived = next(iter(limited.world.projects.values()))
-    archived.status = "archive"
+    limited.update(next(iter(limited.projects.values())), status="archive")
     async with limited.session() as ws:
         assert len([task async for task in ws.iter_tasks()]) == 95
         assert len([task async for task in ws.iter_tasks(extra=["archive"])]) == 100
 
 
 async def test_error_names_a_day_with_too_many_records(limited: Simulator) -> None:
-    for task in limited.world.tasks.values():
-        task.date_added = dt.datetime(2026, 5, 5, 9, 0)
+    for task in limited.tasks.values():
+        limited.update(task, date_added=dt.datetime(2026, 5, 5, 9, 0))
     async with limited.session() as ws:
         with pytest.raises(TooManyRecords, match=r"from 2026-05-05 to 2026-05-05"):
             [task async for task in ws.iter_tasks()]
 
 
 async def test_costs_are_split_by_project_and_date(limited: Simulator) -> None:
-    world = limited.world
-    tasks = [task for task in world.tasks.values() if len(task.project.tasks) == 60]
+    tasks = [task for task in limited.tasks.values() if task.name.startswith("Task 3.")]
     for number, task in enumerate(tasks):
-        world.add_cost(task, DAY / 24, date=dt.date(2026, 1, 1) + number * DAY)
-    expected = sorted(world.costs)
+        limited.add_costs(task, DAY / 24, date=dt.date(2026, 1, 1) + number * DAY)
+    expected = sorted(limited.costs)
     async with limited.session() as ws:
         assert sorted([cost.id async for cost in ws.iter_costs()]) == expected
         calls = requested_actions(limited)
         assert calls[:2] == ["get_costs", "get_projects"]
         some = [cost.date async for cost in ws.iter_costs(datestart=dt.date(2026, 1, 3), dateend=dt.date(2026, 2, 20))]
         assert len(some) == 49
-        for cost in world.costs.values():
-            cost.date = dt.date(2026, 1, 1)
+        for task in tasks[:21]:
+            limited.add_costs(task, DAY / 24, date=dt.date(2026, 1, 1))
         with pytest.raises(TooManyRecords):
             [cost async for cost in ws.iter_costs()]
 
 
 async def test_stream_continues_after_an_error(limited: Simulator) -> None:
-    expected = sorted(task.id for task in limited.world.tasks.values())
+    expected = sorted(limited.tasks)
     found: list[int] = []
     for action in ("get_all_tasks", "get_projects", "get_tasks", "search_tasks"):
-        limited.faults.add(action, faults.server_error(500))
+        limited.fail(action, faults.server_error(500))
     async with limited.session(retries=0) as ws:
         stream, failures = ws.iter_tasks(), 0
         for _ in range(10):
@@ -212,11 +208,10 @@ async def test_stream_of_60_000_tasks_yields_each_task_once() -> None:
     counts = [14_000] + [582] * 78 + [604]
     day = dt.datetime(2026, 1, 1)
     for number, count in enumerate(counts):
-        project = sim.world.add_project(f"P{number}")
-        project.date_added = day
+        project = sim.add_project(f"P{number}", date_added=day)
         for each in range(count):
-            sim.world.add_task(project, f"T{number}.{each}").date_added = day + dt.timedelta(days=each % 300)
-    assert len(sim.world.tasks) == sum(counts) == 60_000
+            sim.add_task(project, f"T{number}.{each}", date_added=day + dt.timedelta(days=each % 300))
+    assert len(sim.tasks) == sum(counts) == 60_000
     seen: set[int] = set()
     async with sim.session() as ws:
         total = 0

@@ -47,7 +47,7 @@ def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: py
 
 async def create_events(sim: Simulator, count: int = 1, project: int | None = None) -> None:
     """Create and complete *count* tasks of the same name: two events each."""
-    id_project = project or next(iter(sim.world.projects))
+    id_project = project or next(iter(sim.projects))
     async with sim.session() as ws:
         for _ in range(count):
             task = await ws.post_task(id_project, "Something")
@@ -68,7 +68,7 @@ def keys(events: list[Event]) -> Counter[tuple[str, int]]:
 
 
 def stored_events(sim: Simulator) -> Counter[tuple[str, int]]:
-    return Counter((event.action, event.id) for event in sim.world.events)
+    return keys(sim.events)
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["one watch", "a restart after each poll"])
@@ -78,7 +78,7 @@ def test_every_event_is_yielded_once(
     restarts: bool, monkeypatch: pytest.MonkeyPatch, gaps: list[tuple[int, float]]
 ) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         found: list[Event] = []
         async with sim.session() as ws:
             watch = ws.watch(every=HOUR / 2)
@@ -98,9 +98,9 @@ def test_every_event_is_yielded_once(
 
 def test_identical_events_are_yielded_as_often_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         async with sim.session() as ws:
-            task = await ws.post_task(next(iter(sim.world.projects)), "Busy")
+            task = await ws.post_task(next(iter(sim.projects)), "Busy")
             watch = ws.watch(every=20)
             for _ in range(3):
                 await ws.complete_task(task.id)
@@ -115,7 +115,7 @@ def test_restart_from_a_cursor_yields_the_unhandled_events(monkeypatch: pytest.M
     """The cursor covers the events that were yielded, not all events of the last poll."""
 
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         await create_events(sim, 5)
         async with sim.session() as ws:
             watch = ws.watch()
@@ -148,8 +148,8 @@ def test_poll_requests_the_shortest_period_in_the_bulk_lane(monkeypatch: pytest.
 
 def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
-        one, two, three = list(sim.world.projects)[:3]
+        sim.clear_events()
+        one, two, three = list(sim.projects)[:3]
         for project in (one, two, three):
             await create_events(sim, 1, project)
         sim.requests.clear()
@@ -166,12 +166,12 @@ def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.Monk
 
 def test_watch_continues_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         async with sim.session(retries=0) as ws:
             watch = ws.watch()
             assert await events_within(10, watch) == []
             await create_events(sim, 1)
-            sim.faults.add("get_events", faults.reset())
+            sim.fail("get_events", "reset")
             with pytest.raises(TransportError):
                 await anext(watch)
             assert keys(await events_within(10 * MINUTE, watch)) == stored_events(sim)
@@ -232,7 +232,7 @@ def test_a_watch_begins_now(monkeypatch: pytest.MonkeyPatch, skew: float) -> Non
 
     async def main(sim: Simulator) -> None:
         set_clock(monkeypatch, skew)
-        sim.world.events.clear()
+        sim.clear_events()
         for _ in range(4):
             await create_events(sim, 1)
             await trio.sleep(50)
@@ -263,17 +263,17 @@ def test_a_long_wait_for_the_reply_loses_no_event(
         async def create_later() -> None:
             for _ in range(5):
                 await trio.sleep(20 * MINUTE)
-                sim.world.tell("update", task)
+                await sim.emit("update", task)
 
-        task = next(iter(sim.world.tasks.values()))
-        sim.world.events.clear()
+        task = next(iter(sim.tasks.values()))
+        sim.clear_events()
         found: list[Event] = []
         async with sim.session(timeout=2 * HOUR) as ws, anyio.create_task_group() as tasks:
             watch = ws.watch(every=10 * MINUTE)
             found += await events_within(MINUTE, watch)
             await create_events(sim, 1)
             for _ in range(2):
-                sim.faults.add("get_events", faults.delay(HOUR, executed=executed))
+                sim.fail("get_events", faults.delay(HOUR, executed=executed))
             tasks.start_soon(create_later)
             if restarts:
                 job = ws.events_since(watch.cursor)
@@ -290,7 +290,7 @@ def test_a_long_wait_for_the_reply_loses_no_event(
 
 def test_a_watch_reads_no_cached_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         async with sim.session() as ws:
             cached = ws.with_options(max_age=HOUR)
             watch = cached.watch()
@@ -321,7 +321,7 @@ async def collect(events: EventsSince) -> list[Event]:
 
 def test_events_since_yields_what_has_happened_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         await create_events(sim, 2)
         await trio.sleep(HOUR)
         async with sim.session() as ws:
@@ -347,7 +347,7 @@ def test_events_since_without_a_cursor_begins_now(monkeypatch: pytest.MonkeyPatc
     async def main(sim: Simulator) -> None:
         await create_events(sim, 1)
         await trio.sleep(MINUTE)
-        sim.world.events.clear()
+        sim.clear_events()
         async with sim.session() as ws:
             first = ws.events_since(None)
             assert await collect(first) == []
@@ -360,13 +360,13 @@ def test_events_since_without_a_cursor_begins_now(monkeypatch: pytest.MonkeyPatc
 
 def test_a_crash_in_the_middle_of_events_since_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         async with sim.session(retries=0) as ws:
             start = ws.events_since(None).cursor
             await create_events(sim, 3)
             await trio.sleep(DAY)
             events = ws.events_since(start)
-            sim.faults.add("get_events", faults.reset())
+            sim.fail("get_events", "reset")
             with pytest.raises(TransportError):
                 await anext(events)
             found = [await anext(events) for _ in range(2)]
@@ -379,7 +379,7 @@ def test_a_crash_in_the_middle_of_events_since_loses_no_event(monkeypatch: pytes
 
 def test_events_since_and_watch_continue_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         async with sim.session() as ws:
             watch = ws.watch()
             await create_events(sim, 1)
@@ -419,22 +419,22 @@ def test_nightly_runs_yield_late_events_once(
     """Each run is a program on another machine; before it, some events happen that the service lists only after it."""
 
     async def main(sim: Simulator) -> None:
-        sim.world.events.clear()
+        sim.clear_events()
         found: list[Event] = []
         saved = sim.session().events_since(None).cursor.to_json()
         for count, gap, late, skew in [*nights, (0, DAY, 0.0, 0.0)]:
             set_clock(monkeypatch, skew)
             await create_events(sim, count)
             await trio.sleep(gap)
-            listed = sim.world.events[:]
+            listed = sim._world.events[:]
             await create_events(sim, count)
             await trio.sleep(MINUTE - late)
-            late_events, sim.world.events[:] = sim.world.events[len(listed) :], listed
+            late_events, sim._world.events[:] = sim._world.events[len(listed) :], listed
             async with sim.session() as ws:
                 events = ws.events_since(Cursor.from_json(saved))
                 found += await collect(events)
                 saved = events.cursor.to_json()
-            sim.world.events += late_events
+            sim._world.events += late_events
         assert keys(found) == stored_events(sim)
 
     with_simulator(main, monkeypatch)
@@ -445,7 +445,7 @@ def test_nightly_runs_yield_late_events_once(
 
 def test_tag_changes_of_tasks_and_subtasks_are_yielded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Simulator) -> None:
-        project = next(iter(sim.world.projects.values()))
+        project = next(iter(sim.projects.values()))
         async with sim.session() as ws:
             task = await ws.post_task(project.id, "Tagged")
             child = await ws.post_task(project.id, "Child", id_parent=task.id)
@@ -487,10 +487,10 @@ def test_tag_changes_are_yielded_once_although_a_poll_failed_midway(monkeypatch:
             found: list[int] = []
             with anyio.move_on_after(50):
                 await anext(watch)
-            for task in sim.world.tasks.values():
+            for task in sim.tasks.values():
                 await ws.update_task_tags(task.id, plus=names)
-            sim.faults.add("get_tasks", faults.delay(0))
-            sim.faults.add("get_tasks", faults.reset())
+            sim.fail("get_tasks", faults.delay(0))
+            sim.fail("get_tasks", "reset")
             for _ in range(3):
                 with anyio.move_on_after(500):
                     try:
@@ -534,7 +534,7 @@ def test_no_event_is_lost_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch,
     async def main(sim: Simulator) -> None:
         offset = [0.0]
         monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + offset[0]))
-        sim.world.events.clear()
+        sim.clear_events()
         found = []
         async with sim.session() as ws:
             watch = ws.watch(every=10 * MINUTE)

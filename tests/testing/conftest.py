@@ -74,8 +74,7 @@ class Raw:
         return f"{query}&hash={hashlib.md5((query + self.sim.api_key).encode()).hexdigest()}"
 
     def as_user(self, email: str | None = None, **options: Any) -> "Raw":
-        user = self.sim.world.user(email) if email else None
-        return attrs.evolve(self, token=self.sim.issue_token(user, **options))
+        return attrs.evolve(self, token=self.sim.issue_token(email, **options))
 
 
 @attrs.define

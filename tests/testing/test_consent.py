@@ -120,7 +120,7 @@ async def test_page_shows_the_application_the_scopes_and_the_members(browser: Br
         "Kate Greenway (kate.greenway@ws.com)",
     ]
     assert page.texts["button"] == ["Allow", "Deny"]
-    assert page.form("Allow")["user"] == str(browser.sim.world.owner.id)
+    assert page.form("Allow")["user"] == str(browser.sim.owner.id)
 
 
 async def test_page_is_accessible_and_needs_no_script(browser: Browser) -> None:
@@ -144,9 +144,9 @@ async def test_scopes_are_separated_by_commas_or_spaces(browser: Browser, scope:
 
 
 async def test_deactivated_members_cannot_log_in(browser: Browser) -> None:
-    kate = browser.sim.world.users[5686]
+    kate = browser.sim.members[5686]
     page = await browser.open()
-    kate.active = False
+    browser.sim.update(kate, active=False)
     assert len((await browser.open()).texts["option"]) == 2
     assert (await browser.click(page, "Allow", user="5686")).status_code == 400
 
@@ -159,7 +159,7 @@ async def test_allow_redirects_with_a_code_for_the_requested_scopes(browser: Bro
     assert answer.keys() == {"code", "state"}
     assert answer["state"] == "a state"
     token = await browser.sim.oauth_app().exchange(answer["code"])
-    pair = browser.sim.oauth.live_pair(browser.sim.world.users[5686])
+    pair = browser.sim.oauth.live_pair(5686)
     assert pair.access_token == token.access_token
     assert pair.scopes == {"tasks_read", "users_read"}
 
@@ -177,7 +177,7 @@ async def test_client_and_browser_complete_a_login(browser: Browser) -> None:
     answer = redirect_params(await browser.click(page, "Allow"), "https://localhost/back")
     assert answer["state"] == state
     identity = await app.identity(await app.exchange(answer["code"]))
-    assert identity.id == browser.sim.world.owner.id
+    assert identity.id == browser.sim.owner.id
 
 
 @pytest.mark.parametrize("decision", ["Allow", "Deny"])
@@ -272,7 +272,7 @@ async def test_texts_on_the_page_are_escaped(browser: Browser) -> None:
     sim = browser.sim
     sim.oauth.client_id, uri = HOSTILE, f"https://localhost/{HOSTILE}"
     sim.oauth.redirect_uri = uri
-    sim.world.owner.first_name = HOSTILE
+    sim.update(sim.owner, first_name=HOSTILE)
     plain = await browser.open(state=HOSTILE, redirect_uri=uri)
     assert plain.all("script") == plain.all("b") == []
     fields = plain.form("Deny")

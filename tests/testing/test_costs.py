@@ -52,7 +52,6 @@ async def test_totals_of_time_and_money(raw: Raw) -> None:
 
 
 async def test_totals_by_project_month_and_task(raw: Raw) -> None:
-    world = raw.sim.world
     for number, date in {331894: "01.02.2021", 331914: "02.02.2021"}.items():
         await raw.as_user()("add_costs", id_task=number, time=1, date=date)
     await raw.as_user()("add_costs", id_task=331914, money=3)
@@ -61,7 +60,7 @@ async def test_totals_by_project_month_and_task(raw: Raw) -> None:
     assert list(project["monthly"]) == ["2021-02", "2021-01"]
     assert project["monthly"]["2021-02"] == {"time": "2:00", "money": "0.00"}
     assert {number: row["time"] for number, row in project["tasks"].items()} == {"331894": "1:00", "331914": "1:00"}
-    assert project["tasks"]["331914"]["page"] == world.tasks[331914].page
+    assert project["tasks"]["331914"]["page"] == raw.sim.tasks[331914].page
 
     top = await raw("get_costs_total", extra="projects,tasks_top_level", filter="project in (8562)")
     assert {number: row["time"] for number, row in top["projects"]["8562"]["tasks"].items()} == {"331894": "2:00"}
@@ -89,7 +88,7 @@ async def test_a_stopped_timer_becomes_costs(raw: Raw, clock: Clock) -> None:
 async def test_timers_of_other_users_can_be_stopped(raw: Raw) -> None:
     assert await raw("stop_timer", timer=2918) == {"status": "ok"}
     assert (await raw("stop_timer", timer=2918))["message"] == "Timer not found"
-    assert raw.sim.world.timers == {}
+    assert raw.sim.timers == {}
 
 
 async def test_a_deleted_timer_adds_no_costs(raw: Raw) -> None:

@@ -34,16 +34,16 @@ async def test_files_can_be_attached_to_a_project_and_a_comment(raw: Raw) -> Non
 async def test_hash_does_not_cover_files(raw: Raw) -> None:
     query = raw.hashed(action="post_task", id_project=26, title="Read this")
     response = await raw.http.post(f"/api/admin/v2/?{query}", files=ATTACHED)
-    assert len(raw.sim.world.tasks[int(response.json()["data"]["id"])].files) == 2
+    assert len(raw.sim.tasks[int(response.json()["data"]["id"])].files) == 2
 
 
 async def test_an_uploaded_file_can_be_used_once(raw: Raw) -> None:
     rows = (await raw.upload("upload_files", [("files[]", PLAN), *ATTACHED, ("files[]", PHOTO)]))["data"]
     assert [(row["name"], row["ext"]) for row in rows] == [("план & co.pdf", "pdf"), ("photo.JPG", "jpg")]
     task = await raw.data("post_task", id_project=26, title="x", files=rows)
-    assert [file.content for file in raw.sim.world.tasks[int(task["id"])].files] == [PLAN[1], PHOTO[1]]
+    assert [raw.sim.content(file) for file in raw.sim.tasks[int(task["id"])].files] == [PLAN[1], PHOTO[1]]
     assert (await raw("post_task", id_project=26, title="x", files=rows))["message"] == "File not found"
-    assert raw.sim.world.uploads == {}
+    assert raw.sim._world.uploads == {}
 
 
 async def test_upload_without_files_is_refused(raw: Raw) -> None:
@@ -51,7 +51,7 @@ async def test_upload_without_files_is_refused(raw: Raw) -> None:
 
 
 async def test_download_returns_the_content_and_headers(raw: Raw) -> None:
-    file = raw.sim.world.add_file(raw.sim.world.tasks[2601], PLAN[0], PLAN[1])
+    file = raw.sim.add_file(raw.sim.tasks[2601], PLAN[0], PLAN[1])
     response = await raw.send("download", id_file=file.id)
     assert response.content == PLAN[1]
     assert {name: response.headers[name] for name in ("content-type", "content-length", "accept-ranges")} == {
@@ -66,6 +66,6 @@ async def test_download_returns_the_content_and_headers(raw: Raw) -> None:
 
 
 async def test_a_downloaded_json_file_is_not_an_envelope(raw: Raw) -> None:
-    file = raw.sim.world.add_file(raw.sim.world.tasks[2601], "error.json", b'{"status":"error"}')
+    file = raw.sim.add_file(raw.sim.tasks[2601], "error.json", b'{"status":"error"}')
     response = await raw.send("download", id_file=file.id)
     assert response.headers["content-type"] == "application/x-download"

@@ -63,7 +63,7 @@ async def test_a_captured_request_gets_the_captured_reply(forms: OAuthForms, nam
 
 async def test_tokens_have_the_format_of_the_service(forms: OAuthForms) -> None:
     """The access token is a JWT with user, scopes and expiry; the refresh token is ciphertext in hex."""
-    kate = forms.sim.world.user("kate.greenway@ws.com")
+    kate = forms.sim.members[5686]
     pair = await forms.exchange(forms.sim.issue_code(kate, ["tasks_read", "costs_read"]))
     assert pair["access_token"].startswith("eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.")
     claims = json.loads(base64.urlsafe_b64decode(pair["access_token"].split(".")[1] + "=="))
@@ -109,7 +109,7 @@ async def test_account_url_is_the_origin_of_the_request(forms: OAuthForms, host:
 
 
 async def test_a_code_is_exchanged_for_tokens_of_its_user(forms: OAuthForms, raw: Raw) -> None:
-    kate = forms.sim.world.user("kate.greenway@ws.com")
+    kate = forms.sim.members[5686]
     pair = await forms.exchange(forms.sim.issue_code(kate, ["tasks_read"]))
     assert pair["expires_in"] == ACCESS_HOURS * 3600
     assert await forms.resource(pair["access_token"]) == {
@@ -173,7 +173,7 @@ async def test_each_path_requires_its_grant_type(forms: OAuthForms) -> None:
 
 async def test_refresh_invalidates_the_old_pair(forms: OAuthForms, raw: Raw) -> None:
     """The new pair has the same user and scopes; the reply has no account URL."""
-    kate = forms.sim.world.user("kate.greenway@ws.com")
+    kate = forms.sim.members[5686]
     old = await forms.exchange(forms.sim.issue_code(kate, ["users_read"]))
     new = await forms.refresh(old["refresh_token"])
     assert list(new) == ["token_type", "expires_in", "access_token", "refresh_token"]
@@ -181,7 +181,7 @@ async def test_refresh_invalidates_the_old_pair(forms: OAuthForms, raw: Raw) -> 
     assert await forms.refresh(old["refresh_token"]) == BAD_REFRESH_TOKEN
     assert await forms.resource(old["access_token"]) == BAD_ACCESS_TOKEN
 
-    live = forms.sim.oauth.live_pair(kate)
+    live = forms.sim.oauth.live_pair(kate.id)
     assert (live.access_token, live.refresh_token) == (new["access_token"], new["refresh_token"])
     assert live.scopes == {"users_read"}
     assert (await forms.resource(new["access_token"]))["id"] == "5686"
@@ -217,11 +217,11 @@ async def test_access_and_refresh_tokens_are_not_interchangeable(forms: OAuthFor
 
 async def test_token_pairs_are_independent(forms: OAuthForms) -> None:
     """This holds for pairs of different users and for pairs of one user."""
-    oauth, kate = forms.sim.oauth, forms.sim.world.user("kate.greenway@ws.com")
+    oauth, kate = forms.sim.oauth, forms.sim.members[5686]
     his, hers, hers_too = forms.sim.issue_pair(), forms.sim.issue_pair(kate), forms.sim.issue_pair(kate)
     new = await forms.refresh(str(hers.refresh_token))
-    assert oauth.live_pair(forms.sim.world.owner).access_token == his.access_token
-    tokens = [pair.access_token for pair in oauth.live_pairs(kate)]
+    assert oauth.live_pair(forms.sim.owner.id).access_token == his.access_token
+    tokens = [pair.access_token for pair in oauth.live_pairs(kate.id)]
     assert tokens == [hers_too.access_token, new["access_token"]]
     assert len(oauth.live_pairs()) == 3
 

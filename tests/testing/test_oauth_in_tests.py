@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 async def test_the_reply_to_a_refresh_can_be_lost(forms: OAuthForms, executed: bool) -> None:
     """The client sees the same error, whether or not the old pair is invalid."""
     pair = forms.sim.issue_pair()
-    forms.sim.faults.add("oauth2_refresh", faults.reset(executed=executed))
+    forms.sim.fail("oauth2_refresh", faults.reset(executed=executed))
     with pytest.raises(httpx.ReadError):
         await forms.refresh(str(pair.refresh_token))
     (request,) = forms.sim.requests
@@ -46,18 +46,18 @@ async def test_the_reply_to_a_refresh_can_be_lost(forms: OAuthForms, executed: b
 async def test_each_oauth_path_has_its_own_faults(
     forms: OAuthForms, name: str, fault: Callable[..., Fault], status: int, begins: bytes
 ) -> None:
-    forms.sim.faults.add(f"oauth2_{name}", fault(executed=True))
+    forms.sim.fail(f"oauth2_{name}", fault(executed=True))
     for other in {"token", "refresh", "resource"} - {name}:
         assert (await forms(other))["error"]
     response = await forms.http.post(f"/oauth2/{name}", data=forms.form())
     assert response.status_code == status
     assert response.content.startswith(begins)
-    assert forms.sim.faults.unused == ()
+    assert not forms.sim.unused_faults
 
 
 async def test_a_delayed_refresh_does_not_block_other_requests(forms: OAuthForms) -> None:
     pair = forms.sim.issue_pair()
-    forms.sim.faults.add("oauth2_refresh", faults.delay(0.05))
+    forms.sim.fail("oauth2_refresh", faults.delay(0.05))
     order: list[str] = []
 
     async def call(name: str, **form: str) -> None:

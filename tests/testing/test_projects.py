@@ -43,8 +43,7 @@ async def test_options_can_be_nested_or_dotted(raw: Raw) -> None:
 
 
 async def test_custom_fields_and_their_values_are_listed(raw: Raw) -> None:
-    world = raw.sim.world
-    world.projects[26].custom_values[world.custom_fields[12]] = "A"
+    raw.sim.update(raw.sim.projects[26], custom_fields={12: "A"})
     project = await raw.data("get_project", id_project=26, extra="custom_fields")
     assert project["custom_fields"] == [{"id": "12", "type": "list", "name": "Budget line", "value": "A"}]
     (field,) = await raw.data("get_project_custom_fields")
@@ -67,10 +66,9 @@ async def test_a_project_can_be_closed_and_reactivated(raw: Raw) -> None:
 
 
 async def test_members_can_be_added_and_removed(raw: Raw) -> None:
-    frank = raw.sim.world.user("frank.harper@ws.com")
     await raw("add_project_members", id_project=26, members=["frank.harper@ws.com", "kate.greenway@ws.com"])
     await raw("delete_project_members", id_project=26, members="kate.greenway@ws.com")
-    assert raw.sim.world.projects[26].members == [raw.sim.world.owner, frank]
+    assert [user.id for user in raw.sim.projects[26].users] == [3993, 5514]
 
 
 async def test_add_user_stores_all_parameters(raw: Raw) -> None:
@@ -87,7 +85,7 @@ async def test_add_user_stores_all_parameters(raw: Raw) -> None:
 
 async def test_get_users_lists_active_users(raw: Raw) -> None:
     """Only the admin key receives the date of the invitation."""
-    raw.sim.world.users[5514].active = False
+    raw.sim.update(raw.sim.members[5514], active=False)
     by_key, by_token = await raw.data("get_users"), await raw.as_user().data("get_users")
     assert [user["name"] for user in by_key] == ["Henry Gardner", "Kate Greenway"]
     assert all("date_added" in user for user in by_key)
@@ -189,6 +187,6 @@ async def test_webhooks_can_be_added_and_listed(raw: Raw) -> None:
         "status": "active",
         "projects": "26,6622",
     }
-    raw.sim.world.url_answers = lambda url: False
+    raw.sim._world.url_answers = lambda url: False
     refused = await raw("add_webhook", url="https://example.com", events="post_task")
     assert (refused["status_code"], refused["message_details"]) == (11, "https://example.com")

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.support.constants import RECORDED
-from worksection_async.testing import World
+from worksection_async.testing import Simulator
 
 from .conftest import Raw
 
@@ -26,19 +26,19 @@ OPTIONAL_KEYS = {
 }
 """Keys that a record omits if they have no value."""
 
-PREPARE: dict[str, Callable[[World], Any]] = {
-    "activate_project.error": lambda world: setattr(world.projects[8482], "status", "active"),
-    "close_project.success": lambda world: setattr(world.projects[8482], "status", "active"),
-    "complete_task.error": lambda world: setattr(world.tasks[331430], "status", "done"),
-    "reopen_task.success": lambda world: setattr(world.tasks[331430], "status", "done"),
-    "add_task_tags.success": lambda world: world.add_tag_group("Development"),
-    "add_user.success": lambda world: setattr(world.users[5686], "active", False),
-    "get_files.success": lambda world: world.add_file(world.add_project("Files", id=6724), "Text file.docx"),
-    "get_my_timer.success": lambda world: world.add_timer(world.tasks[330090]),
-    "start_my_timer.error": lambda world: world.add_timer(world.tasks[330090]),
-    "stop_my_timer.success": lambda world: world.add_timer(world.tasks[330090]),
-    "post_task.success": lambda world: world.add_user("bill.jones@example.com"),
-    "update_project.success": lambda world: world.add_project("Owls", id=8526),
+PREPARE: dict[str, Callable[[Simulator], Any]] = {
+    "activate_project.error": lambda sim: sim.update(sim.projects[8482], status="active"),
+    "close_project.success": lambda sim: sim.update(sim.projects[8482], status="active"),
+    "complete_task.error": lambda sim: sim.update(sim.tasks[331430], status="done"),
+    "reopen_task.success": lambda sim: sim.update(sim.tasks[331430], status="done"),
+    "add_task_tags.success": lambda sim: sim.add_tag_group("Development"),
+    "add_user.success": lambda sim: sim.update(sim.members[5686], active=False),
+    "get_files.success": lambda sim: sim.add_file(sim.add_project("Files", id=6724), "Text file.docx"),
+    "get_my_timer.success": lambda sim: sim.add_timer(330090),
+    "start_my_timer.error": lambda sim: sim.add_timer(330090),
+    "stop_my_timer.success": lambda sim: sim.add_timer(330090),
+    "post_task.success": lambda sim: sim.add_member("bill.jones@example.com"),
+    "update_project.success": lambda sim: sim.add_project("Owls", id=8526),
 }
 """Changes of the demo account that a request requires."""
 
@@ -89,7 +89,7 @@ async def test_a_captured_request_gets_a_reply_of_the_captured_format(raw: Raw, 
     """The reply has the same keys and JSON types at every level; a refusal has the same text."""
     capture = _capture(path.stem)
     if path.stem in PREPARE:
-        PREPARE[path.stem](raw.sim.world)
+        PREPARE[path.stem](raw.sim)
     params = _params(capture["request"])
     body = await raw.as_user()(params.pop("action"), **params)
 
@@ -117,7 +117,7 @@ async def test_texts_are_composed_as_in_the_captures(raw: Raw) -> None:
     """Text, checklist and mentions are joined as by the service."""
     for name in ("post_comment.success", "post_task.success"):
         if name in PREPARE:
-            PREPARE[name](raw.sim.world)
+            PREPARE[name](raw.sim)
         capture = _capture(name)
         params = _params(capture["request"])
         data = await raw.as_user().data(params.pop("action"), **params)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_each_request_is_one_line_with_its_sender_and_its_outcome(caplog: pytest.LogCaptureFixture) -> None:
     sim = Simulator()
-    user = sim.world.add_user("anna@example.com")
+    user = sim.add_member("anna@example.com")
     token = sim.issue_token(user)
     with caplog.at_level(logging.INFO, "worksection_async.simulator"):
         async with sim.session() as ws:
@@ -53,7 +53,7 @@ async def test_each_request_is_one_line_with_its_sender_and_its_outcome(caplog: 
 )
 async def test_the_outcome_says_whether_the_action_was_carried_out(fault: faults.Fault, outcome: str) -> None:
     sim = Simulator()
-    sim.faults.add("post_task", fault)
+    sim.fail("post_task", fault)
     async with sim.session(retries=0) as ws:
         with pytest.raises(WorksectionError):
             await ws.post_task(26, "t")

@@ -34,7 +34,7 @@ async def test_replies_are_compressed_if_the_client_accepts_gzip() -> None:
         for accepted in ("gzip;q=0, deflate", "gzip; q=0.0", "br"):
             refused = await http.get("/api/oauth2", params=query, headers={"Accept-Encoding": accepted})
             assert "content-encoding" not in refused.headers
-        sim.faults.add("get_users", faults.empty_body())
+        sim.fail("get_users", "empty_body")
         empty = await http.get("/api/oauth2", params={**query, "action": "get_users"})
         assert (empty.headers["content-length"], "content-encoding" in empty.headers) == ("0", False)
         assert compressed.json() == plain.json()
@@ -57,7 +57,7 @@ async def test_the_date_of_replies_is_that_of_the_clock() -> None:
 @pytest.mark.parametrize("executed", [False, True])
 async def test_a_reset_drops_the_connection(executed: bool) -> None:
     sim = Simulator()
-    sim.faults.add("post_task", faults.reset(executed=executed))
+    sim.fail("post_task", faults.reset(executed=executed))
     async with sim.serve() as url, session(url, sim) as ws:
         with pytest.raises(errors.TransportError) as caught:
             await ws.post_task(26, "Once")
@@ -67,7 +67,7 @@ async def test_a_reset_drops_the_connection(executed: bool) -> None:
 
 async def test_a_timeout_fault_sends_nothing_until_the_client_disconnects() -> None:
     sim = Simulator()
-    sim.faults.add("get_users", faults.timeout())
+    sim.fail("get_users", "timeout")
     async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=0.1) as http:
         with pytest.raises(httpx.ReadTimeout):
             await http.get("/api/oauth2", params={"action": "get_users", "access_token": sim.issue_token()})

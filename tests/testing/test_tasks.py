@@ -50,7 +50,7 @@ async def test_post_task_stores_all_parameters(raw: Raw) -> None:
 
 
 def _tag(raw: Raw, title: str) -> int:
-    return next(tag.id for tag in raw.sim.world.tags.values() if tag.title == title)
+    return next(tag.id for tag in raw.sim.tags.values() if tag.title == title)
 
 
 @pytest.mark.parametrize(
@@ -115,35 +115,34 @@ async def test_extra_subtasks_includes_subtasks(raw: Raw) -> None:
             ],
         }
     ]
-    raw.sim.world.tasks[331914].status = "done"
+    raw.sim.update(raw.sim.tasks[331914], status="done")
     only_active = await raw.data("get_task", id_task=331894, extra="subtasks", filter="active")
     assert "child" not in only_active["child"][0]
 
 
 async def test_get_all_tasks_omits_archived_projects(raw: Raw) -> None:
-    world = raw.sim.world
-    old = world.add_task(world.projects[8482], "Old task")
+    old = raw.sim.add_task(8482, "Old task")
     for extra, found in {"": False, "archive": True}.items():
         assert (str(old.id) in [row["id"] for row in await raw.data("get_all_tasks", extra=extra)]) is found
     assert [row["name"] for row in await raw.data("get_tasks", id_project=8482)] == ["Old task"]
 
 
 async def test_empty_lists_have_no_data(bare: Raw) -> None:
-    project = bare.sim.world.add_project("Empty")
+    project = bare.sim.add_project("Empty")
     assert await bare("get_tasks", id_project=project.id) == {"status": "ok"}
     assert await bare("get_all_tasks") == {"status": "ok"}
     assert await bare("search_tasks", id_project=project.id) == {"status": "ok", "data": []}
-    bare.sim.world.projects.clear()
+    bare.sim.delete(project)
     assert await bare("get_projects") == {"status": "ok"}
 
 
 async def test_tasks_can_be_closed_and_reopened(raw: Raw, clock: Clock) -> None:
     """The reply to a close has the task as before, still active. Parents close last and reopen first."""
-    world = raw.sim.world
+    sim = raw.sim
     assert (await raw("complete_task", id_task=331894))["message"] == "Task has children"
     for number in (331914, 331910, 331894):
         assert (await raw.data("complete_task", id_task=number))["status"] == "active"
-    assert world.tasks[331894].status == "done"
+    assert sim.tasks[331894].status == "done"
     task = await raw.data("get_task", id_task=331894)
     assert (task["status"], task["date_closed"]) == ("done", "2021-01-05 12:00")
     assert [row["id"] for row in await raw.data("search_tasks", id_task=331894, status="done")] == ["331894"]
@@ -172,7 +171,7 @@ async def test_tags_can_be_named_by_title_or_id(raw: Raw) -> None:
     await raw("update_task_tags", id_task=2601, plus="bug", minus="feature")
     assert await tags() == {"To-do", "bug"}
     assert (await raw("update_task_tags", id_task=2601, plus="wiki"))["message_details"] == "wiki"
-    raw.sim.world.add_tag(raw.sim.world.tag_groups[102], "bug")
+    raw.sim.add_tag(102, "bug")
     assert (await raw("update_task_tags", id_task=2601, minus="bug"))["message"] == "Tag is invalid"
     assert await tags() == {"To-do", "bug"}
 
@@ -210,9 +209,8 @@ async def test_extra_html_escapes_the_text(raw: Raw) -> None:
 
 
 async def test_relations_and_custom_fields_are_listed(raw: Raw) -> None:
-    world = raw.sim.world
-    world.tasks[2601].custom_values[world.custom_fields[11]] = "ACME"
-    world.relate(world.tasks[2601], world.tasks[2602], "start-to-start")
+    raw.sim.update(raw.sim.tasks[2601], custom_fields={11: "ACME"})
+    raw.sim.relate(2601, 2602, "start-to-start")
     first, second = await raw.data("get_tasks", id_project=26, extra="relations,custom_fields")
     assert first["custom_fields"] == [{"id": "11", "type": "text", "name": "Customer", "value": "ACME"}]
     assert [one["task"]["id"] for one in first["relations"]["to"]] == ["2602"]
@@ -223,9 +221,9 @@ async def test_relations_and_custom_fields_are_listed(raw: Raw) -> None:
 async def test_subscribe_and_unsubscribe(raw: Raw) -> None:
     for _ in range(2):
         await raw("subscribe", id_task=2601, email_user="kate.greenway@ws.com")
-    assert [user.id for user in raw.sim.world.tasks[2601].subscribers] == [5686]
+    assert [user.id for user in raw.sim.tasks[2601].subscribers] == [5686]
     await raw("unsubscribe", id_task=2601, email_user="kate.greenway@ws.com")
-    assert raw.sim.world.tasks[2601].subscribers == []
+    assert not raw.sim.tasks[2601].subscribers
 
 
 async def test_search_by_author_and_assignee(raw: Raw) -> None:

@@ -46,8 +46,8 @@ def test_projects(client: Client, account: Simulator) -> None:
 
     client.projects.add_members(created.id, ["frank.harper@ws.com"])
     client.projects.close(created.id)
-    project = account.world.projects[int(created.id)]
-    assert (len(project.members), project.status) == (3, "archive")
+    project = account.projects[int(created.id)]
+    assert (len(project.users), project.status) == (3, "archive")
     with pytest.raises(ResponseException, match="Project is already closed"):
         client.projects.close(created.id)
 
@@ -58,7 +58,7 @@ def test_tags(client: Client, account: Simulator) -> None:
     client.projects.update_tags(26, [tag.id for tag in tags])
     client.projects.update_tags(26, [], [tags[0].id])
     assert group.type == ""
-    assert [tag.title for tag in account.world.projects[26].tags] == ["south"]
+    assert list(account.projects[26].tags.values()) == ["south"]
 
 
 def test_tasks(client: Client, account: Simulator) -> None:
@@ -69,9 +69,9 @@ def test_tasks(client: Client, account: Simulator) -> None:
     assert "Launch!" in [listed.name for listed in client.tasks.list(26)]
 
     client.tasks.complete(task.id)
-    assert account.world.tasks[int(task.id)].status == "done"
+    assert account.tasks[int(task.id)].status == "done"
     client.tasks.reopen(task.id)
-    assert account.world.tasks[int(task.id)].status == "active"
+    assert account.tasks[int(task.id)].status == "active"
 
 
 def test_comments(client: Client) -> None:
@@ -144,7 +144,7 @@ def test_timer_of_a_token(url: str, account: Simulator) -> None:
     assert timer.task is not None
     assert timer.task.id == "2601"
     client.user.discard_timer()
-    assert account.world.timers.keys() == {2918}
+    assert account.timers.keys() == {2918}
 
 
 def test_wrong_credentials_are_refused(url: str, account: Simulator) -> None:
@@ -176,5 +176,6 @@ def test_login(url: str, account: Simulator) -> None:
 
 
 def test_the_client_misreads_a_missing_list_as_one_record(client: Client, account: Simulator) -> None:
-    account.world.projects.clear()
+    for project in account.projects.values():
+        account.delete(project)
     assert client.call_admin_action("get_projects") == [{"status": "ok"}]

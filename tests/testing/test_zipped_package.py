@@ -48,13 +48,13 @@ async def main():
     sim = Simulator()
     async with sim.serve() as url:
         async with Session(url, ApiKey(sim.api_key)) as ws:
-            assert len(await ws.get_projects()) == len(sim.world.projects)
+            assert len(await ws.get_projects()) == len(sim.projects)
         app = sim.oauth_app(base_url=url)
         page = httpx.get(app.authorization_url()[0])
         assert page.status_code == 200 and "<form" in page.text, page.text
         token = await app.exchange(sim.issue_code())
         async with Session(url, OAuth2(app, MemoryTokenStore(token))) as ws:
-            assert (await ws.me()).id == sim.world.owner.id
+            assert (await ws.me()).id == sim.owner.id
 
 anyio.run(main)
 """

@@ -27,8 +27,8 @@ from worksection_async._cli._screen import Screen
 from worksection_async._transfer.destination import _try_move
 from worksection_async._transfer.file_names import numbered
 from worksection_async.errors import InvalidCall, NotFound, StorageError, TransportError, UnexpectedReply
+from worksection_async.models import File
 from worksection_async.testing import Simulator, faults
-from worksection_async.testing.records import StoredFile
 
 pytestmark = [
     pytest.mark.anyio,
@@ -245,18 +245,18 @@ async def test_download_requests_no_compression(session_with: Make) -> None:
 
 
 @pytest.fixture
-def simulated() -> tuple[Simulator, StoredFile]:
+def simulated() -> tuple[Simulator, File]:
     sim = Simulator(seed="empty")
-    return sim, sim.world.add_file(sim.world.add_project("Moon"), "план.pdf", CONTENT)
+    return sim, sim.add_file(sim.add_project("Moon"), "план.pdf", CONTENT)
 
 
 @pytest.mark.parametrize("is_served", [False, True])
 async def test_simulator_cuts_and_resumes_downloads(
-    simulated: tuple[Simulator, StoredFile], tmp_path: Path, is_served: bool
+    simulated: tuple[Simulator, File], tmp_path: Path, is_served: bool
 ) -> None:
     sim, file = simulated
     for after in (100, 2_000_000, 50):
-        sim.faults.add("download", faults.cut_off(after))
+        sim.fail("download", faults.cut_off(after))
     async with sim.serve() as url:
         there = Session(url, ApiKey(sim.api_key), limiter=TokenBucket(1e6)) if is_served else sim.session()
         async with there as ws:
@@ -264,7 +264,7 @@ async def test_simulator_cuts_and_resumes_downloads(
     assert saved.path == tmp_path / "план.pdf"
     assert digest(saved.path.read_bytes()) == digest(CONTENT)
     assert len(sim.requests) == 4
-    assert sim.faults.unused == ()
+    assert not sim.unused_faults
 
 
 @pytest.mark.one_row_on_trio
@@ -284,7 +284,7 @@ async def test_simulator_cuts_and_resumes_downloads(
     ids=str,
 )
 async def test_simulator_serves_ranges(
-    simulated: tuple[Simulator, StoredFile], headers: dict[str, str], status: int, part: bytes
+    simulated: tuple[Simulator, File], headers: dict[str, str], status: int, part: bytes
 ) -> None:
     response = await request_range(*simulated, headers)
     assert response.status_code == status
@@ -295,12 +295,12 @@ async def test_simulator_serves_ranges(
         assert response.headers["Content-Range"] == f"bytes {start}-{start + len(part) - 1}/{len(CONTENT)}"
 
 
-async def test_simulator_refuses_a_range_after_the_end(simulated: tuple[Simulator, StoredFile]) -> None:
+async def test_simulator_refuses_a_range_after_the_end(simulated: tuple[Simulator, File]) -> None:
     response = await request_range(*simulated, {"Range": "bytes=3000000-"})
     assert (response.status_code, response.headers["Content-Range"]) == (416, "bytes */3000000")
 
 
-async def request_range(sim: Simulator, file: StoredFile, headers: dict[str, str]) -> httpx.Response:
+async def request_range(sim: Simulator, file: File, headers: dict[str, str]) -> httpx.Response:
     params = {"action": "download", "id_file": str(file.id), "access_token": sim.issue_token()}
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as client:
         whole = await client.get("/api/oauth2", params=params)
@@ -358,7 +358,7 @@ async def test_chunks_of_an_open_download_can_be_read_in_separate_cancel_scopes(
     assert digest(content) == digest(CONTENT)
 
 
-async def test_open_download_of_an_unknown_file_is_an_error(simulated: tuple[Simulator, StoredFile]) -> None:
+async def test_open_download_of_an_unknown_file_is_an_error(simulated: tuple[Simulator, File]) -> None:
     sim, _ = simulated
     async with sim.session() as ws:
         with pytest.raises(NotFound):
@@ -374,10 +374,10 @@ async def test_open_download_of_an_unknown_file_is_an_error(simulated: tuple[Sim
 
 async def test_download_all_numbers_files_of_the_same_name(tmp_path: Path) -> None:
     sim = Simulator(seed="empty")
-    project = sim.world.add_project("Moon")
+    project = sim.add_project("Moon")
     for content in (b"one", b"two"):
-        sim.world.add_file(project, "plan.pdf", content)
-    sim.world.add_file(project, "PLAN.pdf", b"three")
+        sim.add_file(project, "plan.pdf", content)
+    sim.add_file(project, "PLAN.pdf", b"three")
     (tmp_path / "plan.pdf").write_bytes(b"mine")
     reports: list[tuple[int, int | None]] = []
     async with sim.session() as ws:
@@ -396,12 +396,12 @@ async def test_download_all_numbers_files_of_the_same_name(tmp_path: Path) -> No
     again.raise_failed()
 
 
-async def test_download_all_continues_after_a_failure(simulated: tuple[Simulator, StoredFile], tmp_path: Path) -> None:
+async def test_download_all_continues_after_a_failure(simulated: tuple[Simulator, File], tmp_path: Path) -> None:
     sim, file = simulated
     reports: list[tuple[int, int | None]] = []
     async with sim.session(retries=0) as ws:
-        sim.faults.add("download", faults.cut_off(10))
-        other = sim.world.add_file(sim.world.add_project("Mars"), "b.txt", b"b")
+        sim.fail("download", faults.cut_off(10))
+        other = sim.add_file(sim.add_project("Mars"), "b.txt", b"b")
         report = await ws.download_all([file.id, 999, other.id], tmp_path, lambda *numbers: reports.append(numbers))
     assert list(report.done) == [other.id]
     assert {number: type(error) for number, error in report.failed.items()} == {file.id: TransportError, 999: NotFound}
@@ -413,9 +413,7 @@ async def test_download_all_continues_after_a_failure(simulated: tuple[Simulator
     assert [error.__notes__ for error in caught.value.exceptions] == [[f"file {file.id}"], ["file 999"]]
 
 
-async def test_download_all_requires_an_existing_folder(
-    simulated: tuple[Simulator, StoredFile], tmp_path: Path
-) -> None:
+async def test_download_all_requires_an_existing_folder(simulated: tuple[Simulator, File], tmp_path: Path) -> None:
     sim, file = simulated
     async with sim.session() as ws:
         with pytest.raises(InvalidCall, match="does not exist"):
@@ -424,7 +422,7 @@ async def test_download_all_requires_an_existing_folder(
     assert (dict(report.done), dict(report.failed), sim.requests) == ({}, {}, [])
 
 
-async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulator, StoredFile], tmp_path: Path) -> None:
+async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulator, File], tmp_path: Path) -> None:
     sim, file = simulated
 
     def stop(*_: object) -> None:
@@ -440,7 +438,7 @@ async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulato
 
 
 async def test_no_file_is_left_after_a_full_disk(
-    simulated: tuple[Simulator, StoredFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulated: tuple[Simulator, File], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim, file = simulated
 
@@ -463,7 +461,7 @@ async def test_no_file_is_left_after_a_full_disk(
 
 
 async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upload(
-    simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch
+    simulated: tuple[Simulator, File], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim, file = simulated
 
@@ -488,7 +486,7 @@ async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upl
 
 
 async def test_missing_temporary_folder_is_an_error_before_anything_is_sent(
-    simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch
+    simulated: tuple[Simulator, File], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim, file = simulated
 
@@ -505,7 +503,7 @@ async def test_missing_temporary_folder_is_an_error_before_anything_is_sent(
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError()], ids=repr)
 async def test_complete_file_that_cannot_be_moved_is_kept(
-    simulated: tuple[Simulator, StoredFile],
+    simulated: tuple[Simulator, File],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: OSError,
@@ -550,7 +548,7 @@ async def test_files_are_written_in_a_worker_thread(
 
 
 async def test_unwritable_folder_is_an_error_before_anything_is_sent(
-    simulated: tuple[Simulator, StoredFile],
+    simulated: tuple[Simulator, File],
 ) -> None:
     sim, file = simulated
     async with sim.session() as ws:
@@ -561,7 +559,7 @@ async def test_unwritable_folder_is_an_error_before_anything_is_sent(
 
 
 async def test_file_created_during_the_download_is_not_replaced(
-    simulated: tuple[Simulator, StoredFile], tmp_path: Path
+    simulated: tuple[Simulator, File], tmp_path: Path
 ) -> None:
     sim, file = simulated
     path = tmp_path / "mine.pdf"
@@ -604,7 +602,7 @@ def test_number_is_inserted_before_the_file_type() -> None:
 
 
 @pytest.fixture
-def served_file(simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.MonkeyPatch) -> Iterator[StoredFile]:
+def served_file(simulated: tuple[Simulator, File], monkeypatch: pytest.MonkeyPatch) -> Iterator[File]:
     """A file in a simulator; the environment variables name that simulator as the account."""
     sim, file = simulated
     with sim.serve() as url:
@@ -616,7 +614,7 @@ def served_file(simulated: tuple[Simulator, StoredFile], monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("to", [[], ["to=other.pdf"]])
 def test_call_download_saves_a_file(
-    served_file: StoredFile,
+    served_file: File,
     to: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -637,7 +635,7 @@ def test_call_download_saves_a_file(
 
 @pytest.mark.parametrize("params", [[], ["id_file=x"], ["id_file=1", "overwrite=1"], ["id_file=1", "to=a", "to=b"]])
 def test_call_download_refuses_invalid_parameters(
-    served_file: StoredFile, params: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served_file: File, params: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["call", "download", *params]) == 2
@@ -645,7 +643,7 @@ def test_call_download_refuses_invalid_parameters(
 
 
 def test_call_download_shows_a_progress_bar_on_stderr(
-    served_file: StoredFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served_file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert main(["call", "download", f"id_file={served_file.id}", f"to={tmp_path}"]) == 0

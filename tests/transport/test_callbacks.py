@@ -94,7 +94,7 @@ def returning_coroutine(*args: object) -> object:
 async def test_a_coroutine_as_the_result_of_a_download_is_refused_and_closed(tmp_path: Path) -> None:
     """Otherwise the coroutine would never run, and Python would only warn about it (an error in these tests)."""
     async with Simulator() as sim, sim.session() as ws:
-        file = sim.world.add_file(sim.world.add_project("Moon"), "plan.pdf", b"x" * 1000)
+        file = sim.add_file(sim.add_project("Moon"), "plan.pdf", b"x" * 1000)
         for use in (
             lambda: ws.download(file.id, tmp_path, returning_coroutine),
             lambda: ws.download_all([file.id], tmp_path, returning_coroutine),
@@ -136,7 +136,7 @@ async def test_an_ordinary_callback_may_start_a_task(tmp_path: Path) -> None:
         reports.append((done, total))
 
     async with Simulator() as sim, sim.session() as ws:
-        file = sim.world.add_file(sim.world.add_project("Moon"), "plan.pdf", b"x" * 1000)
+        file = sim.add_file(sim.add_project("Moon"), "plan.pdf", b"x" * 1000)
         tasks: list[asyncio.Task[None]] = []
         await ws.download(file.id, tmp_path, lambda *args: tasks.append(asyncio.create_task(report(*args))))
         await ws.download(file.id, tmp_path / "b", lambda *args: asyncio.create_task(report(*args)))

@@ -176,9 +176,9 @@ async def test_a_watch_takes_a_router_and_goes_on_after_an_error(
         scope.cancel()
 
     sim = Simulator()
-    sim.world.events.clear()
+    sim.clear_events()
     async with sim.session() as ws:
-        tasks = [await ws.post_task(next(iter(sim.world.projects)), name) for name in ("Plan", "Launch")]
+        tasks = [await ws.post_task(next(iter(sim.projects)), name) for name in ("Plan", "Launch")]
         with anyio.fail_after(10), scope:
             await ws.watch(every=0.01).dispatch_to(router)
     assert sorted(handled) == sorted(task.id for task in tasks)

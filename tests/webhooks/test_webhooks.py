@@ -627,9 +627,9 @@ async def test_the_handler_gets_all_events_of_a_registered_webhook(
 ) -> None:
     caplog.set_level(logging.ERROR)
     sim = Simulator(seed="empty")
-    project, other = sim.world.add_project("Moon"), sim.world.add_project("Mars")
+    project, other = sim.add_project("Moon"), sim.add_project("Mars")
     receiver = WebhookReceiver(handler, username="ws", password="geheim☃")
-    sim.webhooks.connect("https://hooks.test", receiver)
+    sim.connect("https://hooks.test", receiver)
     async with sim.session() as ws:
         async with receiver:
             number = await receiver.register(ws, "https://hooks.test/7f3c", projects=[project.id])
@@ -642,7 +642,7 @@ async def test_the_handler_gets_all_events_of_a_registered_webhook(
             await ws.complete_task(task.id)
             await ws.reopen_task(task.id)
             await ws.complete_task(task.id)
-            await sim.webhooks.deliver()
+            await sim.deliver()
         assert [(event.kind, event.object.id, event.id_task) for event in handler.events] == [
             ("post_task", task.id, task.id),
             ("post_comment", comment.id, task.id),
@@ -660,7 +660,7 @@ async def test_the_handler_gets_all_events_of_a_registered_webhook(
 async def test_replace_deletes_earlier_webhooks_of_the_same_url(handler: RecordingHandler) -> None:
     sim = Simulator(seed="empty")
     async with sim.session() as ws, WebhookReceiver(handler) as receiver:
-        sim.webhooks.connect("https://hooks.test", receiver)
+        sim.connect("https://hooks.test", receiver)
         await receiver.register(ws, "https://hooks.test/a")
         await receiver.register(ws, "https://hooks.test/b", events=["post_task"])
         new = await receiver.register(ws, "https://hooks.test/a", events=["close_task"], replace=True)
@@ -668,14 +668,14 @@ async def test_replace_deletes_earlier_webhooks_of_the_same_url(handler: Recordi
             ("https://hooks.test/b", ("post_task",)),
             ("https://hooks.test/a", ("close_task",)),
         ]
-        assert new in sim.world.webhooks
+        assert new in sim.webhooks
 
 
 @pytest.mark.anyio
 async def test_an_unreachable_receiver_cannot_be_registered(handler: RecordingHandler) -> None:
     sim = Simulator(seed="empty")
     receiver = WebhookReceiver(handler)
-    sim.webhooks.connect("https://hooks.test", WebhookReceiver(handler))
+    sim.connect("https://hooks.test", WebhookReceiver(handler))
     async with sim.session() as ws:
         with pytest.raises(errors.InvalidCall, match="not open"):
             await receiver.register(ws, "https://hooks.test")
@@ -683,7 +683,7 @@ async def test_an_unreachable_receiver_cannot_be_registered(handler: RecordingHa
             with pytest.raises(errors.FieldError, match="Url should respond") as caught:
                 await receiver.register(ws, "https://hooks.test")
     assert (caught.value.code, caught.value.details) == (11, "https://hooks.test")
-    assert sim.world.webhooks == {}
+    assert sim.webhooks == {}
 
 
 @pytest.mark.anyio
@@ -703,7 +703,7 @@ async def test_a_thousand_events_across_a_restart_are_handled_once_each(
             raise RuntimeError("an error of the handler")
 
     sim = Simulator(seed="empty")
-    project = sim.world.add_project("Moon")
+    project = sim.add_project("Moon")
     posted, failed, port = [], 0, 0
     async with sim.session() as ws:
         for _ in range(2):
@@ -714,7 +714,7 @@ async def test_a_thousand_events_across_a_restart_are_handled_once_each(
                     await receiver.register(ws, f"{url}/hooks/")
                 for _ in range(500):
                     posted.append((await ws.post_task(project.id, "Launch")).id)
-                deliveries = await sim.webhooks.deliver()
+                deliveries = await sim.deliver()
                 assert len(deliveries) == 500
                 assert all(delivery.ok for delivery in deliveries)
             failed += receiver.statistics().failed

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import attrs
 
@@ -13,22 +13,6 @@ from ..models._reply_formats import from_str, shown
 
 def is_model(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, Model)
-
-
-def is_tuple(type_: Any) -> bool:
-    return get_origin(type_) is tuple
-
-
-def is_map(type_: Any) -> bool:
-    return get_origin(type_) is dict
-
-
-def is_optional(type_: Any) -> bool:
-    return type(None) in get_args(type_)
-
-
-def without_none(type_: Any) -> Any:
-    return Union[tuple(arg for arg in get_args(type_) if arg is not type(None))]  # noqa: UP007
 
 
 def as_list(value: Any, item: Any) -> list[Any]:

@@ -19,18 +19,8 @@ from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, overri
 
 from ..models import _reply_formats as reply_formats
 from ..models._base import Clock, Hours, Seconds
-from .layout import (
-    as_list,
-    as_map,
-    is_map,
-    is_model,
-    is_optional,
-    is_tuple,
-    key_of,
-    layout_of,
-    value_hook,
-    without_none,
-)
+from ..models._field_types import is_map, is_optional, is_tuple, without_none
+from .layout import as_list, as_map, is_model, key_of, layout_of, value_hook
 from .tolerance import Hook, Malformed, SecondPass
 
 __all__ = ["Malformed", "Structure"]

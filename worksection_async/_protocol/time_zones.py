@@ -8,6 +8,7 @@ import datetime as dt
 import zoneinfo
 
 from ..errors import InvalidCall
+from .names import nearest
 
 EXPECTED = 'a zoneinfo.ZoneInfo, a datetime.timezone, or an IANA name such as "Europe/Kyiv"'
 
@@ -39,11 +40,9 @@ def _find(owner: str, name: str) -> zoneinfo.ZoneInfo:
         known = zoneinfo.available_timezones()
     if not known:
         raise InvalidCall(owner, f"tz={name!r:.80}: this machine has no time zones: install the package tzdata")
-    import difflib  # noqa: PLC0415  # importing it takes 2 ms, and only errors need it
-
-    nearest = difflib.get_close_matches(name, sorted(known), n=1)
-    guess = f" ({nearest[0]!r}?)" if nearest else ""
-    raise InvalidCall(owner, f"tz: this machine knows no time zone {name!r:.80}{guess}. Pass {EXPECTED}")
+    raise InvalidCall(
+        owner, f"tz: this machine knows no time zone {name!r:.80}{nearest(name, sorted(known))}. Pass {EXPECTED}"
+    )
 
 
 def _description(tz: object) -> str:

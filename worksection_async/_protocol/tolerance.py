@@ -8,20 +8,9 @@ from typing import Any, get_args
 import attrs
 
 from ..errors import mask_secrets
+from ..models._field_types import is_map, is_optional, is_tuple, without_none
 from ..models._reply_formats import shown
-from .layout import (
-    as_list,
-    as_map,
-    is_essential,
-    is_map,
-    is_model,
-    is_optional,
-    is_tuple,
-    key_of,
-    layout_of,
-    value_hook,
-    without_none,
-)
+from .layout import as_list, as_map, is_essential, is_model, key_of, layout_of, value_hook
 
 Hook = Callable[..., Any]
 """Called with a value and its type."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -28,7 +29,17 @@ def resolved(path: str | os.PathLike[str], owner: str) -> Path:
         problem = NO_HOME
     else:
         try:
+            _check_links(expanded)
             return expanded.resolve()
         except (OSError, RuntimeError, ValueError) as exc:
             problem = str(getattr(exc, "strerror", None) or exc)
     raise InvalidCall(owner, f"{os.fspath(path)}: {problem}")
+
+
+def _check_links(path: Path) -> None:
+    """Raise `OSError` if symbolic links form a loop; since Python 3.13 `Path.resolve` does not."""
+    try:
+        path.stat()
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise

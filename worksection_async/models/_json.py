@@ -14,6 +14,7 @@ from cattrs import Converter, transform_error
 from cattrs.gen import make_mapping_structure_fn, make_mapping_unstructure_fn
 
 from ..errors import InvalidCall
+from ._field_types import is_map, is_tuple
 
 
 class AnyModel(Protocol):
@@ -93,17 +94,17 @@ def _converter() -> Converter:
         converter.register_unstructure_hook(type_, write)
     converter.register_unstructure_hook_func(_is_duration, dt.timedelta.total_seconds)
     converter.register_unstructure_hook_factory(
-        _is_mapping,
+        is_map,
         lambda type_: make_mapping_unstructure_fn(type_, converter, dict, key_handler=_key),  # type: ignore[arg-type]
     )
-    converter.register_unstructure_hook_factory(_is_tuple, functools.partial(_write_tuple, converter))
+    converter.register_unstructure_hook_factory(is_tuple, functools.partial(_write_tuple, converter))
     for type_, read in _READERS.items():
         converter.register_structure_hook(type_, read)
     converter.register_structure_hook_func(_is_duration, _read_duration)
     converter.register_structure_hook_func(_is_open_enum, _read_optional_str)
     converter.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
-    converter.register_structure_hook_factory(_is_mapping, functools.partial(_read_mapping, converter))
-    converter.register_structure_hook_factory(_is_tuple, functools.partial(_read_tuple, converter))
+    converter.register_structure_hook_factory(is_map, functools.partial(_read_mapping, converter))
+    converter.register_structure_hook_factory(is_tuple, functools.partial(_read_tuple, converter))
     return converter
 
 
@@ -112,14 +113,6 @@ def _converter() -> Converter:
 
 def _is_duration(type_: Any) -> bool:
     return get_origin(type_) is Annotated and get_args(type_)[0] is dt.timedelta
-
-
-def _is_tuple(type_: Any) -> bool:
-    return get_origin(type_) is tuple
-
-
-def _is_mapping(type_: Any) -> bool:
-    return isinstance(origin := get_origin(type_), type) and issubclass(origin, Mapping)
 
 
 def _is_open_enum(type_: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NotRequired, Union, get_args, get_origin
 
@@ -13,6 +12,7 @@ from pydantic import GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
+from ._field_types import is_map, is_optional, is_tuple
 from ._json import AnyModel, from_dict, to_dict
 
 JSON_TYPES: dict[Any, Any] = {
@@ -63,10 +63,10 @@ def _in_json(type_: Any) -> Any:
     origin, arguments = get_origin(type_), get_args(type_)
     if origin is Annotated:
         return _in_json(arguments[0])
-    if origin is tuple:
+    if is_tuple(type_):
         return list[_in_json(arguments[0])]  # type: ignore[misc]
-    if isinstance(origin, type) and issubclass(origin, Mapping):
+    if is_map(type_):
         return dict[str, _in_json(arguments[1])]  # type: ignore[misc]
-    if type(None) in arguments or str in arguments:  # optional, or an open enum
+    if is_optional(type_) or str in arguments:  # optional, or an open enum
         return Union[tuple(_in_json(each) for each in arguments)]  # noqa: UP007
     return JSON_TYPES.get(type_, type_)

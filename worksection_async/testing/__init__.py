@@ -8,7 +8,8 @@
 # _service.py     the API: _credentials.py → _params.py → _checks.py → _actions/ → _reply.py
 # _login.py       OAuth2: _oauth.py issues and rotates tokens, _consent.py is the login page (HTML in _pages.py)
 # _webhooks.py    calls the URLs of webhooks after each event
-# world.py        the account; records.py its records; _seeds.py its initial content
+# _account.py     the verbs of the account: models in and out (_fields.py, _reading.py); _account_file.py stores it
+# _world.py       the account; _records.py its records; _seeds.py its initial content
 # _render.py      records as JSON; _formats.py, _filters.py the formats of values and of filters
 # _constants.py   limits, scopes and error codes from the spec, from which the client is generated, too
 
@@ -17,11 +18,10 @@ from ..models._extras import needs_extra
 with needs_extra("testing", "Simulator"):
     import python_multipart  # noqa: F401  # starlette imports it only when it reads a form
 
-    from . import faults, records
+    from . import faults
     from ._request_log import ReceivedRequest
     from ._simulator import Simulator
     from ._webhooks import Delivery
     from .faults import Fault
-    from .world import World
 
-__all__ = ["Delivery", "Fault", "ReceivedRequest", "Simulator", "World", "faults", "records"]
+__all__ = ["Delivery", "Fault", "ReceivedRequest", "Simulator", "faults"]

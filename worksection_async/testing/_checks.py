@@ -10,7 +10,7 @@ from .._spec import ActionSpec
 from ._constants import SPEC
 from ._params import Params
 from ._reply import ServiceRefusal, missing_field
-from .world import World
+from ._world import World
 
 _FILES = {"attach", "files"}
 _SENTINELS = {"ANY", "NOONE"}

@@ -14,10 +14,10 @@ import attrs
 from ._constants import LOGIN
 from ._oauth import OAuth
 from ._pages import bullet_list, error_page, hidden_fields, page, select
+from ._records import User
 from ._reply import SimulatedReply
 from ._request import IncomingRequest
-from .records import User
-from .world import World
+from ._world import World
 
 _FORM_FIELDS = ("client_id", "response_type", "redirect_uri", "state", "scope")
 _SAFE_IN_URL = ":/%#?=@[]!$&'()*+,;"

@@ -18,8 +18,8 @@ from typing import Any
 import attrs
 
 from ._constants import LOGIN, SCOPES
+from ._records import User
 from ._reply import ServiceRefusal
-from .records import User
 
 _CLOCK_SKEW_SECONDS = 300.0
 _SIGNATURE_BYTES = 256

@@ -12,8 +12,8 @@ import attrs
 
 from ._constants import LOGIN, SCOPES
 from ._credentials import Tokens, is_equal, known_scopes
+from ._records import User
 from ._reply import Record, ServiceRefusal
-from .records import User
 
 REDIRECT_URI = "https://localhost:33443/callback"
 _OPAQUE_BYTES = 320
@@ -128,14 +128,14 @@ class OAuth:
         except ServiceRefusal:
             raise OAuthRefusal("not_authorized", "Malformed UTF-8 characters") from None
 
-    def live_pairs(self, user: User | None = None) -> tuple[TokenPair, ...]:
-        """Return the pairs (of *user*, or all) that can still be refreshed, oldest first."""
+    def live_pairs(self, id_user: int | None = None) -> tuple[TokenPair, ...]:
+        """Return the pairs (of a user, or all) that can still be refreshed, oldest first."""
         pairs = list(self._pairs.values())
-        return tuple(pair for pair in pairs if self._is_live(pair) and (user is None or user is pair.user))
+        return tuple(pair for pair in pairs if self._is_live(pair) and id_user in (None, pair.user.id))
 
-    def live_pair(self, user: User | None = None) -> TokenPair:
+    def live_pair(self, id_user: int | None = None) -> TokenPair:
         """Return the last of `live_pairs`; raise `LookupError` if there is no such pair."""
-        if pairs := self.live_pairs(user):
+        if pairs := self.live_pairs(id_user):
             return pairs[-1]
         raise LookupError("no token pair is live")
 

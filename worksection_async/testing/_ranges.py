@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import attrs
 
+from ._records import StoredFile
 from ._reply import SimulatedReply, html_reply
-from .records import StoredFile
 
 
 @attrs.frozen

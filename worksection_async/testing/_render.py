@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from . import records
+from . import _records as records
 from ._constants import SPEC
 from ._formats import clock_text, moment_text, money_text, plain_number, timer_text
 from ._reply import Record

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from ._constants import LOGIN_ACTIONS
 from ._params import read_json, read_query
 from ._ranges import RangeRequest
+from ._records import Upload
 from ._reply import ServiceRefusal
-from .records import Upload
 
 _MAX_FORM_PARTS = 10_000
 _SECRET_PARAMS = {"hash", "access_token", "http_pass", "client_secret", "code", "refresh_token"}

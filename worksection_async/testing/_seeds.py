@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
 
-from .records import ANYONE, Task, User
-from .world import World
+from ._records import ANYONE, Task, User
+from ._world import World
 
 Now = Callable[[], dt.datetime]
 

@@ -14,7 +14,7 @@ from ._params import Params
 from ._ranges import file_reply
 from ._reply import ServiceRefusal, SimulatedReply, error_reply, json_reply
 from ._request import IncomingRequest
-from .world import World
+from ._world import World
 
 
 @attrs.frozen

@@ -2,21 +2,27 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Self
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from .._auth.credentials import ApiKey, Auth
 from .._auth.oauth_app import OAuthApp
 from .._auth.token import Token
 from .._limits.token_bucket import TokenBucket
+from .._protocol.names import nearest
 from .._session.session import Session
+from ..errors import InvalidCall
+from ..models import Comment, Project, Task
+from ._account import Account
 from ._app import RequestPipeline, create_app
 from ._consent import Consent
-from ._constants import LOGIN, SCOPES, SPEC
+from ._constants import ACTIONS, LOGIN, LOGIN_ACTIONS, SCOPES, SPEC
 from ._credentials import Tokens
+from ._fields import UserLike
 from ._login import Login
 from ._oauth import REDIRECT_URI, OAuth
 from ._rate import RateCheck
@@ -25,39 +31,41 @@ from ._seeds import SEEDS
 from ._server import Server, config
 from ._service import Service
 from ._transport import SimulatorTransport
-from ._webhooks import DeliveringApp, Webhooks
-from .faults import Faults
-from .records import User
-from .world import World
+from ._webhooks import DeliveringApp, Delivery, Webhooks
+from ._world import World
+from .faults import Fault, FaultName, Faults, named
 
 _UNCHECKED_RATE = 1_000_000.0
 _ORIGIN = "http://127.0.0.1"
 
 
-class Simulator:
+class Simulator(Account):
     """A stateful simulator of one Worksection account, with all 63 actions and the OAuth2 login.
 
     ::
 
         async with Simulator(seed="empty") as sim:
-            project = sim.world.add_project("Moon")
+            project = sim.add_project("Moon")
+            sim.fail("post_task", "timeout")
             async with sim.session() as ws:
                 task = await ws.post_task(project.id, "Launch")
+            assert task.id in sim.tasks
 
     Attributes:
 
-    - ``world``: the records of the account.
-    - ``faults``: the scripted faults; ``sim.faults.add("get_tasks", faults.reset())``.
+    - ``owner``, ``members``, ``projects``, ``tasks``, ``comments``, ``files``, ``tags``, ``costs``, ``webhooks``,
+      ``events``: the content of the account, as models.
     - ``requests``: the log of received requests.
+    - ``deliveries``: the calls of webhooks and their results, oldest first.
     - ``tokens``: the valid access tokens.
     - ``rate``: the rate limit. It is off by default, so that tests are fast; the service has ``rate=1.0`` (per second).
     - ``oauth``: the registered application: its ``redirect_uri``, the ``scopes`` that it may request, the lifetime
       ``access_seconds`` of its next tokens, the number of ``refreshes``, and the last valid token pair of a user
-      (``live_pair(user)``). Its requests do not count against the rate limit; in ``faults`` and ``requests`` they are
+      (``live_pair(id_user)``). Its requests do not count against the rate limit; in `fail` and ``requests`` they are
       ``oauth2_authorize``, ``oauth2_token``, ``oauth2_refresh`` and ``oauth2_resource``.
-    - ``webhooks``: calls the URLs of registered webhooks after each event, if they are on this machine or connected to
-      an ASGI application. A served simulator calls them automatically; otherwise call ``await sim.webhooks.deliver()``.
-      ``deliveries`` lists the calls and their results.
+
+    The URLs of registered webhooks are called after each event, if they are on this machine or connected to an ASGI
+    application (`connect`). A served simulator calls them automatically; otherwise call ``await sim.deliver()``.
 
     *clock* returns the Unix time in seconds (the account is in UTC), *monotonic* the seconds for arrivals and the rate.
 
@@ -89,16 +97,16 @@ class Simulator:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.api_key = api_key
-        self.world: World = SEEDS[seed](lambda: dt.datetime.fromtimestamp(clock(), dt.UTC).replace(tzinfo=None))
+        self._world: World = SEEDS[seed](lambda: dt.datetime.fromtimestamp(clock(), dt.UTC).replace(tzinfo=None))
         self.tokens: Tokens = Tokens(clock, client_id)
         self.oauth: OAuth = OAuth(client_id=client_id, client_secret=client_secret, tokens=self.tokens)
-        self.faults: Faults = Faults()
+        self._faults: Faults = Faults()
         self.rate: RateCheck = RateCheck(rate)
         self.requests: list[ReceivedRequest] = []
-        service = Service(self.world, self.tokens, api_key, clock)
-        self.webhooks: Webhooks = Webhooks(self.world)
-        login = Login(self.oauth, Consent(self.oauth, self.world))
-        pipeline = RequestPipeline(service, login, self.webhooks, self.rate, self.faults, self.requests, monotonic)
+        service = Service(self._world, self.tokens, api_key, clock)
+        self._deliveries: Webhooks = Webhooks(self._world)
+        login = Login(self.oauth, Consent(self.oauth, self._world))
+        pipeline = RequestPipeline(service, login, self._deliveries, self.rate, self._faults, self.requests, monotonic)
         self.app: Starlette = create_app(pipeline)
         self._limiter = TokenBucket(rate=rate or _UNCHECKED_RATE)
 
@@ -108,15 +116,90 @@ class Simulator:
     async def __aexit__(self, *exc_info: object) -> None:
         return None
 
+    # Faults
+
+    def fail(self, action: str, fault: FaultName | Fault, *, times: int | None = 1) -> None:
+        """Let the next requests for an action fail.
+
+        Args:
+            action: Name of the action, also of an OAuth2 action; ``"*"`` for any.
+            fault: Name of a function of `worksection_async.testing.faults` (``"reset"``), or its result, if it has
+                arguments (``faults.cut_off(10)``).
+            times: The number of requests; None for all.
+
+        Raises:
+            InvalidCall: There is no such action.
+        """
+        known = [*ACTIONS, *LOGIN_ACTIONS.values()]
+        if action not in ("*", *known):
+            raise InvalidCall("Simulator", f"unknown action {action!a}{nearest(action, known)}")
+        self._faults.add(action, named(fault) if isinstance(fault, str) else fault, times)
+
+    @property
+    def unused_faults(self) -> list[tuple[str, str]]:
+        """Actions and names of the faults that no request has met yet. A test should assert that there are none."""
+        return [(action, fault.name) for action, fault in self._faults.unused]
+
+    def clear_faults(self) -> None:
+        """Remove all faults."""
+        self._faults.clear()
+
+    # Events and webhooks
+
+    async def emit(
+        self,
+        action: Literal["post", "update", "close", "reopen", "delete"],
+        of: Project | Task | Comment,
+        *,
+        user_from: UserLike | None = None,
+        new: Mapping[str, object] | None = None,
+        old: Mapping[str, object] | None = None,
+    ) -> list[Delivery]:
+        """Record an event, as after a change in the browser, and call the webhooks for it.
+
+        Actions of the API record their events themselves.
+
+        Args:
+            action: What happened.
+            of: The project, the task or the comment that changed.
+            user_from: The user (default: the owner).
+            new: The new values of the changed fields, as the service sends them.
+            old: Their old values.
+
+        Returns:
+            The calls of webhooks that were made, also those for earlier events.
+        """
+        self._world.tell(action, self._record(of), self._user(user_from), dict(new or {}), dict(old or {}))
+        return await self.deliver()
+
+    async def deliver(self) -> list[Delivery]:
+        """Make all pending calls of webhooks, wait for those of other tasks, and return the results of the first."""
+        return await self._deliveries.deliver()
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The calls of webhooks and their results, oldest first."""
+        return self._deliveries.deliveries
+
+    def connect(self, url: str, app: ASGIApp) -> None:
+        """Let an ASGI application answer webhooks with the prefix *url* (for example ``"https://hooks.test"``).
+
+        The application runs in the event loop of the caller. Therefore add webhooks and `deliver` in its loop, not
+        through `serve`.
+        """
+        self._deliveries.connect(url, app)
+
+    # Credentials and clients
+
     def issue_token(
-        self, user: User | None = None, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_ttl_seconds
+        self, user: UserLike | None = None, scopes: Iterable[str] = SCOPES, expires_in: float = LOGIN.access_ttl_seconds
     ) -> str:
         """Return a new access token of *user* (default: the owner) that expires in *expires_in* seconds."""
-        return self.tokens.issue(user or self.world.owner, scopes, expires_in)
+        return self.tokens.issue(self._user(user), scopes, expires_in)
 
     def issue_pair(
         self,
-        user: User | None = None,
+        user: UserLike | None = None,
         scopes: Iterable[str] = SCOPES,
         expires_in: float | None = None,
         account_url: str = _ORIGIN,
@@ -125,7 +208,7 @@ class Simulator:
 
         The access token expires in *expires_in* seconds on the simulator's clock (default: ``oauth.access_seconds``).
         """
-        pair = self.oauth.issue_pair(user or self.world.owner, scopes, expires_in)
+        pair = self.oauth.issue_pair(self._user(user), scopes, expires_in)
         now = self.tokens.clock()
         return Token(
             access_token=pair.access_token,
@@ -135,9 +218,9 @@ class Simulator:
             account_url=account_url,
         )
 
-    def issue_code(self, user: User | None = None, scopes: Iterable[str] = SCOPES) -> str:
+    def issue_code(self, user: UserLike | None = None, scopes: Iterable[str] = SCOPES) -> str:
         """Return an authorization code, as after *user* (default: the owner) has allowed *scopes*."""
-        return self.oauth.issue_code(user or self.world.owner, scopes)
+        return self.oauth.issue_code(self._user(user), scopes)
 
     def oauth_app(
         self,
@@ -171,12 +254,12 @@ class Simulator:
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
         """Serve on a socket in a thread: ``with sim.serve() as url``, or ``async with``. Port 0 selects a free port."""
-        return Server(DeliveringApp(self.app, self.webhooks), host, port)
+        return Server(DeliveringApp(self.app, self._deliveries), host, port)
 
     def run(self, host: str = "127.0.0.1", port: int = 8010) -> None:
         """Serve on a socket until interrupted."""
-        uvicorn.Server(config(DeliveringApp(self.app, self.webhooks), host, port)).run()
+        uvicorn.Server(config(DeliveringApp(self.app, self._deliveries), host, port)).run()
 
     def __repr__(self) -> str:
-        world = self.world
+        world = self._world
         return f"<Simulator {len(world.projects)} projects, {len(world.tasks)} tasks, {len(self.requests)} requests>"

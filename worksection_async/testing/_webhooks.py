@@ -3,7 +3,9 @@
 URLs of this machine are called over HTTP, those of connected applications in process. Other URLs are never called.
 """
 
+import functools
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -19,9 +21,9 @@ from .._protocol.account import is_loopback
 from .._protocol.service import WEBHOOK_MAX_ERRORS, WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from . import _render as render
 from ._params import Params
+from ._records import Event, Webhook
 from ._reply import Record
-from .records import Event, Webhook
-from .world import World
+from ._world import World
 
 
 @attrs.frozen(kw_only=True)
@@ -122,8 +124,8 @@ class Webhooks:
     async def _post(self, url: str, credentials: tuple[str, str], body: bytes) -> tuple[int | None, str]:
         """Return the status of the reply, and the reason of a failure (empty after a success)."""
         app = self._app(url)
-        # A local server has a self-signed certificate. The explicit transport also ignores proxy settings.
-        transport = httpx.AsyncHTTPTransport(verify=False) if app is None else httpx.ASGITransport(app)
+        # The explicit transport also ignores proxy settings.
+        transport = httpx.AsyncHTTPTransport(verify=_any_certificate()) if app is None else httpx.ASGITransport(app)
         try:
             with anyio.fail_after(self.seconds):
                 async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113
@@ -191,6 +193,12 @@ class DeliveringApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
         await self._webhooks.deliver_over_http()
+
+
+@functools.cache
+def _any_certificate() -> ssl.SSLContext:
+    """Return a TLS context that accepts any certificate, because a local server has a self-signed one."""
+    return httpx.create_ssl_context(verify=False)
 
 
 def _is_local(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Scripted faults, for tests of error handling: ``sim.faults.add("get_tasks", reset())``.
+"""Scripted faults, for tests of error handling: ``sim.fail("get_tasks", "reset")``.
 
 With ``executed=True`` a fault occurs after the action was carried out. The client cannot see the difference: if it
 sends a write again after such a fault, the write is carried out twice.
@@ -6,11 +6,13 @@ sends a write again after such a fault, the write is carried out twice.
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import anyio
 import attrs
 
+from .._protocol.names import nearest
+from ..errors import InvalidCall
 from ._rate import rate_limit_reply
 from ._reply import SimulatedReply, html_reply, json_reply
 
@@ -174,3 +176,18 @@ def redirect(location: str, *, status: int = 302, executed: bool = False) -> Fau
 def too_many_requests(*, status: int = 200, retry_after: float | None = None) -> Fault:
     """The rate limit refusal. The real status is unknown: 200 (as for other errors) or 429 (the convention)."""
     return answer(rate_limit_reply(status, retry_after))
+
+
+FaultName = Literal[
+    "unreachable", "reset", "timeout", "cut_body", "idle_ok", "server_error", "html_page", "bad_json", "empty_body",
+    "invalid_utf8", "too_many_requests",
+]  # fmt: skip
+"""The functions of this module that need no argument."""
+
+
+def named(name: FaultName) -> Fault:
+    """Return the fault of the function with this name."""
+    if name not in get_args(FaultName):
+        raise InvalidCall("Simulator", f"unknown fault {name!a}{nearest(name, get_args(FaultName))}")
+    make: Callable[[], Fault] = globals()[name]
+    return make()

@@ -7,8 +7,8 @@ from itertools import groupby
 
 from .. import _render as render
 from .._filters import FilterableField, compile_filter
+from .._records import Cost, Project, Task, User
 from .._reply import Record, missing_field, ok, php_map
-from ..records import Cost, Project, Task, User
 from .request import ActionRequest, action
 
 _TOTAL_FIELDS: dict[str, FilterableField[Cost]] = {

@@ -8,9 +8,9 @@ from typing import Any
 from .. import _render as render
 from .._constants import SPEC
 from .._formats import parse_schedule_date
+from .._records import User
 from .._reply import Record, ServiceRefusal, missing_field, ok, ok_or_no_data, php_map
-from ..records import User
-from ..world import World
+from .._world import World
 from .request import ActionRequest, action
 
 _CONTACT_DETAILS = ("title", "group", "phone", "phone2", "phone3", "phone4", "address", "address2")

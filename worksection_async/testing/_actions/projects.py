@@ -5,8 +5,8 @@ from typing import Any
 from .. import _render as render
 from .._constants import SPEC
 from .._formats import parse_period
+from .._records import NO_MANAGER, Project
 from .._reply import Record, ServiceRefusal, missing_field, ok, ok_or_no_data
-from ..records import NO_MANAGER, Project
 from .request import ActionRequest, action, changes
 from .tags import named_tags
 

@@ -7,10 +7,10 @@ import attrs
 from .._constants import MAX_TEXT_CHARACTERS
 from .._credentials import Principal
 from .._params import Params
+from .._records import ANYONE, NO_EXECUTIVE, Comment, EventAction, Project, StoredFile, Task, Upload, User
 from .._render import Extra
 from .._reply import Record, ServiceRefusal, missing_field
-from ..records import ANYONE, NO_EXECUTIVE, Comment, EventAction, Project, StoredFile, Task, Upload, User
-from ..world import World
+from .._world import World
 
 HANDLERS: dict[str, "Handler"] = {}
 

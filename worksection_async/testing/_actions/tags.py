@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from .. import _render as render
+from .._records import Tag, TagGroup
 from .._reply import Record, ServiceRefusal, missing_field, ok
-from ..records import Tag, TagGroup
 from .request import ActionRequest, action
 
 Of = Literal["task", "project"]

@@ -6,9 +6,9 @@ from typing import Any
 from .. import _render as render
 from .._constants import MAX_RECORDS
 from .._filters import FilterableField, compile_filter
+from .._records import Task, Upload
 from .._reply import Record, ServiceRefusal, ok, ok_or_no_data
-from ..records import Task, Upload
-from ..world import MAX_TASK_LEVELS
+from .._world import MAX_TASK_LEVELS
 from .request import ActionRequest, action, changes, check_count
 from .tags import named_tags
 

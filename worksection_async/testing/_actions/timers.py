@@ -1,8 +1,8 @@
 """Running timers: of all users, and of the user of a token."""
 
 from .. import _render as render
+from .._records import Timer
 from .._reply import Record, ServiceRefusal, ok
-from ..records import Timer
 from .request import ActionRequest, action
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Literal
 
-from .records import (
+from ._records import (
     Comment,
     Contact,
     Cost,
@@ -31,6 +31,9 @@ MAX_TASK_LEVELS = 3
 """Levels of tasks and subtasks."""
 
 _FIRST_ID = 101
+_KINDS = {"contacts": "user", "contact_groups": "group"}
+"""Tables whose ids are counted together with those of another one."""
+
 _EVENT_TYPES: dict[type, EventType] = {Project: "project", Task: "task", Comment: "comment"}
 
 
@@ -73,6 +76,41 @@ class World:
         number = wanted or max(self._last_ids[kind] + 1, _FIRST_ID)
         self._last_ids[kind] = max(self._last_ids[kind], number)
         return number
+
+    def keep(self, table: str, record: Any) -> None:
+        """Store a complete record that refers to records of this account."""
+        getattr(self, table)[record.id] = record
+        kind = _KINDS.get(table, table.removesuffix("s").replace("_", " "))
+        self._last_ids[kind] = max(self._last_ids[kind], record.id)
+        match record:
+            case Task(parent=parent, project=project):
+                (parent.children if parent else project.tasks).append(record)
+            case Comment(task=task):
+                task.comments.append(record)
+
+    def clear(self) -> None:
+        """Remove all records and events."""
+        for records in vars(self).values():
+            if isinstance(records, dict | Counter) or records is self.events:
+                records.clear()
+
+    def delete(self, record: Project | Task) -> None:
+        """Remove a project, or a task with its subtasks, and what belongs to it."""
+        tasks = (
+            [each for task in record.tasks for each in task.walk()] if isinstance(record, Project) else [*record.walk()]
+        )
+        for task in tasks:
+            del self.tasks[task.id]
+            for relation in list(task.relations):
+                relation.earlier.relations.remove(relation)
+                relation.later.relations.remove(relation)
+            for table in (self.comments, self.costs, self.timers):
+                for each in [one for one in table.values() if one.task is task]:
+                    del table[each.id]
+        if isinstance(record, Project):
+            del self.projects[record.id]
+        else:
+            (record.parent.children if record.parent else record.project.tasks).remove(record)
 
     # People
 
