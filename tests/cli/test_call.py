@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,17 @@ def test_json_shows_no_character_that_a_terminal_executes(
     printed = capsys.readouterr().out
     assert not [char for char in printed if not char.isprintable() and char != "\n"]
     assert json.loads(printed)["name"] == "\x9b2J\x1b[31m"
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_characters_that_the_encoding_does_not_have_are_escaped(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    simulator.update(simulator.projects[26], name="Жук")
+    printed = BytesIO()
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(printed, encoding="latin-1"))
+    assert main(["call", "get_project", "id_project=26", option]) == 0
+    assert rb"\u0416\u0443\u043a" in printed.getvalue()
 
 
 # Parameters

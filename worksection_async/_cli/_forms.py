@@ -42,7 +42,7 @@ def form_of(param: Param) -> Form:
         values: tuple[str, ...] = get_args(param.format.enum)
         if param.format.several:
             return Form(f"any of {', '.join(values)}; separated by commas", _items, is_list=True, choices=values)
-        return Form(f"one of {', '.join(values)}" if len(values) > 1 else values[0], choices=values)
+        return Form(f"one of {', '.join(values)}", choices=values)
     if isinstance(param.format, FilterFormat):
         return Form(f"conditions on {', '.join(FILTER_OPERATORS[param.format.action])}")
     return FORMS.get(param.format, JSON_FORM)
