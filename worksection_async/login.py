@@ -1,6 +1,6 @@
 """OAuth2 login in a browser: two routes for a web app, and a function that checks the callback.
 
-At a terminal, use ``python -m worksection_async login``.
+At a terminal, use ``worksection login``.
 
 https://worksection.com/en/faq/oauth.html
 """

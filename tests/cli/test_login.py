@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
+import attrs
 import httpx
 import pytest
 
@@ -58,14 +59,48 @@ def test_only_a_private_token_file_remains(harness: LoginHarness, monkeypatch: p
 def test_other_commands_use_the_stored_token(
     harness: LoginHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORKSECTION_TOKEN_FILE", str(tmp_path / "mine.json"))
     assert harness.login() == 0
     assert (tmp_path / "mine.json").exists()
     capsys.readouterr()
+    for name in ("WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"):
+        monkeypatch.delenv(name)
     assert main(["call", "me"]) == 0
     assert harness.sim.owner.email in capsys.readouterr().out
+
+
+def test_other_commands_refresh_the_stored_token_with_the_saved_application(
+    harness: LoginHarness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No variable is needed after the login, not even for a simulator."""
+    assert harness.login() == 0
+    anyio.run(expire, harness)
+    for name in ("WORKSECTION_CLIENT_ID", "WORKSECTION_CLIENT_SECRET"):
+        monkeypatch.delenv(name)
+    assert main(["call", "me"]) == 0
+    assert harness.sim.oauth.refreshes == 1
+    assert harness.sim.owner.email in capsys.readouterr().out
+    application = harness.token_file.with_name("token.app.json")
+    assert stat.S_IMODE(application.stat().st_mode) == 0o600
+
+
+async def expire(harness: LoginHarness) -> None:
+    """Let the access token expire on the clock of the client."""
+    store = FileTokenStore(harness.token_file)
+    token = await store.load()
+    assert token is not None
+    await store.save(attrs.evolve(token, expires_at=token.issued_at))
+
+
+def test_an_expired_login_is_reported_with_the_command_that_renews_it(
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert harness.login() == 0
+    anyio.run(expire, harness)
+    harness.sim.oauth._pairs.clear()
+    capsys.readouterr()
+    assert main(["call", "me"]) == 3
+    assert capsys.readouterr().err.endswith(" No request was sent. Run `worksection login`.\n")
 
 
 def test_store_option_sets_the_path_of_the_token(harness: LoginHarness, tmp_path: Path) -> None:
@@ -111,19 +146,19 @@ def test_a_refusal_ends_the_login(
 ) -> None:
     harness.sim.oauth.scopes = scopes or harness.sim.oauth.scopes
     harness.set_browser(lambda url: harness.visit(harness.decide(url, decision)))
-    assert harness.login() == 1
+    assert harness.login() == 3
     assert capsys.readouterr().err.startswith(complaint)
     assert harness.pages[0].status_code == 400
     assert not harness.token_file.exists()
 
 
 @pytest.mark.parametrize("action", ["oauth2_token", "oauth2_resource"])
-@pytest.mark.parametrize("fault", [faults.html_page(), faults.reset()])
+@pytest.mark.parametrize(("fault", "code"), [(faults.html_page(), 1), (faults.reset(), 4)])
 def test_a_failure_of_the_service_saves_no_token(
-    harness: LoginHarness, capsys: pytest.CaptureFixture[str], action: str, fault: faults.Fault
+    harness: LoginHarness, capsys: pytest.CaptureFixture[str], action: str, fault: faults.Fault, code: int
 ) -> None:
     harness.sim.fail(action, fault)
-    assert harness.login() == 1
+    assert harness.login() == code
     output = capsys.readouterr()
     assert output.err.startswith(f"{action}: ")
     assert "Logged in" not in output.out

@@ -274,6 +274,19 @@ async def test_on_wait_reports_each_change_of_the_position() -> None:
 
 
 @virtual_time
+async def test_on_wait_reports_the_wait_after_a_refusal() -> None:
+    """The position is the same as before, but the wait is another one."""
+    limiter, reports = bucket(), list[Waiting]()
+    await limiter.acquire()
+    waiter = Waiter(on_wait=reports.append)
+    for _ in range(2):
+        await limiter.wait(waiter)
+        await limiter.sent(waiter)
+        await limiter.leave(waiter)
+    assert [report.position for report in reports] == [0, 0]
+
+
+@virtual_time
 async def test_on_wait_reports_a_call_that_overtakes() -> None:
     limiter = bucket()
     reports: list[Waiting] = []

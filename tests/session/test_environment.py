@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.constants import KEY
 from worksection_async import FileTokenStore, Session, Token, TokenBucket
-from worksection_async.errors import InvalidCall
+from worksection_async._session.saved_application import SavedApplication
+from worksection_async.errors import InvalidCall, TokenStoreError
 from worksection_async.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -173,3 +174,54 @@ async def test_an_option_reaches_the_session(sim: Simulator, environment: Enviro
             assert (ws._caller.options.timeout, ws._caller.options.retries) == (7, 1)
     with pytest.raises(InvalidCall, match="timeout must be a positive number"):
         Session.from_env(timeout=-1)
+
+
+# The application that is saved with a token
+
+
+def application(sim: Simulator, base_url: str = "http://127.0.0.1") -> SavedApplication:
+    return SavedApplication(
+        client_id=sim.oauth.client_id, client_secret=sim.oauth.client_secret, base_url=base_url
+    )  # fmt: skip
+
+
+async def test_a_stored_token_is_refreshed_with_the_application_that_was_saved_with_it(
+    sim: Simulator, config_folder: Path
+) -> None:
+    await save(config_folder / "token.json", sim.issue_pair(expires_in=0))
+    application(sim).save(config_folder / "token.json")
+    async with session(sim) as ws:
+        assert (await ws.me()).email == sim.owner.email
+    assert sim.oauth.refreshes == 1
+
+
+async def test_the_application_of_the_environment_has_priority(
+    sim: Simulator, environment: Environment, config_folder: Path
+) -> None:
+    await save(config_folder / "token.json", sim.issue_pair(expires_in=0))
+    attrs.evolve(application(sim), client_id="old", client_secret="old").save(config_folder / "token.json")
+    environment.set(CLIENT_ID=sim.oauth.client_id, CLIENT_SECRET=sim.oauth.client_secret)
+    async with session(sim) as ws:
+        await ws.me()
+    assert sim.oauth.refreshes == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"client_secret": "s3cret"}', '{"client_secret": s3cret}'])
+def test_an_unreadable_application_is_reported_without_its_content(config_folder: Path, content: str) -> None:
+    path = config_folder / "token.app.json"
+    config_folder.mkdir(parents=True)
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(TokenStoreError, match=r"token\.app\.json does not contain an application") as raised:
+        SavedApplication.load(config_folder / "token.json")
+    assert "s3cret" not in "".join(str(entry.frame.f_locals) for entry in raised.traceback[1:])
+
+
+def test_an_application_that_others_can_read_is_refused(sim: Simulator, config_folder: Path) -> None:
+    application(sim).save(config_folder / "token.json")
+    path = config_folder / "token.app.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    with pytest.raises(TokenStoreError, match="can be read by other users"):
+        SavedApplication.load(config_folder / "token.json")
+    assert sim.oauth.client_secret not in repr(application(sim))

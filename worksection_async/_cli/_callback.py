@@ -21,7 +21,7 @@ from .._transport.pages import html_response
 from ..errors import AuthError
 from ..login import BadCallback, read_callback
 from . import _certificate
-from ._text import printable
+from ._text import printable, width_of, wrapped
 
 SHUTDOWN_SECONDS = 2
 """Time for the browser to receive the last page."""
@@ -32,8 +32,8 @@ class NoCallback(Exception):
 
 
 def print_lines(*lines: str) -> None:
-    """Print *lines* without line breaks in them, so that a URL can be copied."""
-    text = "".join(f"{printable(line)}\n" for line in lines)
+    """Print *lines*, wrapped at the width of the terminal. URLs stay whole, so that they can be copied."""
+    text = "".join(f"{wrapped(printable(line), width_of(sys.stdout))}\n" for line in lines)
     encoding = sys.stdout.encoding
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
@@ -163,7 +163,7 @@ async def callback_server(redirect_uri: str, waiter: CodeWaiter) -> AsyncIterato
         yield
         return
     print_lines(
-        f"After the login the browser opens port {port} of this machine and warns about the certificate, which is",
+        f"After the login the browser opens port {port} of this machine and warns about the certificate, which is "
         "self-signed: continue. If that fails, paste the address of the page here and press Enter.",
     )
     waiter.add_channel()

@@ -1,8 +1,12 @@
-"""Formats calls, results and values for the terminal."""
+"""Formats calls, results and values for the terminal, and wraps text at its width."""
 
 import datetime as dt
+import os
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import IO
 
 from ..models import User
 
@@ -10,6 +14,37 @@ from ..models import User
 def printable(text: str) -> str:
     """Return *text* on one line, without control characters, which a terminal would execute."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def width_of(stream: IO[str]) -> int | None:
+    """Return the width of the terminal to which *stream* writes, or None if it is no terminal."""
+    try:
+        if not stream.isatty():
+            return None
+        return int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return None
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Return *text* in lines of at most *width* characters; longer words, such as URLs, stay whole."""
+    if not width:
+        return text
+    filler = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(filler.fill(line) if " " in line.strip() else line for line in text.split("\n"))
+
+
+def print_error(text: str) -> None:
+    """Print *text* on stderr, without control characters."""
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    shown = f"{wrapped(lines, width_of(sys.stderr))}\n"
+    sys.stderr.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def close_stdout() -> None:
+    """Discard further output: the interpreter flushes stdout at its exit, which must not fail on a closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def format_call(action: str, params: Mapping[str, object]) -> str:

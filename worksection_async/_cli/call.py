@@ -1,89 +1,111 @@
 """The command ``call``: call one action and print its reply."""
 
-import json
-import sys
-from argparse import Namespace
-from collections import defaultdict
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anyio
+import click
+from click.shell_completion import CompletionItem
 
-from .._protocol import formats
 from .._protocol.actions import ACTIONS, DOWNLOAD
+from .._protocol.call import Action
 from .._session.session import Session
-from ..errors import InvalidCall, WorksectionError
-from ..models import plain
-from ._download import download_file
-from ._text import printable
-
-TEXTS = ("text", "comment")
-"""Fields that can contain HTML: descriptions, comments, and comments of costs."""
-
-
-def run(options: Namespace) -> int:
-    """Call an action of the account in the environment, and print the reply as JSON; return the exit code."""
-    action = options.action
-    try:
-        envelope = anyio.run(_call, Session.from_env(), options, parse_params(action, options.params))
-    except WorksectionError as error:
-        return _fail(error, 2 if isinstance(error, InvalidCall) else 1)
-    if options.plain:
-        envelope = without_html(envelope)
-    sys.stdout.write(format_json(envelope, sys.stdout.encoding) + "\n")
-    return 0
+from .._spec import load
+from ..errors import InvalidCall
+from ._command import Command
+from ._output import OutputFormat, output_options, print_reply
+from ._parameters import (
+    complete_action,
+    complete_arguments,
+    find_action,
+    parse_arguments,
+    split_arguments,
+    write_action_help,
+)
+from ._runner import run_calls
 
 
-async def _call(session: Session, options: Namespace, params: Mapping[str, Any]) -> dict[str, Any]:
-    async with session:
-        if options.action == DOWNLOAD.name:
-            return await download_file(session, params)
-        return await session.call(options.action, params, unchecked=options.unchecked)
+class CallCommand(Command):
+    """The command; with an action, its help describes the parameters of that action."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of the command, or of the action that is given."""
+        action: str | None = ctx.params.get("action")
+        if action is None:
+            super().format_help(ctx, formatter)
+            return
+        formatter.write_usage(ctx.command_path, f"{action} [NAME=VALUE]... [OPTIONS]")
+        write_action_help(formatter, find_action(action), load())
+        self.format_options(ctx, formatter)
 
 
-def parse_params(action: str, arguments: Sequence[str]) -> dict[str, str | list[str]]:
-    """Parse ``name=value`` arguments. The value is a list if the name is repeated or the parameter takes a list.
+def complete_parameter(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Return the parameters of the given action."""
+    action = ACTIONS.get(ctx.params.get("action") or "")
+    return [] if action is None else complete_arguments(action, incomplete)
 
-    Raises:
-        InvalidCall: An argument is not ``name=value``.
+
+@click.command("call", cls=CallCommand, add_help_option=False)
+@click.argument("action", required=False, shell_complete=complete_action)
+@click.argument("arguments", metavar="[NAME=VALUE]...", nargs=-1, shell_complete=complete_parameter)
+@output_options
+@click.option("--plain", is_flag=True, help="Print descriptions and comments as text instead of HTML.")
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="Send names and values that this release does not know, as they are, and print the reply as it arrived.",
+)
+@click.option("--help", "is_help", is_flag=True, help="Show this message, or the parameters of ACTION, and exit.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    action: str | None,
+    arguments: Sequence[str],
+    output: OutputFormat,
+    plain: bool,
+    unchecked: bool,
+    is_help: bool,
+) -> None:
+    """Call ACTION and print its reply.
+
+    `worksection call ACTION --help` shows the parameters. Values are checked before anything is sent.
+
+    \b
+    worksection call get_tasks id_project=26 extra=text,files --table
+    worksection call post_task id_project=26 title=Plan dateend=2026-12-31
     """
-    values: dict[str, list[str]] = defaultdict(list)
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not name or not equals:
-            raise InvalidCall(action, f"arguments must be name=value, got {argument!r}")
-        values[name].append(value)
-    return {name: texts if len(texts) > 1 or _is_list(action, name) else texts[0] for name, texts in values.items()}
+    if is_help:
+        click.echo(ctx.get_help())
+    elif action is None:
+        raise click.UsageError("Missing argument 'ACTION'.", ctx)
+    elif unchecked:
+        if output != "json":
+            raise click.UsageError("--unchecked prints the reply as JSON.", ctx)
+        params = unchecked_params(action, arguments)
+        print_reply(run_calls(lambda ws: ws.call(action, params, unchecked=True)), "json", None, is_plain=plain)
+    else:
+        known = find_action(action)
+        reply = run_calls(_checked_call(known, arguments))
+        print_reply(reply, output, known.returns.model, is_plain=plain)
 
 
-def _is_list(action: str, name: str) -> bool:
-    """Return True for files and checklists: their items may contain commas, so that each is an argument of its own."""
-    param = ACTIONS[action].params.get(name) if action in ACTIONS else None
-    return param is not None and (param.is_files or param.format is formats.to_todo)
+def _checked_call(action: Action[Any], arguments: Sequence[str]) -> Any:
+    if action is DOWNLOAD:
+        raise InvalidCall(action.name, "its reply is a file: use `worksection download`")
+    params = parse_arguments(action, arguments)
+
+    async def call(session: Session) -> object:
+        return await session._caller.call(action, params)
+
+    return call
 
 
-def without_html(value: Any) -> Any:
-    """Return a copy of *value*, a reply or a part of it, with the texts of descriptions and comments as plain text."""
-    if isinstance(value, list):
-        return [without_html(item) for item in value]
-    if not isinstance(value, dict):
-        return value
+def unchecked_params(action: str, arguments: Sequence[str]) -> Mapping[str, str | list[str]]:
+    """Return the texts of *arguments*: a list if a name is repeated, and for files."""
+    known = ACTIONS[action].params if action in ACTIONS else {}
     return {
-        key: plain(item) if key in TEXTS and isinstance(item, str) else without_html(item)
-        for key, item in value.items()
+        name: texts if len(texts) > 1 or (name in known and known[name].is_files) else texts[0]
+        for name, texts in split_arguments(action, arguments).items()
     }
-
-
-def format_json(envelope: Mapping[str, Any], encoding: str) -> str:
-    """Return *envelope* as indented JSON; characters that *encoding* does not have are escaped."""
-    text = json.dumps(envelope, indent=2, ensure_ascii=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(envelope, indent=2)
-    return text
-
-
-def _fail(error: Exception, code: int) -> int:
-    sys.stderr.write(f"{printable(str(error))}\n")
-    return code

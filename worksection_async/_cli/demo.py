@@ -3,35 +3,45 @@
 import io
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 
 import anyio
+import click
 
 from .. import __version__
 from .._auth.credentials import ApiKey
 from .._limits.token_bucket import TokenBucket
 from .._protocol.service import REQUESTS_PER_SECOND
 from .._session.session import Session
-from ..errors import InvalidCall, WorksectionError
+from ..errors import WorksectionError
 from ..testing import Simulator
 from . import _demo_steps as steps
+from ._command import PORT, Command, FiniteFloat
 from ._demo_queue import ArrivalLog, show_queue
 from ._demo_session import DemoSession
+from ._exit_codes import ExitCode
 from ._screen import Screen
+from ._text import print_error
 from .simulate import listen_error
 
 UNLIMITED_INTERVAL_SECONDS = 0.03
 """Interval of the slots if the simulator has no rate limit."""
 
 
-def run(options: Namespace) -> int:
-    """Run the demo with a simulated account, or with a real one (read-only); return the exit code."""
+@click.command("demo", cls=Command)
+@click.option("--live", is_flag=True, help="Use the real account, as the command call does; nothing is changed.")
+@click.option("--port", type=PORT, default=0, help="Port of the simulator; the default is a free port.")
+@click.option("--rate", type=FiniteFloat(0), default=REQUESTS_PER_SECOND, hidden=True)
+def command(live: bool, port: int, rate: float) -> int:
+    """Make typical calls to a simulated account, over HTTP and at the rate limit of the service.
+
+    Every result is checked by reading it back. The exit code is 0 if all checks passed.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    return run_live() if options.live else run_simulated(options.port, options.rate)
+    return run_live() if live else run_simulated(port, rate)
 
 
 def run_simulated(port: int = 0, rate: float = REQUESTS_PER_SECOND) -> int:
@@ -41,19 +51,15 @@ def run_simulated(port: int = 0, rate: float = REQUESTS_PER_SECOND) -> int:
         try:
             url = stack.enter_context(simulator.serve(port=port))
         except OSError as exc:
-            sys.stderr.write(f"{listen_error(exc, '127.0.0.1', port)}\n")
-            return 1
+            print_error(listen_error(exc, "127.0.0.1", port))
+            return ExitCode.FAILED
         anyio.run(on_simulator, simulator, url, screen, 1 / rate if rate else 0.0)
     return print_summary(screen)
 
 
 def run_live() -> int:
     """Run the read-only demo with the account in the environment; return the exit code."""
-    try:
-        session = Session.from_env()
-    except InvalidCall as exc:
-        sys.stderr.write(f"{exc}\n")
-        return 2
+    session = Session.from_env()
     screen = Screen()
     anyio.run(on_account, session, screen)
     return print_summary(screen)
@@ -118,6 +124,6 @@ def print_summary(screen: Screen) -> int:
     """Print the number of failed checks; return the exit code."""
     if screen.failed:
         screen.write(f"{screen.failed} of {screen.passed + screen.failed} checks failed.", "bold red")
-        return 1
+        return ExitCode.FAILED
     screen.write(f"All {screen.passed} checks passed.", "bold green")
-    return 0
+    return ExitCode.OK

@@ -4,61 +4,87 @@ import getpass
 import os
 import sys
 import webbrowser
-from argparse import Namespace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import anyio
+import click
 
 from .._auth.oauth_app import SCOPES, OAuthApp
 from .._auth.token_stores import FileTokenStore
-from .._session.environment import CLIENT_ID, CLIENT_SECRET, token_file
-from ..errors import InvalidCall, WorksectionError
+from .._protocol.service import OAUTH_ORIGIN
+from .._session.environment import CLIENT_ID, CLIENT_SECRET, LOGIN_REDIRECT_URI, TOKEN_FILE, token_file
+from .._session.saved_application import SavedApplication
+from ..errors import InvalidCall
 from ..models import Identity
 from . import _callback
 from ._callback import NoCallback
-from ._text import printable
+from ._command import Command, FiniteFloat
+from ._exit_codes import ExitCode
+from ._text import print_error
 
 
 class InvalidOption(Exception):
     """An option or environment variable is missing or invalid."""
 
 
-def run(options: Namespace) -> int:
-    """Log in, save the token, and print the user; return the exit code."""
+@click.command("login", cls=Command)
+@click.option("--client-id", help=f"Client id of the application; the default is {CLIENT_ID}.")
+@click.option("--redirect-uri", default=LOGIN_REDIRECT_URI, show_default=True,
+              help="Redirect URI of the application, as registered.")  # fmt: skip
+@click.option("--scopes", help="Scopes of the application to request, for example projects_read,tasks_read; "
+              "the default is all.")  # fmt: skip
+@click.option("--store", metavar="PATH",
+              help=f"File for the token; the default is {TOKEN_FILE}, or in your configuration folder.")  # fmt: skip
+@click.option("--base-url", default=OAUTH_ORIGIN, show_default=True, help="URL of a simulator.")
+@click.option("--timeout", type=FiniteFloat(0, min_open=True), default=300.0, show_default=True,
+              help="Seconds to wait for the login.")  # fmt: skip
+@click.option("--no-browser", is_flag=True,
+              help="Do not open a browser; open the printed address yourself, on any machine.")  # fmt: skip
+def command(
+    *,
+    client_id: str | None,
+    redirect_uri: str,
+    scopes: str | None,
+    store: str | None,
+    base_url: str,
+    timeout: float,
+    no_browser: bool,
+) -> ExitCode:
+    """Log in to an OAuth2 application with a browser, and save the token in a file that only you can read.
+
+    Set the environment variables WORKSECTION_CLIENT_ID and WORKSECTION_CLIENT_SECRET; without a secret the command
+    prompts for it. The client id and the secret are saved beside the token, so that other commands can refresh it.
+    """
     try:
-        app, path = _app(options), _path(options.store)
+        app, path = _app(client_id, redirect_uri, scopes, base_url), _path(store)
+        identity = anyio.run(_log_in, app, path, timeout, not no_browser)
     except InvalidOption as error:
-        return _fail(error, 2)
-    try:
-        identity = anyio.run(_log_in, app, path, options.timeout, not options.no_browser)
-    except (WorksectionError, NoCallback) as error:
-        return _fail(error, 1)
+        print_error(str(error))
+        return ExitCode.USAGE
+    except NoCallback as error:
+        print_error(str(error))
+        return ExitCode.FAILED
     name = f"{identity.first_name} {identity.last_name}".strip()
     _callback.print_lines(
         "", f"Logged in as {name} <{identity.email}> at {identity.account_url}.", f"The token is saved in {path}."
     )
-    return 0
+    return ExitCode.OK
 
 
-def _fail(error: Exception, code: int) -> int:
-    sys.stderr.write(f"{printable(str(error))}\n")
-    return code
-
-
-def _app(options: Namespace) -> OAuthApp:
-    client_id = (options.client_id or os.environ.get(CLIENT_ID, "")).strip()
+def _app(given_id: str | None, redirect_uri: str, given_scopes: str | None, base_url: str) -> OAuthApp:
+    client_id = (given_id or os.environ.get(CLIENT_ID, "")).strip()
     if not client_id:
         raise InvalidOption(
             f"Set {CLIENT_ID} to the client id of the OAuth2 application, as registered with Worksection."
         )
-    secret = (options.client_secret or os.environ.get(CLIENT_SECRET, "") or _prompt_for_secret()).strip()
+    secret = (os.environ.get(CLIENT_SECRET, "") or _prompt_for_secret()).strip()
     if not secret:
         raise InvalidOption(f"Set {CLIENT_SECRET} to the client secret of the OAuth2 application.")
-    scopes: Any = SCOPES if options.scopes is None else options.scopes.replace(",", " ").split()
+    scopes: Any = SCOPES if given_scopes is None else given_scopes.replace(",", " ").split()
     try:
-        return OAuthApp(client_id, secret, options.redirect_uri, scopes=scopes, base_url=options.base_url)
+        return OAuthApp(client_id, secret, redirect_uri, scopes=scopes, base_url=base_url)
     except InvalidCall as error:
         raise InvalidOption(f"{error.problem}.") from None
 
@@ -100,6 +126,7 @@ async def _log_in(app: OAuthApp, path: Path, timeout: float, opens_browser: bool
     token = await app.exchange(code)
     identity = await app.identity(token)
     async with store.lock():
+        SavedApplication.of(app).save(path)
         await store.save(token)
     return identity
 

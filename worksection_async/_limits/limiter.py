@@ -125,6 +125,7 @@ class Limiter(ABC):
     def enter(self, waiter: Waiter) -> None:
         """Add *waiter* to the queue without an await, so that calls keep their order; call `wait` or `leave` next."""
         waiter.granted_at = waiter.sent_at = math.nan
+        waiter.reported = -1
         with self._lock:
             self._release_closed_loop()
             self._queue.add(waiter)

@@ -559,7 +559,7 @@ ADD_WEBHOOK = Action(
         "events": Param(compound_formats.choices(WebhookEvent), required=True),
         "projects": Param(formats.to_ids),
         "http_user": Param(formats.to_str),
-        "http_pass": Param(formats.to_str),
+        "http_pass": Param(formats.to_str, secret=True),
     },
 )
 DELETE_WEBHOOK = Action(

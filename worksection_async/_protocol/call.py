@@ -25,10 +25,11 @@ ABSENT_VALUES = ("", formats.Repeated(()), formats.Structured({}))
 
 @attrs.frozen
 class Param:
-    """A parameter of an action: the format of its value, and whether it is required."""
+    """A parameter of an action: the format of its value, whether it is required, and whether it is a password."""
 
     format: formats.Format
     required: bool = False
+    secret: bool = False
 
     @property
     def is_files(self) -> bool:

@@ -26,6 +26,7 @@ from .formats import (
     to_str,
     to_text,
 )
+from .names import nearest
 from .values import ISO_DATE, as_integer, shown
 
 
@@ -60,7 +61,9 @@ class Choice:
 
     def _encode_one(self, value: object) -> str:
         if value not in get_args(self.enum):
-            raise ValueError(f"must be one of {', '.join(get_args(self.enum))}, got {shown(value)}")
+            known = get_args(self.enum)
+            advice = nearest(value, known) if isinstance(value, str) else ""
+            raise ValueError(f"must be one of {', '.join(known)}, got {shown(value)}{advice}")
         return to_str(value)
 
 

@@ -12,8 +12,10 @@ from .._auth.oauth2 import OAuth2
 from .._auth.oauth_app import OAuthApp
 from .._auth.token_stores import FileTokenStore
 from .._protocol.account import origin_of
+from .._protocol.service import OAUTH_ORIGIN
 from .._transport.paths import resolved
 from ..errors import InvalidCall
+from .saved_application import SavedApplication
 
 if TYPE_CHECKING:
     import httpx
@@ -48,7 +50,7 @@ def account_in_environment(transport: httpx.AsyncBaseTransport | None) -> tuple[
             return account, _stored_credential(stored, transport)
         missing.append(
             f"set {API_KEY} to the account's admin API key, or {ACCESS_TOKEN} to an OAuth2 access token, or log in "
-            f"with `python -m worksection_async login` (there is no token in {stored})"
+            f"with `worksection login` (there is no token in {stored})"
         )
     if auth is None or missing:
         raise InvalidCall("Session", "; ".join(missing))
@@ -72,12 +74,21 @@ def _key_or_token() -> Auth | None:
 
 
 def _stored_credential(stored: Path, transport: httpx.AsyncBaseTransport | None) -> OAuth2:
-    if missing := [name for name in (CLIENT_ID, CLIENT_SECRET) if not _value(name)]:
-        problem = f"set {' and '.join(missing)}, with which the token in {stored} is refreshed"
+    """Return the stored token with its application: that of the environment, or else the one that was saved with it."""
+    saved = SavedApplication.load(stored)
+    missing = [] if saved else [name for name in (CLIENT_ID, CLIENT_SECRET) if not _value(name)]
+    if missing:
+        problem = f"set {' and '.join(missing)}, with which the token in {stored} is refreshed, or log in again"
         raise InvalidCall("Session", problem)
     app = _named(
         CLIENT_SECRET,
-        lambda: OAuthApp(_value(CLIENT_ID), _value(CLIENT_SECRET), LOGIN_REDIRECT_URI, transport=transport),
+        lambda: OAuthApp(
+            _value(CLIENT_ID) or (saved.client_id if saved else ""),
+            _value(CLIENT_SECRET) or (saved.client_secret if saved else ""),
+            LOGIN_REDIRECT_URI,
+            base_url=saved.base_url if saved else OAUTH_ORIGIN,
+            transport=transport,
+        ),
     )
     return OAuth2(app, FileTokenStore(stored))
 

@@ -128,9 +128,9 @@ class Session(Endpoints):
 
         1. ``WORKSECTION_API_KEY``, the admin key;
         2. ``WORKSECTION_ACCESS_TOKEN``, an OAuth2 access token;
-        3. the token that ``python -m worksection_async login`` stored, in ``WORKSECTION_TOKEN_FILE`` or in the
-           configuration folder. ``WORKSECTION_CLIENT_ID`` and ``WORKSECTION_CLIENT_SECRET`` are needed to refresh it,
-           and the account is then optional.
+        3. the token that ``worksection login`` stored, in ``WORKSECTION_TOKEN_FILE`` or in the configuration folder. It
+           is refreshed with the application that was saved with it, or with that of ``WORKSECTION_CLIENT_ID`` and
+           ``WORKSECTION_CLIENT_SECRET``. The account is then optional.
 
         Raises:
             InvalidCall: A variable is missing or invalid (the error names it), or an option is invalid.

@@ -202,9 +202,13 @@ def _actions(spec: Spec) -> str:
     )
 
 
+def _flags(**flags: bool) -> str:
+    return "".join(f", {name}=True" for name, is_set in flags.items() if is_set)
+
+
 def _action(spec: Spec, name: str, action: ActionSpec) -> str:
     params = ", ".join(
-        f'"{param}": Param({param_format(spec, it)}{", required=True" if it.required else ""})'
+        f'"{param}": Param({param_format(spec, it)}{_flags(required=it.required, secret=it.secret)})'
         for param, it in action.params.items()
     )
     options = [f'"{name}"', f'kind="{action.kind}"', f"returns={return_shape(action.returns)}"]

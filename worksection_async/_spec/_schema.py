@@ -77,6 +77,8 @@ class ParamSpec:
     type: str
     doc: str
     required: bool = False
+    secret: bool = False
+    """Whether the value is a password, which must not be shown."""
     evidence: Evidence = "docs"
 
 

@@ -1,5 +1,6 @@
 """The ASGI application of the simulator: rate limit, request log, scripted faults, then the service or the login."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ..errors import mask_secrets
 from ._constants import ADMIN, LOGIN, LOGIN_ACTIONS, MAX_REQUEST_LINE_BYTES, OAUTH
 from ._login import Login
 from ._rate import RateCheck
@@ -19,6 +21,8 @@ from ._request_log import ReceivedRequest, record_outcome
 from ._service import Service
 from ._webhooks import Webhooks
 from .faults import Disconnect, Faults
+
+logger = logging.getLogger("worksection_async.simulator")
 
 DISCONNECT = "worksection.disconnect"
 """Type of the ASGI message that drops the connection; ``kind`` is the failure. See `_transport` and `_server`."""
@@ -70,7 +74,9 @@ class RequestPipeline:
 
     async def _respond(self, request: Request, handler: RequestHandler, arrival: float, accepted: bool) -> Response:
         incoming = await read_request(request)
-        received = _log_entry(request, incoming, arrival, accepted)
+        is_login = incoming.path in LOGIN_ACTIONS
+        sender = incoming.form.get("client_id", "unknown") if is_login else self.service.sender_of(incoming)
+        received = _log_entry(request, incoming, sender, arrival, accepted)
         self.log.append(received)
         if incoming.request_line_bytes > MAX_REQUEST_LINE_BYTES:
             return self._response(received, _URI_TOO_LONG)
@@ -90,11 +96,12 @@ class RequestPipeline:
         fault = self.faults.take(received.action)
         outcome = await (fault.apply(execute) if fault else execute())
         if isinstance(outcome, Disconnect):
+            _log(received)
             return _NoResponse(outcome)
         return self._response(received, outcome)
 
     def _response(self, received: ReceivedRequest, reply: SimulatedReply) -> Response:
-        record_outcome(self.log, received, status=reply.status)
+        _log(record_outcome(self.log, received, status=reply.status))
         if accepts_gzip(received.headers.get("accept-encoding", "")):
             reply = gzipped(reply)
         date = formatdate(self.service.clock(), usegmt=True)
@@ -120,7 +127,16 @@ class _NoResponse(Response):
         await send({"type": DISCONNECT, "kind": self.disconnect.kind})
 
 
-def _log_entry(request: Request, incoming: IncomingRequest, arrival: float, accepted: bool) -> ReceivedRequest:
+def _log(received: ReceivedRequest) -> None:
+    """Log one line, which contains no secret; line breaks in names would forge lines."""
+    action, sender = mask_secrets(received.action) or "(no action)", mask_secrets(received.sender)
+    line = f"{action} by {sender}: {received.outcome}"
+    logger.info("%s", "".join(character if character.isprintable() else " " for character in line))
+
+
+def _log_entry(
+    request: Request, incoming: IncomingRequest, sender: str, arrival: float, accepted: bool
+) -> ReceivedRequest:
     params = incoming.loggable_params
     return ReceivedRequest(
         method=incoming.method,
@@ -128,6 +144,7 @@ def _log_entry(request: Request, incoming: IncomingRequest, arrival: float, acce
         query=incoming.query,
         headers={name: request.headers[name] for name in _LOGGED_HEADERS if name in request.headers},
         action=LOGIN_ACTIONS.get(incoming.path) or str(params.get("action", "")),
+        sender=sender,
         params=params,
         arrived_at=arrival,
         accepted=accepted,

@@ -16,6 +16,8 @@ class ReceivedRequest:
     """The bytes as received, not decoded."""
     headers: Mapping[str, str] = attrs.field(repr=False)
     action: str
+    sender: str = ""
+    """``admin key``, the e-mail address of the token's user, the client id of an OAuth2 request, or ``unknown``."""
     params: Mapping[str, Any]
     """The parameters of query and body, without secrets."""
     arrived_at: float
@@ -28,6 +30,17 @@ class ReceivedRequest:
     """The error message of the service, or None."""
     status: int | None = None
     """The HTTP status of the reply, or None without a reply (yet)."""
+
+    @property
+    def outcome(self) -> str:
+        """What became of the request, in a few words."""
+        if not self.accepted:
+            return "refused as too early"
+        if self.error is not None:
+            return f"refused: {self.error}"
+        if self.executed:
+            return "ok" if self.status == 200 else f"executed, answered with {self.status or 'nothing'}"
+        return f"not executed, answered with {self.status or 'nothing'}"
 
 
 def record_outcome(log: list[ReceivedRequest], request: ReceivedRequest, **outcome: Any) -> ReceivedRequest:

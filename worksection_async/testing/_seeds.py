@@ -35,6 +35,18 @@ def demo(now: Now) -> World:
     return world
 
 
+def large(now: Now) -> World:
+    """Return the demo account with 12 000 tasks more, in three projects: more than one reply can contain."""
+    world = demo(now)
+    day = now().replace(hour=12, minute=0, second=0, microsecond=0)
+    for number in range(1, 4):
+        project = world.add_project(f"Large project {number}", company="Development")
+        for index in range(4_000):
+            age = dt.timedelta(days=index % 365)
+            world.add_task(project, f"Task {index + 1}", date_added=day - age, date_end=(day + age).date())
+    return world
+
+
 def _avatar(number: int) -> str:
     return f"https://acc1234.worksection.com/images/user/{number}.gif"
 
@@ -138,4 +150,4 @@ def _add_webhooks(world: World) -> None:
     world.add_webhook("https://hooks.example.com/changed", ["update_task", "close_task"], id=123, status="paused")
 
 
-SEEDS: dict[str, Callable[[Now], World]] = {"demo": demo, "empty": empty}
+SEEDS: dict[str, Callable[[Now], World]] = {"demo": demo, "empty": empty, "large": large}

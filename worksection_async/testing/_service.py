@@ -43,6 +43,14 @@ class Service:
             return None
         return params if params.text("action") == "add_webhook" else None
 
+    def sender_of(self, incoming: IncomingRequest) -> str:
+        """Return who sent a request, without any secret: for the log."""
+        try:
+            principal, _ = self._identify(incoming)
+        except ServiceRefusal:
+            return "unknown"
+        return "admin key" if principal.by_key else principal.user.email
+
     def _accept(self, incoming: IncomingRequest) -> ActionRequest:
         principal, values = self._identify(incoming)
         action = str(values["action"])

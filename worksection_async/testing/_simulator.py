@@ -88,7 +88,7 @@ class Simulator(Account):
     def __init__(
         self,
         *,
-        seed: Literal["demo", "empty"] = "demo",
+        seed: Literal["demo", "empty", "large"] = "demo",
         rate: float | None = None,
         api_key: str = "7776461cd931e7b1c8e9632ff8e979ce",
         client_id: str = "simulated-app",

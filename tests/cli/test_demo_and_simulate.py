@@ -1,11 +1,11 @@
-"""The commands ``call``, ``simulate`` and ``demo``: their output and exit codes."""
+"""The commands ``simulate`` and ``demo``: their output and exit codes."""
 
 from __future__ import annotations
 
 import datetime as dt
 import errno
-import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +22,7 @@ from rich.cells import cell_len
 
 from worksection_async import TokenBucket
 from worksection_async.__main__ import main
-from worksection_async._cli import call, demo, simulate
+from worksection_async._cli import demo, simulate
 from worksection_async._cli._demo_queue import ArrivalLog, QueuedCall, QueueView, show_queue
 from worksection_async._cli._demo_session import DemoSession
 from worksection_async._cli._screen import Screen
@@ -37,140 +37,10 @@ WRITES = [action for action in ACTIONS.values() if action.kind != "read"]
 COMMAND = [sys.executable, "-m", "worksection_async"]
 
 
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WORKSECTION_ACCOUNT", "WORKSECTION_API_KEY", "WORKSECTION_ACCESS_TOKEN", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("WORKSECTION_TOKEN_FILE", os.devnull + "/none")
-
-
-@pytest.fixture
-def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A simulator on a socket; the environment variables name it as the account."""
-    simulator = Simulator()
-    with simulator.serve() as url:
-        monkeypatch.setenv("WORKSECTION_ACCOUNT", url)
-        monkeypatch.setenv("WORKSECTION_API_KEY", simulator.api_key)
-        yield simulator
-
-
 @contextmanager
 def occupied_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
-
-
-# call
-
-
-def test_call_prints_the_reply(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    simulator.update(simulator.projects[26], name="Перші кроки")
-    assert main(["call", "get_project", "id_project=26"]) == 0
-    printed = capsys.readouterr().out
-    assert json.loads(printed)["data"]["name"] == "Перші кроки"
-    assert '\n  "data": {\n' in printed
-    assert "Перші кроки" in printed
-
-
-def test_plain_prints_texts_without_html(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    [task, *_] = simulator.tasks.values()
-    simulator.update(task, text="a\r\n<b>", name="a<br>b")
-    for options, text in [([], "a<br>&lt;b&gt;"), (["--plain"], "a\n<b>")]:
-        assert main(["call", "get_task", f"id_task={task.id}", "extra=html", *options]) == 0
-        data = json.loads(capsys.readouterr().out)["data"]
-        assert (data["text"], data["name"]) == (text, "a<br>b")
-
-
-def test_call_accepts_a_token(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORKSECTION_API_KEY")
-    monkeypatch.setenv("WORKSECTION_ACCESS_TOKEN", simulator.issue_token())
-    assert main(["call", "me"]) == 0
-
-
-def test_a_refused_call_prints_one_line(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["call", "get_task", "id_task=5"]) == 1
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.startswith("get_task: the service refused: Task is invalid.")
-    assert output.err.count("\n") == 1
-    assert simulator.api_key not in output.err
-
-
-def test_unchecked_sends_unknown_names(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["call", "--unchecked", "get_project", "id_project=26", "newest=1"]) == 0
-    assert main(["call", "newest_action", "--unchecked"]) == 1
-    assert "the service refused: Action is invalid" in capsys.readouterr().err
-    assert [request.action for request in simulator.requests] == ["get_project", "newest_action"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["get_task"], "get_task: id_task is required"),
-        (["get_task", "5"], "get_task: arguments must be name=value, got '5'"),
-        (["get_task", "=5"], "get_task: arguments must be name=value, got '=5'"),
-        (["get_task", "id_task=5", "id_task=6"], "get_task: id_task: "),
-        (["get_task", "id=5"], "get_task: unknown parameter 'id'"),
-        (["get_projcts"], "get_projcts: unknown action, the nearest one is get_projects."),
-        (["--unchecked", "get_users", "hash=5"], "get_users: unknown parameter 'hash': the client sets it"),
-        (["me"], "me: this action needs an access token"),
-    ],
-)
-def test_an_invalid_call_sends_no_request(
-    simulator: Simulator, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
-) -> None:
-    assert main(["call", *arguments]) == 2
-    assert capsys.readouterr().err.startswith(complaint)
-    assert not simulator.requests
-
-
-@pytest.mark.parametrize("command", [["call", "get_projects"], ["demo", "--live"]])
-@pytest.mark.parametrize(
-    ("environment", "complaint"),
-    [
-        ({"API_KEY": "k"}, "Session: set WORKSECTION_ACCOUNT to the name"),
-        ({"ACCOUNT": "acme"}, "Session: set WORKSECTION_API_KEY to the account's"),
-        ({"ACCOUNT": "http://acme.com", "API_KEY": "k"}, "Session: WORKSECTION_ACCOUNT: account: https is required"),
-        (
-            {"ACCOUNT": "acme", "API_KEY": "se cret"},
-            "Session: WORKSECTION_API_KEY: key must contain only visible ASCII",
-        ),
-        (
-            {"ACCOUNT": "acme", "ACCESS_TOKEN": "se cret"},
-            "Session: WORKSECTION_ACCESS_TOKEN: token must contain only visible ASCII",
-        ),
-    ],
-)
-def test_a_missing_or_invalid_account_is_reported(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: list[str],
-    environment: dict[str, str],
-    complaint: str,
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(f"WORKSECTION_{name}", value)
-    assert main(command) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.startswith(complaint)
-    assert output.err.count("\n") == 1
-    assert "cret" not in output.err
-
-
-def test_parameters_are_not_converted() -> None:
-    params = call.parse_params(
-        "post_task", ["title=a=b", "todo=x, y", "attach=plan.pdf", "text=", "unknown=1", "unknown=2"]
-    )
-    assert params == {"title": "a=b", "todo": ["x, y"], "attach": ["plan.pdf"], "text": "", "unknown": ["1", "2"]}
-    assert call.parse_params("no_such_action", ["x=1"]) == {"x": "1"}
-
-
-@pytest.mark.parametrize(("encoding", "expected"), [("utf-8", '"Ж"'), ("latin-1", r'"\u0416"')])
-def test_json_escapes_characters_that_the_encoding_does_not_have(encoding: str, expected: str) -> None:
-    text = call.format_json({"name": "Ж"}, encoding)
-    assert expected in text
-    assert json.loads(text) == {"name": "Ж"}
 
 
 # simulate
@@ -179,16 +49,23 @@ def test_json_escapes_characters_that_the_encoding_does_not_have(encoding: str, 
 def test_simulate_serves_until_it_is_interrupted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with subprocess.Popen([*COMMAND, "simulate", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+    """The printed commands work, and --log prints a line per request without a secret."""
+    command = [*COMMAND, "simulate", "--port", "0", "--log", "--redirect-uri", "https://localhost:8443/done"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(6)]
+        lines = [process.stdout.readline() for _ in range(14)]
         for line in lines[3:5]:
             name, _, value = line.removeprefix("  export ").strip().partition("=")
             monkeypatch.setenv(name, value)
-        assert main(lines[5].split()[3:]) == 0
+        assert main(lines[5].split()[1:]) == 0
+        logged = process.stdout.readline()
         process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
     assert process.returncode == 0
     assert "First steps" in capsys.readouterr().out
+    assert lines[13].strip() == "--redirect-uri https://localhost:8443/done"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  get_projects by admin key: ok\n", logged)
+    assert rest == ""
     assert all(len(line) <= 81 for line in lines)
 
 
@@ -206,37 +83,6 @@ def test_simulate_warns_if_other_machines_can_reach_it() -> None:
     assert "Warning: other machines can reach it" in greeting
     assert "WORKSECTION_ACCOUNT=http://127.0.0.1:80\n" in greeting
     assert "other machines" not in simulate.greeting(Simulator(), "http://127.0.0.1:80", 1)
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["simulate", "--port", "65536"], ["simulate", "--rate", "nan"], ["simulate", "--rate", "x"]]
-)
-def test_a_usage_error_has_exit_code_2(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == 2
-
-
-@pytest.mark.parametrize(
-    ("command", "absent", "extra"),
-    [
-        ("demo", "rich", "cli"),
-        ("demo", "uvicorn", "cli"),
-        ("simulate", "starlette", "testing"),
-        ("login", "cryptography", "cli"),
-        ("login", "uvicorn", "cli"),
-    ],
-)
-def test_a_missing_extra_is_named(command: str, absent: str, extra: str) -> None:
-    program = f"import sys; sys.modules[{absent!r}] = None; from worksection_async.__main__ import main; "
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}sys.exit(main([{command!r}]))"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == f'The command {command} needs {absent}, which is not installed: pip install "worksection-async[{extra}]"\n'
-    )
 
 
 # demo
