@@ -42,7 +42,7 @@ def read(
 ) -> Any:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_reply(ACTIONS[action], Reply(status, named, content), structure)
+    return read_reply(ACTIONS[action], Reply(status, named, content, 0.0), structure)
 
 
 def outcome(call: Callable[[], object]) -> object:
@@ -393,7 +393,7 @@ def test_a_page_is_no_refusal_of_the_credential(status: int, body: bytes) -> Non
 
 
 def read_flat(body: bytes, status: int) -> object:
-    return open_flat("oauth2_token", Reply(status, {}, body), "access_token")
+    return open_flat("oauth2_token", Reply(status, {}, body, 0.0), "access_token")
 
 
 @pytest.mark.parametrize("body", [b"", b"Proxy Authentication Required"])
@@ -607,7 +607,7 @@ UNUSUAL = st.one_of(
 def test_a_damaged_reply_is_a_value_or_an_error_of_this_package(
     sample: Sample, status: int, data: st.DataObject
 ) -> None:
-    reply = Reply(status, {}, mutated(sample, data))
+    reply = Reply(status, {}, mutated(sample, data), 0.0)
     result = outcome(lambda: read_reply(ACTIONS[sample.action], reply, STRUCTURE))
     if isinstance(result, WorksectionError):
         assert result.action == sample.action
@@ -618,7 +618,7 @@ def test_a_damaged_reply_is_a_value_or_an_error_of_this_package(
 @example(b"", 200)
 @example(b"\x00", 204)
 def test_any_bytes_are_a_value_or_an_error_of_this_package(body: bytes, status: int) -> None:
-    result = outcome(lambda: read_reply(GET_TASKS, Reply(status, {}, body), STRUCTURE))
+    result = outcome(lambda: read_reply(GET_TASKS, Reply(status, {}, body, 0.0), STRUCTURE))
     assert not isinstance(result, WorksectionError) or str(result).startswith("get_tasks: ")
 
 

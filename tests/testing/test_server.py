@@ -6,6 +6,7 @@ import anyio
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async import ApiKey, Session, TokenBucket, errors
 from worksection_async.testing import Simulator, faults
 
@@ -46,7 +47,7 @@ async def test_replies_are_compressed_if_the_client_accepts_gzip() -> None:
 
 
 async def test_the_date_of_replies_is_that_of_the_clock() -> None:
-    sim = Simulator(clock=lambda: 1_780_000_000.5)
+    sim = Simulator(clock=SetClock(1_780_000_000.5))
     query = {"action": "get_users", "access_token": "unknown"}
     async with sim.serve() as url, httpx.AsyncClient() as served, httpx.AsyncClient(transport=sim.transport()) as local:
         for http, base in ((served, url), (local, "http://127.0.0.1")):

@@ -2,12 +2,11 @@
 
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async.testing import Simulator
 
-from .conftest import Clock
 
-
-def test_ids_and_times_are_reproducible(clock: Clock) -> None:
+def test_ids_and_times_are_reproducible(clock: SetClock) -> None:
     def made() -> list[object]:
         world = Simulator(seed="empty", clock=clock).world
         project = world.add_project("One")
@@ -50,13 +49,13 @@ def test_a_fourth_level_of_tasks_raises_an_error(empty: Simulator) -> None:
 
 
 @pytest.mark.anyio
-async def test_representation_counts_the_records(clock: Clock) -> None:
+async def test_representation_counts_the_records(clock: SetClock) -> None:
     async with Simulator(clock=clock) as sim:
         assert repr(sim) == "<Simulator 5 projects, 12 tasks, 0 requests>"
 
 
 @pytest.mark.anyio
-async def test_the_documented_example_works(clock: Clock) -> None:
+async def test_the_documented_example_works(clock: SetClock) -> None:
     async with Simulator(seed="empty") as sim:
         project = sim.world.add_project("Moon")
         async with sim.session() as ws:

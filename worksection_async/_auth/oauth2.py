@@ -8,7 +8,6 @@ own task, so that cancelling one caller does not cancel it for the others. The n
 from __future__ import annotations
 
 import random
-import time
 
 import anyio
 import anyio.lowlevel
@@ -18,6 +17,7 @@ from .._protocol.request import Request
 from .._protocol.service import OAUTH_REFRESH, OAUTH_REFUSALS
 from .._protocol.values import type_of
 from .._transport.call_events import CallRecord, Observer
+from .._transport.clock import clock_of
 from .._transport.frames import clears_locals
 from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import ApiError, AuthError, InvalidCall, ReauthorizationRequired, TransportError, UnexpectedReply
@@ -74,6 +74,7 @@ class OAuth2(Auth):
         if isinstance(store, type) or not isinstance(store, TokenStore):
             raise InvalidCall("OAuth2", f"store must have the methods load, save and lock, got {type_of(store)}")
         self._app = app
+        self._clock = clock_of(app.transport)
         self._store = store
         self._token: Token | None = None
         self._jitter = random.random()  # noqa: S311  # spreads the refreshes of many processes
@@ -115,9 +116,9 @@ class OAuth2(Auth):
         try:
             await self._refresh(token, observer)
         except TransportError:
-            if token is None or time.time() >= token.expires_at:
+            if token is None or self._clock.time() >= token.expires_at:
                 raise
-            self._cooldown_until = time.time() + COOLDOWN_SECONDS
+            self._cooldown_until = self._clock.time() + COOLDOWN_SECONDS
 
     async def wait_for_refresh(self) -> None:
         """Wait for a refresh in progress in this event loop; closing the loop would lose the new pair."""
@@ -160,13 +161,13 @@ class OAuth2(Auth):
 
     def _is_fresh(self, token: Token, renewals: int) -> bool:
         """Return whether *token* results from a refresh for the same call, or from one a moment ago."""
-        age = abs(time.time() - token.issued_at)
+        age = abs(self._clock.time() - token.issued_at)
         return token.access_token == self._refreshed_access_token and (renewals > 0 or age < COOLDOWN_SECONDS)
 
     def _is_usable(self, token: Token | None) -> bool:
         if token is None:
             return False
-        now = time.time()
+        now = self._clock.time()
         return not token.is_due(now, self._jitter) or now < min(self._cooldown_until, token.expires_at)
 
     async def _refresh(self, stale: Token | None, observer: Observer) -> None:
