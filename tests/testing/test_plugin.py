@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from tests.support.constants import DOCS
+from tests.support.examples import python_blocks
+
 pytest_plugins = ["pytester"]
 
 PLUGINS = ["_worksection_async_pytest", "pytest_asyncio.plugin", "anyio.pytest_plugin"]
@@ -157,6 +160,11 @@ def test_wrong_markers_are_refused_with_the_reason(pytester: pytest.Pytester) ->
             "@pytest.mark.worksection: pass options by name: rate, seed, clock",
         ]
     )
+
+
+def test_the_documented_tests_pass(pytester: pytest.Pytester) -> None:
+    examples = [code for code in python_blocks(DOCS / "testing.md") if "import pytest\n" in code]
+    run(pytester, "\n".join(examples)).assert_outcomes(passed=2 * len(examples))
 
 
 def test_the_plugin_imports_the_package_only_for_its_fixtures() -> None:
