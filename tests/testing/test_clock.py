@@ -161,6 +161,7 @@ async def test_advance_expires_tokens() -> None:
                 await ws.me()
                 refreshes.append(sim.oauth.refreshes)
         assert refreshes == [0, 1, 1, 2]
+        assert all(request.status == 200 for request in sim.requests), "the client knows that the token has expired"
         token = await store.load()
         assert token is not None
         assert token.expires_at == pytest.approx(sim.clock.time() + sim.oauth.access_seconds)

@@ -162,6 +162,21 @@ def test_wrong_markers_are_refused_with_the_reason(pytester: pytest.Pytester) ->
     )
 
 
+def test_the_blocking_session_has_the_simulator_and_the_clock_of_the_test(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("worksection_async.blocking", exc_type=ImportError)
+    tests = f"""
+{VIRTUAL}
+def test_blocking(blocking_worksection, worksection, worksection_sim):
+    for _ in range(3):
+        blocking_worksection.get_projects()
+    worksection_sim.advance(hours=1)
+    blocking_worksection.get_projects()
+    asyncio.run(worksection.get_projects())
+    assert [round(request.arrived_at) for request in worksection_sim.requests] == [0, 1, 2, 3602, 3603]
+"""
+    run(pytester, tests).assert_outcomes(passed=1)
+
+
 def test_the_documented_tests_pass(pytester: pytest.Pytester) -> None:
     examples = [code for code in python_blocks(DOCS / "testing.md") if "import pytest\n" in code]
     run(pytester, "\n".join(examples)).assert_outcomes(passed=2 * len(examples))

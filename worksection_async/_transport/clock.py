@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import anyio.lowlevel
 
@@ -34,7 +35,7 @@ def is_jumping() -> bool:
 
     Such a clock does not wait for a thread, so that a timeout would expire while the thread works.
     """
-    loop = anyio.lowlevel.current_token().native_token
+    loop: Any = anyio.lowlevel.current_token().native_token
     if hasattr(loop, "time"):
         clock = getattr(loop.time, "__self__", None)  # of a `VirtualClock`; otherwise the loop itself
     else:

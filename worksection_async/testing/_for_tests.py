@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -29,25 +29,24 @@ OPTIONS = ("rate", "seed", "clock")
 @contextlib.contextmanager
 def simulator_of(item: Any) -> Iterator[Simulator]:
     """Yield the simulator of the test *item*; fail the test if its markers are wrong."""
-    options, problem = _options(item), ""
-    clock = options.pop("clock", "real")
-    if clock not in CLOCKS:
-        _fail(f"clock must be one of {', '.join(CLOCKS)}, not {shown(clock)}")
-    try:
-        sim = Simulator(**options, clock=VirtualClock() if clock == "virtual" else SYSTEM_CLOCK)
-    except InvalidCall as error:
-        problem = error.problem
-    if problem:
-        _fail(problem)
+    sim = _new_simulator(**_options(item))
     with _on_clock(item, sim.clock) if isinstance(sim.clock, VirtualClock) else contextlib.nullcontext():
         yield sim
+
+
+def _new_simulator(clock: str = "real", **options: Any) -> Simulator:
+    if clock not in CLOCKS:
+        raise _refusal(f"clock must be one of {', '.join(CLOCKS)}, not {shown(clock)}")
+    try:
+        return Simulator(**options, clock=VirtualClock() if clock == "virtual" else SYSTEM_CLOCK)
+    except InvalidCall as error:
+        raise _refusal(error.problem) from None
 
 
 def blocking_session(sim: Simulator) -> Any:
     """Return a `BlockingSession` of the account of *sim*; it shares the limiter with the other sessions."""
     blocking = import_module("worksection_async.blocking")
-    limiter = sim.session().limiter
-    return blocking.BlockingSession(ORIGIN, ApiKey(sim.api_key), limiter=limiter, transport=sim.transport())
+    return blocking.BlockingSession(ORIGIN, ApiKey(sim.api_key), limiter=sim._limiter, transport=sim.transport())
 
 
 def _options(item: Any) -> dict[str, Any]:
@@ -55,16 +54,16 @@ def _options(item: Any) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers("worksection"))):
         if marker.args:
-            _fail(f"pass options by name: {', '.join(OPTIONS)}")
+            raise _refusal(f"pass options by name: {', '.join(OPTIONS)}")
         for name in marker.kwargs:
             if name not in OPTIONS:
-                _fail(f"unknown option {name!r}; known options: {', '.join(OPTIONS)}{nearest(name, OPTIONS)}")
+                raise _refusal(f"unknown option {name!r}; known options: {', '.join(OPTIONS)}{nearest(name, OPTIONS)}")
         options |= marker.kwargs
     return options
 
 
-def _fail(problem: str) -> NoReturn:
-    pytest.fail(f"@pytest.mark.worksection: {problem}", pytrace=False)
+def _refusal(problem: str) -> BaseException:
+    return pytest.fail.Exception(f"@pytest.mark.worksection: {problem}", pytrace=False)
 
 
 @contextlib.contextmanager
