@@ -69,7 +69,7 @@ async def test_a_reset_drops_the_connection(executed: bool) -> None:
 async def test_a_timeout_fault_sends_nothing_until_the_client_disconnects() -> None:
     sim = Simulator()
     sim.faults.add("get_users", faults.timeout())
-    async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=0.1) as http:
+    async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(30, read=0.1)) as http:
         with pytest.raises(httpx.ReadTimeout):
             await http.get("/api/oauth2", params={"action": "get_users", "access_token": sim.issue_token()})
 
