@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 import worksection_async
 from tests.support.constants import DOCS, ROOT
+from tests.support.examples import python_blocks
 from worksection_async import TokenBucket
 from worksection_async.testing import Simulator
 
@@ -25,7 +25,8 @@ def examples() -> list[Any]:
     return [
         pytest.param(code, id=f"{page.name}-{number}")
         for page in PAGES
-        for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL), 1)
+        for number, code in enumerate(python_blocks(page), 1)
+        if "import pytest\n" not in code  # tests/testing/test_plugin.py runs the examples of tests
     ]
 
 

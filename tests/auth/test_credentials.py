@@ -24,6 +24,7 @@ from worksection_async._protocol.call import Action, Call
 from worksection_async._protocol.formats import Repeated, WireValue
 from worksection_async._protocol.named_call import named_action
 from worksection_async._protocol.request import Request
+from worksection_async._transport.clock import Clock
 from worksection_async.errors import InvalidCall
 from worksection_async.models import ProjectOptions, UploadedFile
 
@@ -40,7 +41,7 @@ SessionWith = Callable[..., Session]
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._session.caller.time.time", lambda: NOW)
+    monkeypatch.setattr(Clock, "time", lambda _: NOW)
 
 
 class Recorder:

@@ -9,13 +9,13 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import attrs
 import pytest
 
+from tests.support.clocks import SetClock, SkewedClock
 from worksection_async import (
     AccessToken,
     ApiKey,
@@ -38,8 +38,9 @@ from worksection_async.errors import (
     UnexpectedReply,
     WorksectionError,
 )
-from worksection_async.testing import Simulator, faults
+from worksection_async.testing import Simulator, VirtualClock, faults
 from worksection_async.testing._reply import SimulatedReply, html_reply, json_reply
+from worksection_async.testing._transport import SimulatorTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -211,11 +212,11 @@ async def test_a_token_goes_to_its_own_account_only(sim: Simulator) -> None:
 @pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("known", [True, False], ids=["the client knows", "only the service knows"])
 async def test_500_calls_with_an_expired_token_cause_one_refresh(known: bool) -> None:
-    now = [time.time()]
-    sim = Simulator(clock=lambda: now[0])
+    clock = VirtualClock()
+    sim = Simulator(clock=clock)
     pair = sim.issue_pair(expires_in=100)
-    store = Store(due(pair) if known else attrs.evolve(pair, expires_at=now[0] + 1e6))
-    now[0] += 200
+    store = Store(due(pair) if known else attrs.evolve(pair, expires_at=clock.time() + 1e6))
+    clock.advance(200)
     done = []
     async with session(sim, store, coalesce=False) as ws:
 
@@ -232,12 +233,12 @@ async def test_500_calls_with_an_expired_token_cause_one_refresh(known: bool) ->
 
 
 async def test_a_write_with_an_expired_token_is_executed_once() -> None:
-    now = [time.time()]
-    sim = Simulator(clock=lambda: now[0])
-    store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6))
-    now[0] += 200
-    project = next(iter(sim.projects))
-    before = len(sim.tasks)
+    clock = VirtualClock()
+    sim = Simulator(clock=clock)
+    store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=clock.time() + 1e6))
+    clock.advance(200)
+    project = next(iter(sim._world.projects))
+    before = len(sim._world.tasks)
     async with session(sim, store, retries=0) as ws:
         await ws.post_task(project, "Once")
     assert len(sim.tasks) == before + 1
@@ -246,7 +247,7 @@ async def test_a_write_with_an_expired_token_is_executed_once() -> None:
 
 async def test_a_call_is_reauthorized_at_most_once() -> None:
     """A service that reports every token as expired does not cause repeated refreshes."""
-    sim = Simulator(clock=lambda: time.time() + 10 * 86_400)
+    sim = Simulator()
     store = Store(attrs.evolve(sim.issue_pair(), expires_at=time.time() + 1e6))
     sim.oauth.access_seconds = 0
     sim.tokens.clock = lambda: time.time() + 20 * 86_400
@@ -272,15 +273,14 @@ async def test_cancelling_one_caller_does_not_cancel_the_refresh(sim: Simulator)
 
 
 @pytest.mark.parametrize("off", [-HOUR, HOUR], ids=["behind", "ahead"])
-async def test_a_clock_skew_of_an_hour_causes_at_most_one_refresh(off: float, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_skew_of_an_hour_causes_at_most_one_refresh(off: float) -> None:
     """A machine with a correct clock stored the pair; it expires in half an hour, or expired half an hour ago."""
     sim = Simulator()
     token = sim.issue_pair(expires_in=HOUR / 2 if off > 0 else -HOUR / 2)
     store = Store(token)
-    now = time.time
-    monkeypatch.setattr("worksection_async._auth.oauth2.time", SimpleNamespace(time=lambda: now() + off))
-    monkeypatch.setattr("worksection_async._auth.oauth_app.time", SimpleNamespace(time=lambda: now() + off))
-    async with session(sim, store) as ws:
+    transport = SimulatorTransport(sim.app, SkewedClock(off))
+    app = sim.oauth_app(transport=transport)
+    async with sim.session(OAuth2(app, store), transport=transport) as ws:
         for _ in range(3):
             assert await ws.get_projects()
     assert sim.oauth.refreshes == 1
@@ -674,17 +674,18 @@ async def test_a_token_without_refresh_token_is_used_until_it_expires(sim: Simul
     assert await session(sim, Store(token)).get_projects()
 
 
-async def test_a_write_stays_in_doubt_when_reauthorization_is_required() -> None:
-    now = [time.time()]
-    sim = Simulator(clock=lambda: now[0])
-    store = Store(attrs.evolve(sim.issue_pair(expires_in=100), expires_at=now[0] + 1e6, refresh_token="def502void"))
-    project = next(iter(sim.projects))
+async def test_a_write_stays_in_doubt_when_reauthorization_is_required(fast_limiter: TokenBucket) -> None:
+    clock = SetClock(time.time())
+    sim = Simulator(clock=clock)
+    pair = sim.issue_pair(expires_in=100)
+    store = Store(attrs.evolve(pair, expires_at=clock.now + 1e6, refresh_token="def502void"))
+    project = next(iter(sim._world.projects))
 
     def expire(_: object) -> None:
-        now[0] += 200
+        clock.advance(200)
 
     sim.fail("post_task", faults.reset(executed=True))
-    async with session(sim, store) as ws:
+    async with session(sim, store, limiter=fast_limiter) as ws:
         view = ws.with_options(repeat_writes=True, on_wait=None)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("worksection_async._session.caller.anyio.sleep", lambda _: call_async(expire))

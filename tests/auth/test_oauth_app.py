@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.support.constants import RECORDED
 from worksection_async import OAuthApp, Token
 from worksection_async._auth.oauth_app import SCOPES
+from worksection_async._transport.clock import Clock
 from worksection_async.errors import (
     AuthError,
     CallTimeout,
@@ -165,7 +166,7 @@ async def test_every_request_is_a_form_without_query_parameters() -> None:
 
 @pytest.mark.anyio
 async def test_a_code_is_exchanged_for_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worksection_async._auth.oauth_app.time.time", lambda: 1000.0)
+    monkeypatch.setattr(Clock, "time", lambda _: 1000.0)
     token = await app_with(answering(PAIR)).exchange("code")
     assert (token.access_token, token.refresh_token) == (ACCESS, REFRESH)
     assert (token.issued_at, token.expires_at) == (1000.0, 87_400.0)

@@ -38,7 +38,7 @@ def encoding(body: bytes) -> Comparison:
 
 def ours(body: bytes) -> Callable[[], list[Task]]:
     structure = Structure()
-    return lambda: read_reply(GET_ALL_TASKS, Reply(200, {}, body), structure)
+    return lambda: read_reply(GET_ALL_TASKS, Reply(200, {}, body, 0.0), structure)
 
 
 def pydantic(body: bytes) -> Callable[[], Envelope]:

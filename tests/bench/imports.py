@@ -10,6 +10,14 @@ from collections.abc import Iterator
 
 from tests.bench.measure import Comparison, best_of_alternating
 
+PLUGIN = """
+import time, pytest
+start = time.perf_counter()
+import _worksection_async_pytest
+print(time.perf_counter() - start)
+"""
+"""Prints the seconds that pytest needs for the plugin; pytest itself is imported in any case."""
+
 
 def compare() -> Iterator[Comparison]:
     ours, dependencies = best_of_alternating(
@@ -18,12 +26,15 @@ def compare() -> Iterator[Comparison]:
     empty = min(timed("pass") for _ in range(15))
     name = "import of the package / of httpx, attrs, cattrs, anyio"
     yield Comparison(name, (ours - empty) * 1e3, (dependencies - empty) * 1e3, "ms", 1.5)
+    plugin = min(float(run(PLUGIN)) for _ in range(15))
+    yield Comparison("import of the pytest plugin / 5 ms", plugin * 1e3, 5.0, "ms", 1.0)
 
 
-def run(code: str) -> None:
-    """Run *code* in a new process that may write bytecode, as in an installed package."""
+def run(code: str) -> str:
+    """Run *code* in a new process that may write bytecode, as in an installed package; return its output."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    ran = subprocess.run([sys.executable, "-c", code], check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    return ran.stdout
 
 
 def timed(code: str) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from tests.bench import calls, decoding, files, imports, limiter, stalls, streams, webhooks
+from tests.bench import calls, decoding, files, imports, limiter, stalls, streams, virtual_hour, webhooks
 from tests.bench.measure import Comparison
 
 BENCHES: dict[str, Callable[[], Iterable[Comparison]]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[], Iterable[Comparison]]] = {
     "imports": imports.compare,
     "limiter": limiter.compare,
     "files": files.compare,
+    "virtual_hour": virtual_hour.compare,
 }
 
 

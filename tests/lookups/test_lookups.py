@@ -14,7 +14,7 @@ from worksection_async import errors
 from worksection_async.errors import InvalidCall
 from worksection_async.lookups import Node, StatusTags, TaskTree, UserDirectory, labels_of, statuses_of
 from worksection_async.models import Tag, TagGroup, Task, TaskRef, User
-from worksection_async.testing import Simulator
+from worksection_async.testing import Simulator, VirtualClock
 
 
 def t(id: int, *child: Task, **fields: Any) -> Task:
@@ -195,16 +195,6 @@ async def test_statuses_and_labels_of_a_task_from_the_service() -> None:
 # UserDirectory
 
 
-class Clock:
-    """A clock that the test advances."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def count_requests(sim: Simulator) -> int:
     """Return the number of `get_users` requests."""
     return sum(request.action == "get_users" for request in sim.requests)
@@ -278,14 +268,13 @@ async def test_cancelled_lookup_does_not_cancel_the_shared_request() -> None:
 
 @pytest.mark.anyio
 async def test_members_are_read_again_after_max_age_and_on_refresh() -> None:
-    clock = Clock()
-    async with Simulator() as sim, sim.session() as ws:
-        users = UserDirectory(ws.with_options(max_age=1e6), max_age=60, clock=clock)
+    async with Simulator(clock=VirtualClock()) as sim, sim.session() as ws:
+        users = UserDirectory(ws.with_options(max_age=1e6), max_age=60)
         assert len(await users.all()) == 3
         sim.add_member("new@example.com", "New Member")
-        clock.now += 59.9
+        sim.advance(seconds=59.9)
         assert await users.by_email("new@example.com") is None
-        clock.now += 0.1
+        sim.advance(seconds=0.2)
         assert await users.by_email("new@example.com") is not None
         assert count_requests(sim) == 2
         await ws.add_user("newer@example.com")
@@ -297,11 +286,10 @@ async def test_members_are_read_again_after_max_age_and_on_refresh() -> None:
 
 @pytest.mark.anyio
 async def test_error_is_raised_in_all_concurrent_lookups_and_the_next_lookup_sends_a_request() -> None:
-    clock = Clock()
-    async with Simulator() as sim, sim.session(retries=0) as ws:
-        users = UserDirectory(ws, max_age=60, clock=clock)
+    async with Simulator(clock=VirtualClock()) as sim, sim.session(retries=0) as ws:
+        users = UserDirectory(ws, max_age=60)
         await users.all()
-        clock.now += 60
+        sim.advance(seconds=60.1)
         sim.fail("get_users", "reset")
         failures = []
 

@@ -34,13 +34,13 @@ json_values = st.recursive(
 @pytest.mark.parametrize(("mark", "encoding"), MARKS)
 def test_a_byte_order_mark_before_a_reply_is_skipped(mark: bytes, encoding: str) -> None:
     body = mark + '{"status":"ok","data":[{"id":1,"name":"Їжак"}]}'.encode(encoding)
-    assert read_reply(ACTIONS["get_tasks"], Reply(200, {}, body), Structure()) == [Task(id=1, name="Їжак")]
+    assert read_reply(ACTIONS["get_tasks"], Reply(200, {}, body, 0.0), Structure()) == [Task(id=1, name="Їжак")]
 
 
 @pytest.mark.parametrize(("mark", "encoding"), MARKS)
 def test_a_byte_order_mark_before_a_token_answer_does_not_lose_the_pair(mark: bytes, encoding: str) -> None:
     body = mark + '{"access_token":"a","refresh_token":"r"}'.encode(encoding)
-    assert open_flat("oauth2/refresh", Reply(200, {}, body), "access_token")["refresh_token"] == "r"
+    assert open_flat("oauth2/refresh", Reply(200, {}, body, 0.0), "access_token")["refresh_token"] == "r"
 
 
 @pytest.mark.parametrize(("mark", "encoding"), MARKS)
@@ -75,7 +75,7 @@ def test_lone_surrogates_become_the_replacement_character(text: str, expected: o
 
 def test_a_lone_surrogate_in_a_reply_can_be_encoded_again() -> None:
     body = rb'{"status":"ok","data":[{"id":1,"name":"\ud83d","\udead":"x"}]}'
-    tasks: Any = read_reply(ACTIONS["get_tasks"], Reply(200, {}, body), Structure())
+    tasks: Any = read_reply(ACTIONS["get_tasks"], Reply(200, {}, body, 0.0), Structure())
     assert (tasks[0].name, tasks[0].extra) == ("�", {"�": "x"})
     (event,) = parse_events(rb'[{"action":"post","object":{"id":7},"new":{"text":"\ud83d"}}]')
     assert event.new == {"text": "�"}

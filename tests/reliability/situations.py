@@ -6,11 +6,10 @@ import json
 from collections.abc import Awaitable, Callable
 
 import attrs
-import trio
 
 from worksection_async import Session, TokenBucket
 from worksection_async.errors import RateLimited, WorksectionError
-from worksection_async.testing import Simulator, faults
+from worksection_async.testing import Simulator, VirtualClock, faults
 from worksection_async.testing._reply import ServiceRefusal, SimulatedReply, error_reply, html_reply
 from worksection_async.testing.faults import Fault, answer
 
@@ -151,7 +150,7 @@ async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcom
     sim = _simulator()
     sim.fail(kind.action, situation.fault(), times=times)
     error: WorksectionError | None = None
-    limiter = TokenBucket(clock=trio.current_time)
+    limiter = TokenBucket(clock=sim.clock.monotonic)
     async with sim.session(limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
         try:
             await kind.call(ws)
@@ -166,7 +165,7 @@ async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcom
 
 
 def _simulator() -> Simulator:
-    sim = Simulator(seed="empty", clock=trio.current_time, monotonic=trio.current_time)
+    sim = Simulator(seed="empty", clock=VirtualClock())
     task = sim.add_task(sim.add_project("Owl", id=26), "Development", id=123)
     sim.add_file(task, "requirements.doc", b"doc", id=17694)
     return sim

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -21,6 +20,7 @@ from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, Session, TokenBucket, errors
 from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS
 from worksection_async._protocol.actions import ACTIONS, GET_TASKS, POST_TASK
+from worksection_async._transport.clock import Clock
 from worksection_async._transport.retry import MAX_DELAY_SECONDS, retry_delay
 from worksection_async.errors import RateLimited, WorksectionError
 
@@ -449,9 +449,9 @@ async def test_other_failures_do_not_count_as_refusals(session_with: Make, fast_
 async def test_each_attempt_waits_for_a_slot_and_is_signed_again(
     session_with: Make, fast_limiter: TokenBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter([100.0, 200.0])
-    monkeypatch.setattr("worksection_async._session.caller.time", SimpleNamespace(time=lambda: next(now)))
+    now = [100.0, 200.0, 200.0]
     service = Service(html(502), replying(OK))
+    monkeypatch.setattr(Clock, "time", lambda _: now[len(service.requests)])
     async with session_with(service, auth=ApiKey(KEY, scheme="signature")) as ws:
         await ws.get_tasks(26)
     first, second = (request.headers["Authorization"] for request in service.requests)

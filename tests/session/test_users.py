@@ -6,13 +6,13 @@ import gc
 import threading
 import time
 import weakref
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import attrs
 import pytest
 
+from tests.support.clocks import SetClock
 from tests.support.vaults import MemoryVault
 from worksection_async import FileTokenVault, MemoryTokenStore, OAuth2, OAuthApp, Session, Token
 from worksection_async._auth import vault_users
@@ -347,22 +347,10 @@ USERS = 1_000
 AT_ONCE = 50
 
 
-class Clock:
-    """The time (Unix seconds) of the simulator and of the credentials."""
-
-    def __init__(self) -> None:
-        self.seconds = time.time()
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_thousand_users_refresh_once_each_and_few_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each user makes three calls, the last two at the same time; the tokens expire after the first one."""
-    clock = Clock()
-    for module in ("oauth2", "oauth_app"):
-        monkeypatch.setattr(f"worksection_async._auth.{module}.time", SimpleNamespace(time=clock))
+    clock = SetClock(time.time())
     monkeypatch.setattr(vault_users, "MAX_IDLE_USERS", 100)
     sim, vault = Simulator(seed="empty", clock=clock), MemoryVault()
     users = [sim.add_member(f"{number}@example.com") for number in range(USERS)]
@@ -383,7 +371,7 @@ async def test_a_thousand_users_refresh_once_each_and_few_stay_in_memory(monkeyp
             async with anyio.create_task_group() as tasks:
                 for user in users:
                     tasks.start_soon(visit, user, calls)
-            clock.seconds += 86_400
+            clock.advance(86_400)
         gc.collect()
         auth: Any = ws._caller.auth
         credentials = [it for it in gc.get_objects() if isinstance(it, OAuth2) and it._users is auth._users]

@@ -1,6 +1,6 @@
 """Clocks that a test controls, so that no assertion depends on the speed of the machine.
 
-Use `tests.support.virtual_time` where neither sockets nor asyncio are needed: sleeping takes no time there.
+Use a `worksection_async.testing.VirtualClock` where no sockets are needed: sleeping takes no time there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,41 @@ from collections.abc import Awaitable, Callable
 import anyio
 import trio
 
+from worksection_async._transport.clock import SYSTEM_CLOCK, Clock
+
 POLL_SECONDS = 0.01
+
+
+class SetClock(Clock):
+    """A clock that only `advance` moves. It does not change the time of event loops, as a `VirtualClock` does, so a
+    limiter that waits needs another one.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class SkewedClock(Clock):
+    """The clock of a machine that is *skew* seconds ahead of *clock*."""
+
+    def __init__(self, skew: float = 0.0, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.skew = skew
+        self.clock = clock
+
+    def time(self) -> float:
+        return self.clock.time() + self.skew
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
 
 
 class PausableClock:

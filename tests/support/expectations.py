@@ -80,7 +80,7 @@ class Sample:
 
     @property
     def reply(self) -> Reply:
-        return Reply(self.http_status, {}, json.dumps(self.body).encode())
+        return Reply(self.http_status, {}, json.dumps(self.body).encode(), 0.0)
 
     @property
     def message(self) -> str | None:

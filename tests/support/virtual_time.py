@@ -5,18 +5,20 @@ from collections.abc import Awaitable, Callable
 from typing import ParamSpec
 
 import trio
-import trio.testing
+
+from worksection_async.testing import VirtualClock
 
 P = ParamSpec("P")
 
 
 def run_on_virtual_clock(main: Callable[[], Awaitable[None]]) -> None:
-    """Run *main* on trio with a clock that jumps to the next deadline when all tasks are blocked."""
+    """Run *main* on trio, whose time jumps to the next deadline when all tasks are blocked."""
 
     async def run() -> None:
+        VirtualClock().start()
         await main()
 
-    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+    trio.run(run)
 
 
 def virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 
 import anyio
 import httpx
@@ -14,6 +13,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.clocks import SkewedClock
 from tests.support.constants import KEY
 from tests.support.virtual_time import run_on_virtual_clock
 from worksection_async import ApiKey, Cursor, Session, TokenBucket
@@ -21,7 +21,8 @@ from worksection_async._session.caller import SessionCaller
 from worksection_async._sync.watch import EventsSince, EventWatch
 from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
 from worksection_async.models import Event
-from worksection_async.testing import Simulator, faults
+from worksection_async.testing import Simulator, VirtualClock, faults
+from worksection_async.testing._transport import SimulatorTransport
 
 START = 1_780_000_000.0
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -30,19 +31,20 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 GAPS = st.floats(0, 3 * HOUR) | st.sampled_from([0.0, 30.0, 7 * HOUR, 4 * DAY])
 
 
-def now() -> float:
-    return START + trio.current_time()
+class Service(Simulator):
+    """A simulator on virtual time. The clock of this machine, which its sessions read, can be wrong."""
+
+    def __init__(self) -> None:
+        self.machine = SkewedClock(0.0, VirtualClock(START))
+        super().__init__(clock=self.machine.clock)
+
+    def transport(self) -> SimulatorTransport:
+        return SimulatorTransport(self.app, self.machine)
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, skew: float) -> None:
-    """Set the clock of this machine; that of the service is `now`."""
-    monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + skew))
-
-
-def with_simulator(main: Callable[[Simulator], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
+def with_simulator(main: Callable[[Service], Awaitable[None]]) -> None:
     """Run *main* on virtual time, with a simulator on the same clock."""
-    set_clock(monkeypatch, 0)
-    run_on_virtual_clock(lambda: main(Simulator(clock=now, monotonic=trio.current_time)))
+    run_on_virtual_clock(lambda: main(Service()))
 
 
 async def create_events(sim: Simulator, count: int = 1, project: int | None = None) -> None:
@@ -77,7 +79,7 @@ def stored_events(sim: Simulator) -> Counter[tuple[str, int]]:
 def test_every_event_is_yielded_once(
     restarts: bool, monkeypatch: pytest.MonkeyPatch, gaps: list[tuple[int, float]]
 ) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         found: list[Event] = []
         async with sim.session() as ws:
@@ -93,11 +95,11 @@ def test_every_event_is_yielded_once(
             found += await events_within(HOUR, watch)
         assert keys(found) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_identical_events_are_yielded_as_often_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         async with sim.session() as ws:
             task = await ws.post_task(next(iter(sim.projects)), "Busy")
@@ -108,13 +110,13 @@ def test_identical_events_are_yielded_as_often_as_they_happened(monkeypatch: pyt
                 assert len(await events_within(30, watch)) in (2, 3)
             assert await events_within(HOUR, watch) == []
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_restart_from_a_cursor_yields_the_unhandled_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cursor covers the events that were yielded, not all events of the last poll."""
 
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         await create_events(sim, 5)
         async with sim.session() as ws:
@@ -126,11 +128,11 @@ def test_restart_from_a_cursor_yields_the_unhandled_events(monkeypatch: pytest.M
         assert keys(first + rest) == stored_events(sim)
         assert [event.date_added for event in first + rest] == sorted(event.date_added for event in first + rest)  # type: ignore[type-var]
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_poll_requests_the_shortest_period_in_the_bulk_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         async with sim.session() as ws:
             await events_within(35 * MINUTE, ws.watch(every=10 * MINUTE))
             assert [request.params["period"] for request in sim.requests] == ["3m", "13m", "13m", "13m"]
@@ -143,13 +145,13 @@ def test_poll_requests_the_shortest_period_in_the_bulk_lane(monkeypatch: pytest.
                 await anext(ws.watch())
             assert lanes == ["bulk"]
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
-        one, two, three = list(sim.projects)[:3]
+        one, two, three = list(sim._world.projects)[:3]
         for project in (one, two, three):
             await create_events(sim, 1, project)
         sim.requests.clear()
@@ -161,11 +163,11 @@ def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.Monk
         assert "id_project" not in sim.requests[0].params
         assert sim.requests[1].params["id_project"] == str(two)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_watch_continues_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         async with sim.session(retries=0) as ws:
             watch = ws.watch()
@@ -176,13 +178,13 @@ def test_watch_continues_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> Non
                 await anext(watch)
             assert keys(await events_within(10 * MINUTE, watch)) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_lost_events_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         async with sim.session() as ws:
-            old = Cursor(looked_at=now() - 31 * DAY)
+            old = Cursor(looked_at=sim.clock.time() - 31 * DAY)
             with pytest.raises(InvalidCall, match="stores events for 30 days"):
                 await anext(ws.watch(cursor=old))
             monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
@@ -190,11 +192,11 @@ def test_lost_events_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(TooManyRecords, match="2 events or more"):
                 await anext(ws.watch())
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_size_of_the_cursor_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sizes = []
         async with sim.session() as ws:
             watch = ws.watch(every=HOUR)
@@ -204,7 +206,7 @@ def test_size_of_the_cursor_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
                 sizes.append(len(watch.cursor.seen))
         assert sizes[-1] <= 60, "only events that can be returned again"
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 @given(
@@ -230,8 +232,8 @@ def test_interval_must_be_positive(every: float) -> None:
 def test_a_watch_begins_now(monkeypatch: pytest.MonkeyPatch, skew: float) -> None:
     """Events of earlier minutes are not yielded, those after the call are, and wrong local clocks do not matter."""
 
-    async def main(sim: Simulator) -> None:
-        set_clock(monkeypatch, skew)
+    async def main(sim: Service) -> None:
+        sim.machine.skew = skew
         sim.clear_events()
         for _ in range(4):
             await create_events(sim, 1)
@@ -249,7 +251,7 @@ def test_a_watch_begins_now(monkeypatch: pytest.MonkeyPatch, skew: float) -> Non
         assert keys(found) == stored_events(sim) - before
         assert len(before) == 8
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 @pytest.mark.parametrize("executed", [False, True], ids=["before the service reads the events", "after it"])
@@ -259,7 +261,7 @@ def test_a_long_wait_for_the_reply_loses_no_event(
 ) -> None:
     """The period ends when the service reads the events, which may be long after the watch asked for a slot."""
 
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         async def create_later() -> None:
             for _ in range(5):
                 await trio.sleep(20 * MINUTE)
@@ -285,11 +287,11 @@ def test_a_long_wait_for_the_reply_loses_no_event(
         assert keys(found) == stored_events(sim)
         assert len(found) == 7
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_a_watch_reads_no_cached_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         async with sim.session() as ws:
             cached = ws.with_options(max_age=HOUR)
@@ -299,7 +301,7 @@ def test_a_watch_reads_no_cached_reply(monkeypatch: pytest.MonkeyPatch) -> None:
             await create_events(sim, 1)
             assert keys(await events_within(2 * MINUTE, watch)) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_a_start_in_the_future_is_refused() -> None:
@@ -320,7 +322,7 @@ async def collect(events: EventsSince) -> list[Event]:
 
 
 def test_events_since_yields_what_has_happened_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         await create_events(sim, 2)
         await trio.sleep(HOUR)
@@ -340,11 +342,11 @@ def test_events_since_yields_what_has_happened_and_stops(monkeypatch: pytest.Mon
             "close",
         ]
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_events_since_without_a_cursor_begins_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         await create_events(sim, 1)
         await trio.sleep(MINUTE)
         sim.clear_events()
@@ -355,11 +357,11 @@ def test_events_since_without_a_cursor_begins_now(monkeypatch: pytest.MonkeyPatc
             await trio.sleep(DAY)
             assert keys(await collect(ws.events_since(first.cursor))) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_a_crash_in_the_middle_of_events_since_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         async with sim.session(retries=0) as ws:
             start = ws.events_since(None).cursor
@@ -374,11 +376,11 @@ def test_a_crash_in_the_middle_of_events_since_loses_no_event(monkeypatch: pytes
             assert keys(found + rest) == stored_events(sim)
             assert len(rest) == 4
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_events_since_and_watch_continue_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         async with sim.session() as ws:
             watch = ws.watch()
@@ -391,21 +393,21 @@ def test_events_since_and_watch_continue_each_other(monkeypatch: pytest.MonkeyPa
             found += await events_within(5 * MINUTE, ws.watch(cursor=job.cursor))
         assert keys(found) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_events_since_raises_for_an_old_cursor_and_for_lost_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         async with sim.session() as ws:
             for age in (30.1, 31, 365):
                 with pytest.raises(InvalidCall, match="stores events for 30 days"):
-                    await anext(ws.events_since(Cursor(looked_at=now() - age * DAY)))
+                    await anext(ws.events_since(Cursor(looked_at=sim.clock.time() - age * DAY)))
             monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
             await create_events(sim, 1)
             with pytest.raises(TooManyRecords, match="2 events or more"):
                 await anext(ws.events_since(None))
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 SKEWS = st.sampled_from([0.0, -HOUR, HOUR])
@@ -418,12 +420,12 @@ def test_nightly_runs_yield_late_events_once(
 ) -> None:
     """Each run is a program on another machine; before it, some events happen that the service lists only after it."""
 
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         sim.clear_events()
         found: list[Event] = []
         saved = sim.session().events_since(None).cursor.to_json()
         for count, gap, late, skew in [*nights, (0, DAY, 0.0, 0.0)]:
-            set_clock(monkeypatch, skew)
+            sim.machine.skew = skew
             await create_events(sim, count)
             await trio.sleep(gap)
             listed = sim._world.events[:]
@@ -437,15 +439,15 @@ def test_nightly_runs_yield_late_events_once(
             sim._world.events += late_events
         assert keys(found) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 # Tags
 
 
 def test_tag_changes_of_tasks_and_subtasks_are_yielded(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
-        project = next(iter(sim.projects.values()))
+    async def main(sim: Service) -> None:
+        project = next(iter(sim._world.projects.values()))
         async with sim.session() as ws:
             task = await ws.post_task(project.id, "Tagged")
             child = await ws.post_task(project.id, "Child", id_parent=task.id)
@@ -474,11 +476,11 @@ def test_tag_changes_of_tasks_and_subtasks_are_yielded(monkeypatch: pytest.Monke
                 tasks.cancel_scope.cancel()
             assert len(found) == 2
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_tag_changes_are_yielded_once_although_a_poll_failed_midway(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         for place in ("_sync.streams.MAX_RECORDS", "testing._actions.tasks.MAX_RECORDS"):
             monkeypatch.setattr(f"worksection_async.{place}", 10)
         async with sim.session(retries=0) as ws:
@@ -500,7 +502,7 @@ def test_tag_changes_are_yielded_once_although_a_poll_failed_midway(monkeypatch:
                         continue
         assert len(found) == len(set(found)) > 3
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 @pytest.mark.parametrize(
@@ -531,31 +533,29 @@ def test_tags_that_cannot_be_read_are_no_change(polls: list[object], expected: l
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
 def test_no_event_is_lost_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
-    async def main(sim: Simulator) -> None:
-        offset = [0.0]
-        monkeypatch.setattr("worksection_async._sync.watch.time", SimpleNamespace(time=lambda: now() + offset[0]))
+    async def main(sim: Service) -> None:
         sim.clear_events()
         found = []
         async with sim.session() as ws:
             watch = ws.watch(every=10 * MINUTE)
             await create_events(sim, 1)
             found += await events_within(MINUTE, watch)
-            offset[0] = step
+            sim.machine.skew = step
             for _ in range(10):
                 await create_events(sim, 1)
                 found += await events_within(9 * MINUTE, watch)
-            saved, offset[0] = watch.cursor, -step
+            saved, sim.machine.skew = watch.cursor, -step
             await create_events(sim, 2)
             found += await events_within(30 * MINUTE, ws.watch(cursor=saved))
         assert keys(found) == stored_events(sim)
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)
 
 
 def test_watch_can_start_at_the_limit_of_the_retention(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Simulator) -> None:
+    async def main(sim: Service) -> None:
         async with sim.session() as ws:
             await events_within(30, ws.watch(period_start=dt.timedelta(days=30)))
         assert sim.requests[0].params["period"] == "30d"
 
-    with_simulator(main, monkeypatch)
+    with_simulator(main)

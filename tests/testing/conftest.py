@@ -11,22 +11,10 @@ import attrs
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async.testing import Simulator
 
 NOW = 1_609_848_000  # 2021-01-05 12:00:00 UTC
-
-
-@attrs.define
-class Clock:
-    """A clock that advances only on demand."""
-
-    seconds: float = NOW
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @attrs.define
@@ -35,7 +23,7 @@ class Raw:
 
     http: httpx.AsyncClient
     sim: Simulator
-    clock: Clock
+    clock: SetClock
     token: str = ""
 
     async def __call__(self, action: str, **params: Any) -> dict[str, Any]:
@@ -62,7 +50,7 @@ class Raw:
         return response.json()
 
     def signature(self, action: str, at: int | None = None) -> str:
-        time = int(self.clock()) if at is None else at
+        time = int(self.clock.time()) if at is None else at
         digest = hmac.new(self.sim.api_key.encode(), f"{action}:{time}".encode(), hashlib.sha256).hexdigest()
         return f"Admin {time}_{digest}"
 
@@ -108,29 +96,29 @@ class OAuthForms:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SetClock:
+    return SetClock(NOW)
 
 
 @pytest.fixture
-def sim(clock: Clock) -> Simulator:
+def sim(clock: SetClock) -> Simulator:
     """The demo account, at noon on 5 January 2021."""
-    return Simulator(clock=clock, monotonic=clock)
+    return Simulator(clock=clock)
 
 
 @pytest.fixture
-def empty(clock: Clock) -> Simulator:
-    return Simulator(seed="empty", clock=clock, monotonic=clock)
+def empty(clock: SetClock) -> Simulator:
+    return Simulator(seed="empty", clock=clock)
 
 
 @pytest.fixture
-async def raw(sim: Simulator, clock: Clock) -> AsyncIterator[Raw]:
+async def raw(sim: Simulator, clock: SetClock) -> AsyncIterator[Raw]:
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as http:
         yield Raw(http, sim, clock)
 
 
 @pytest.fixture
-async def bare(empty: Simulator, clock: Clock) -> AsyncIterator[Raw]:
+async def bare(empty: Simulator, clock: SetClock) -> AsyncIterator[Raw]:
     """Like `raw`, with an empty account."""
     async with httpx.AsyncClient(transport=empty.transport(), base_url="http://127.0.0.1") as http:
         yield Raw(http, empty, clock)

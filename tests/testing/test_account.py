@@ -9,14 +9,13 @@ from typing import cast, get_args
 import attrs
 import pytest
 
-from worksection_async import Session, models
+from tests.support.clocks import SetClock
+from worksection_async import Session, TokenBucket, models
 from worksection_async.models import TaskExtra
 from worksection_async.testing import Simulator
 
-from .conftest import Clock
 
-
-def test_ids_and_times_are_reproducible(clock: Clock) -> None:
+def test_ids_and_times_are_reproducible(clock: SetClock) -> None:
     def made() -> list[object]:
         sim = Simulator(seed="empty", clock=clock)
         project = sim.add_project("One")
@@ -32,7 +31,7 @@ def test_ids_and_times_are_reproducible(clock: Clock) -> None:
 async def test_ids_of_deleted_records_are_not_reused(empty: Simulator) -> None:
     task = empty.add_task(empty.add_project("One"), "Task")
     first = empty.add_costs(task)
-    async with empty.session() as ws:
+    async with empty.session(limiter=TokenBucket(1e6)) as ws:
         await ws.delete_costs(first.id)
     assert empty.add_costs(task).id == first.id + 1
 
@@ -59,16 +58,16 @@ def test_a_fourth_level_of_tasks_raises_an_error(empty: Simulator) -> None:
 
 
 @pytest.mark.anyio
-async def test_representation_counts_the_records(clock: Clock) -> None:
+async def test_representation_counts_the_records(clock: SetClock) -> None:
     async with Simulator(clock=clock) as sim:
         assert repr(sim) == "<Simulator 5 projects, 12 tasks, 0 requests>"
 
 
 @pytest.mark.anyio
-async def test_the_documented_example_works(clock: Clock) -> None:
+async def test_the_documented_example_works(clock: SetClock) -> None:
     async with Simulator(seed="empty") as sim:
         project = sim.add_project("Moon")
-        async with sim.session() as ws:
+        async with sim.session(limiter=TokenBucket(1e6)) as ws:
             task = await ws.post_task(project.id, "Launch")
     assert sim.tasks[task.id].name == "Launch"
 
@@ -135,7 +134,7 @@ READS: dict[str, Callable[[Session, Seeded], Awaitable[object]]] = {
 @pytest.mark.one_row_on_trio
 @pytest.mark.parametrize("kind", READS)
 async def test_a_verb_returns_the_model_that_a_session_returns(seeded: Seeded, kind: str) -> None:
-    async with seeded.sim.session() as ws:
+    async with seeded.sim.session(limiter=TokenBucket(1e6)) as ws:
         found = await READS[kind](ws, seeded)
     assert getattr(seeded, kind) in cast(list[object], found)
 
@@ -144,7 +143,7 @@ async def test_a_verb_returns_the_model_that_a_session_returns(seeded: Seeded, k
 async def test_tasks_projects_and_costs_are_complete(seeded: Seeded) -> None:
     """They have every part that ``extra`` can name."""
     sim, id_project = seeded.sim, seeded.project.id
-    async with sim.session() as ws:
+    async with sim.session(limiter=TokenBucket(1e6)) as ws:
         parts: list[TaskExtra] = list(get_args(TaskExtra))
         parts.remove("html")
         [task] = await ws.get_tasks(id_project, extra=parts)
@@ -162,7 +161,7 @@ async def test_tasks_projects_and_costs_are_complete(seeded: Seeded) -> None:
 @pytest.mark.anyio
 async def test_changes_by_a_session_are_seen(seeded: Seeded) -> None:
     sim = seeded.sim
-    async with sim.session() as ws:
+    async with sim.session(limiter=TokenBucket(1e6)) as ws:
         await ws.update_task(seeded.task.id, title="Landing")
     assert sim.tasks[seeded.task.id].name == "Landing"
     assert seeded.task.name == "Launch", "a model is a value"
@@ -237,8 +236,8 @@ def everything(sim: Simulator) -> list[object]:
 
 
 @pytest.mark.anyio
-async def test_a_loaded_account_is_the_dumped_one(seeded: Seeded, tmp_path: Path, clock: Clock) -> None:
-    async with seeded.sim.session() as ws:
+async def test_a_loaded_account_is_the_dumped_one(seeded: Seeded, tmp_path: Path, clock: SetClock) -> None:
+    async with seeded.sim.session(limiter=TokenBucket(1e6)) as ws:
         await ws.update_task(seeded.subtask.id, title="Countup")
         await ws.update_users_schedule({"kate@example.com": {dt.date(2021, 1, 4): "vacation"}})
     seeded.sim.dump(tmp_path / "account.json")
@@ -247,12 +246,12 @@ async def test_a_loaded_account_is_the_dumped_one(seeded: Seeded, tmp_path: Path
     assert everything(loaded) == everything(seeded.sim)
     loaded.dump(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "account.json").read_bytes()
-    async with loaded.session() as ws, seeded.sim.session() as before:
+    async with loaded.session(limiter=TokenBucket(1e6)) as ws, seeded.sim.session(limiter=TokenBucket(1e6)) as before:
         assert await ws.get_users_schedule() == await before.get_users_schedule()
         assert (await ws.post_task(seeded.project.id, "New")).id == seeded.subtask.id + 1
 
 
-def test_the_demo_account_is_kept(tmp_path: Path, clock: Clock) -> None:
+def test_the_demo_account_is_kept(tmp_path: Path, clock: SetClock) -> None:
     demo, loaded = Simulator(clock=clock), Simulator(seed="empty", clock=clock)
     demo.dump(tmp_path / "demo.json")
     loaded.load(tmp_path / "demo.json")

@@ -2,7 +2,9 @@
 
 import pytest
 
-from .conftest import Clock, Raw
+from tests.support.clocks import SetClock
+
+from .conftest import Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -68,7 +70,7 @@ async def test_totals_by_project_month_and_task(raw: Raw) -> None:
     assert "projects" not in await raw("get_costs_total", extra="projects", id_task=331894)
 
 
-async def test_a_stopped_timer_becomes_costs(raw: Raw, clock: Clock) -> None:
+async def test_a_stopped_timer_becomes_costs(raw: Raw, clock: SetClock) -> None:
     kate = raw.as_user("kate.greenway@ws.com")
     assert await kate.data("get_my_timer") == []
     await kate("start_my_timer", id_task=331914)

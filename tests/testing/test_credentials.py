@@ -6,9 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async.testing import Simulator
 
-from .conftest import NOW, Clock, Raw
+from .conftest import NOW, Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -95,7 +96,7 @@ async def test_a_token_can_be_in_the_header_or_in_the_query(raw: Raw) -> None:
     assert by_header["data"]["id"] == "3993"
 
 
-async def test_expired_and_unknown_tokens_get_401(raw: Raw, clock: Clock) -> None:
+async def test_expired_and_unknown_tokens_get_401(raw: Raw, clock: SetClock) -> None:
     user = raw.as_user(expires_in=60)
     assert (await user.send("me")).status_code == 200
     clock.advance(60)

@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from worksection_async import TokenBucket
 from worksection_async.errors import InvalidCall
 from worksection_async.testing import Fault, Simulator, faults
 
@@ -138,8 +139,8 @@ async def test_the_request_log_can_be_cleared_during_a_request(raw: Raw) -> None
     assert raw.sim.requests == []
 
 
-async def test_a_session_retries_reads_but_not_writes(sim: Simulator) -> None:
-    async with sim.session(retries=1) as ws:
+async def test_a_session_retries_reads_but_not_writes(sim: Simulator, fast_limiter: TokenBucket) -> None:
+    async with sim.session(retries=1, limiter=fast_limiter) as ws:
         sim.fail("get_tasks", faults.reset(executed=True))
         assert len(await ws.get_tasks(26)) == 2
         sim.fail("post_task", faults.reset(executed=True))

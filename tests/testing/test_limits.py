@@ -4,9 +4,10 @@ import anyio
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async.testing import Simulator
 
-from .conftest import Clock, Raw
+from .conftest import Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -17,7 +18,7 @@ async def test_the_rate_is_unlimited_by_default(raw: Raw) -> None:
     assert [(await raw("get_users"))["status"] for _ in range(3)] == ["ok"] * 3
 
 
-async def test_the_interval_counts_from_the_last_accepted_request(raw: Raw, clock: Clock) -> None:
+async def test_the_interval_counts_from_the_last_accepted_request(raw: Raw, clock: SetClock) -> None:
     raw.sim.rate.per_second = 1.0
     outcomes = []
     for pause in (0, 0.5, 0.4, 0.1, 0.999, 0.001, 5):
@@ -43,7 +44,7 @@ async def test_the_refusal_can_have_status_429(raw: Raw) -> None:
     assert (response.status_code, response.headers["retry-after"]) == (429, "1")
 
 
-async def test_sessions_respect_the_rate_limit(clock: Clock) -> None:
+async def test_sessions_respect_the_rate_limit(clock: SetClock) -> None:
     """Four concurrent calls of two sessions share the limit."""
     sim = Simulator(rate=50.0)
     async with sim.session() as one, sim.session() as other, anyio.create_task_group() as group:

@@ -9,10 +9,11 @@ import attrs
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from tests.support.constants import RECORDED
 from worksection_async.testing import Simulator
 
-from .conftest import NOW, Clock, OAuthForms, Raw
+from .conftest import NOW, OAuthForms, Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -133,7 +134,9 @@ async def test_a_code_is_valid_once(forms: OAuthForms) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "is_valid"), [(CODE_MINUTES * 60 - 1, True), (CODE_MINUTES * 60, False)])
-async def test_a_code_expires_after_ten_minutes(forms: OAuthForms, clock: Clock, seconds: int, is_valid: bool) -> None:
+async def test_a_code_expires_after_ten_minutes(
+    forms: OAuthForms, clock: SetClock, seconds: int, is_valid: bool
+) -> None:
     code = forms.sim.issue_code()
     clock.advance(seconds)
     assert ("access_token" in await forms.exchange(code)) is is_valid
@@ -189,7 +192,7 @@ async def test_refresh_invalidates_the_old_pair(forms: OAuthForms, raw: Raw) -> 
     assert forms.sim.oauth.refreshes == 1
 
 
-async def test_an_expired_access_token_can_be_refreshed(forms: OAuthForms, raw: Raw, clock: Clock) -> None:
+async def test_an_expired_access_token_can_be_refreshed(forms: OAuthForms, raw: Raw, clock: SetClock) -> None:
     old = await forms.exchange(forms.sim.issue_code())
     clock.advance(ACCESS_HOURS * 3600)
     assert await call_with(raw, old["access_token"]) == (401, "Access token is expired")
@@ -200,7 +203,7 @@ async def test_an_expired_access_token_can_be_refreshed(forms: OAuthForms, raw: 
 
 @pytest.mark.parametrize(("seconds", "is_valid"), [(REFRESH_DAYS * 86400 - 1, True), (REFRESH_DAYS * 86400, False)])
 async def test_a_refresh_token_expires_after_30_days(
-    forms: OAuthForms, clock: Clock, seconds: int, is_valid: bool
+    forms: OAuthForms, clock: SetClock, seconds: int, is_valid: bool
 ) -> None:
     pair = forms.sim.issue_pair()
     clock.advance(seconds)

@@ -7,10 +7,11 @@ import attrs
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async import AccessToken, Token, errors
 from worksection_async.testing import Fault, Simulator, faults
 
-from .conftest import NOW, Clock, OAuthForms, Raw
+from .conftest import NOW, OAuthForms, Raw
 from .test_oauth import BAD_REFRESH_TOKEN, call_with
 
 pytestmark = pytest.mark.anyio
@@ -71,9 +72,9 @@ async def test_a_delayed_refresh_does_not_block_other_requests(forms: OAuthForms
     assert order == ["resource", "refresh"]
 
 
-async def test_oauth_requests_do_not_count_against_the_rate_limit(clock: Clock) -> None:
+async def test_oauth_requests_do_not_count_against_the_rate_limit(clock: SetClock) -> None:
     """They are not refused, and do not cause refusals of API requests."""
-    sim = Simulator(rate=1.0, clock=clock, monotonic=clock)
+    sim = Simulator(rate=1.0, clock=clock)
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as http:
         forms, raw = OAuthForms(http, sim), Raw(http, sim, clock)
         for _ in range(3):
@@ -135,7 +136,7 @@ async def test_client_credentials_and_options_can_be_set() -> None:
         await wrong.exchange(sim.issue_code())
 
 
-async def test_an_issued_pair_is_like_one_from_a_login(sim: Simulator, raw: Raw, clock: Clock) -> None:
+async def test_an_issued_pair_is_like_one_from_a_login(sim: Simulator, raw: Raw, clock: SetClock) -> None:
     token = sim.issue_pair(scopes=["users_read"], expires_in=60)
     assert isinstance(token, Token)
     assert (token.issued_at, token.expires_at, token.account_url) == (NOW, NOW + 60, "http://127.0.0.1")

@@ -2,7 +2,9 @@
 
 import pytest
 
-from .conftest import Clock, Raw
+from tests.support.clocks import SetClock
+
+from .conftest import Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -142,7 +144,7 @@ async def test_invalid_schedules_are_refused(raw: Raw, data: object, message: st
     assert (await raw("update_users_schedule", data=data))["message"] == message
 
 
-async def test_get_events_lists_changes_newest_first(raw: Raw, clock: Clock) -> None:
+async def test_get_events_lists_changes_newest_first(raw: Raw, clock: SetClock) -> None:
     """Events have the new and old values; an unset value is `""`."""
     kate = raw.as_user("kate.greenway@ws.com")
     await kate("update_task", id_task=2601, dateend="01.03.2021", title="Read")

@@ -7,6 +7,7 @@ import logging
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async import AccessToken, ApiKey
 from worksection_async.errors import WorksectionError
 from worksection_async.testing import Simulator, faults
@@ -61,7 +62,7 @@ async def test_the_outcome_says_whether_the_action_was_carried_out(fault: faults
 
 
 async def test_an_early_request_is_logged_as_refused() -> None:
-    sim = Simulator(rate=1.0, monotonic=lambda: 0.0)
+    sim = Simulator(rate=1.0, clock=SetClock(0.0))
     async with httpx.AsyncClient(transport=sim.transport(), base_url="http://127.0.0.1") as client:
         for _ in range(2):
             await client.get("/api/admin/v2/?action=get_users")

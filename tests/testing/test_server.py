@@ -6,6 +6,7 @@ import anyio
 import httpx
 import pytest
 
+from tests.support.clocks import SetClock
 from worksection_async import ApiKey, Session, TokenBucket, errors
 from worksection_async.testing import Simulator, faults
 
@@ -46,7 +47,7 @@ async def test_replies_are_compressed_if_the_client_accepts_gzip() -> None:
 
 
 async def test_the_date_of_replies_is_that_of_the_clock() -> None:
-    sim = Simulator(clock=lambda: 1_780_000_000.5)
+    sim = Simulator(clock=SetClock(1_780_000_000.5))
     query = {"action": "get_users", "access_token": "unknown"}
     async with sim.serve() as url, httpx.AsyncClient() as served, httpx.AsyncClient(transport=sim.transport()) as local:
         for http, base in ((served, url), (local, "http://127.0.0.1")):
@@ -68,7 +69,7 @@ async def test_a_reset_drops_the_connection(executed: bool) -> None:
 async def test_a_timeout_fault_sends_nothing_until_the_client_disconnects() -> None:
     sim = Simulator()
     sim.fail("get_users", "timeout")
-    async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=0.1) as http:
+    async with sim.serve() as url, httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(30, read=0.1)) as http:
         with pytest.raises(httpx.ReadTimeout):
             await http.get("/api/oauth2", params={"action": "get_users", "access_token": sim.issue_token()})
 

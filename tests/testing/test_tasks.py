@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Clock, Raw
+from tests.support.clocks import SetClock
+
+from .conftest import Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -136,7 +138,7 @@ async def test_empty_lists_have_no_data(bare: Raw) -> None:
     assert await bare("get_projects") == {"status": "ok"}
 
 
-async def test_tasks_can_be_closed_and_reopened(raw: Raw, clock: Clock) -> None:
+async def test_tasks_can_be_closed_and_reopened(raw: Raw, clock: SetClock) -> None:
     """The reply to a close has the task as before, still active. Parents close last and reopen first."""
     sim = raw.sim
     assert (await raw("complete_task", id_task=331894))["message"] == "Task has children"

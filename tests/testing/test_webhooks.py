@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.support.clocks import SetClock
 from worksection_async import ApiKey, Session, TokenBucket
 from worksection_async._protocol.service import WEBHOOK_MAX_ERRORS
 from worksection_async.testing import Delivery, Simulator
 from worksection_async.testing._server import Server
 
-from .conftest import Clock, Raw
+from .conftest import Raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.one_row_on_trio]
 
@@ -108,7 +109,7 @@ async def test_an_invalid_request_does_not_call_the_url(raw: Raw, listener: List
     assert listener.calls == []
 
 
-async def test_events_are_delivered_with_their_values(raw: Raw, listener: Listener, clock: Clock) -> None:
+async def test_events_are_delivered_with_their_values(raw: Raw, listener: Listener, clock: SetClock) -> None:
     await raw("add_webhook", url=URL, events=ALL, http_user="me", http_pass="geheim")
     listener.calls.clear()
     task = await raw.data("post_task", id_project=26, title="Запуск", priority=3)

@@ -8,7 +8,6 @@ own task, so that cancelling one caller does not cancel it for the others. The n
 from __future__ import annotations
 
 import random
-import time
 
 import anyio
 import anyio.lowlevel
@@ -18,6 +17,7 @@ from .._protocol.request import Request
 from .._protocol.service import OAUTH_REFRESH, OAUTH_REFUSALS
 from .._protocol.values import type_of
 from .._transport.call_events import CallRecord, Observer
+from .._transport.clock import clock_of
 from .._transport.frames import clears_locals
 from .._transport.tasks import copy_for_next_waiter, spawn
 from ..errors import ApiError, AuthError, InvalidCall, ReauthorizationRequired, TransportError, UnexpectedReply
@@ -81,6 +81,7 @@ class OAuth2(Auth):
         if isinstance(store, type) or not isinstance(store, TokenStore):
             raise InvalidCall("OAuth2", f"store must have the methods load, save and lock, got {type_of(store)}")
         self._app = app
+        self._clock = clock_of(app.transport)
         self._store: TokenStore = store
         self._follows_store = False
         self._users = None if vault is None else VaultUsers(vault, self._for_vault_user)
@@ -156,9 +157,9 @@ class OAuth2(Auth):
         try:
             await self._refresh(token, observer)
         except TransportError:
-            if token is None or time.time() >= token.expires_at:
+            if token is None or self._clock.time() >= token.expires_at:
                 raise
-            self._cooldown_until = time.time() + COOLDOWN_SECONDS
+            self._cooldown_until = self._clock.time() + COOLDOWN_SECONDS
 
     async def _load(self) -> None:
         """Adopt the stored token. A user of a vault may have logged in or out elsewhere since the last call."""
@@ -208,13 +209,13 @@ class OAuth2(Auth):
 
     def _is_fresh(self, token: Token, renewals: int) -> bool:
         """Return whether *token* results from a refresh for the same call, or from one a moment ago."""
-        age = abs(time.time() - token.issued_at)
+        age = abs(self._clock.time() - token.issued_at)
         return token.access_token == self._refreshed_access_token and (renewals > 0 or age < COOLDOWN_SECONDS)
 
     def _is_usable(self, token: Token | None) -> bool:
         if token is None:
             return False
-        now = time.time()
+        now = self._clock.time()
         return not token.is_due(now, self._jitter) or now < min(self._cooldown_until, token.expires_at)
 
     async def _refresh(self, stale: Token | None, observer: Observer) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -30,6 +29,7 @@ from .._protocol.service import (
 )
 from .._protocol.structure import Malformed, Structure
 from .._protocol.values import shown
+from .._transport.clock import clock_of
 from .._transport.frames import clears_locals
 from .._transport.http import Http
 from ..errors import AuthError, InvalidCall, UnexpectedReply, mask_secrets
@@ -153,7 +153,7 @@ class OAuthApp:
             UnexpectedReply: The reply has an unknown form.
         """
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
-        return _token(await self._post(OAUTH_TOKEN, form, "access_token"), None)
+        return _token(await self._post(OAUTH_TOKEN, form, "access_token"), None, clock_of(self.transport).time())
 
     @clears_locals
     async def refresh(self, token: Token) -> Token:
@@ -167,7 +167,7 @@ class OAuthApp:
         if token.refresh_token is None:
             raise AuthError(action_of(OAUTH_REFRESH), "the token has no refresh token")
         form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token}
-        return _token(await self._post(OAUTH_REFRESH, form, "access_token"), token)
+        return _token(await self._post(OAUTH_REFRESH, form, "access_token"), token, clock_of(self.transport).time())
 
     @clears_locals
     async def identity(self, token: Token) -> Identity:
@@ -192,7 +192,7 @@ class OAuthApp:
         await http.open(request.action)
         try:
             async with http.exchange(request, TIMEOUT_SECONDS) as response:
-                reply = Reply(response.status, response.headers, await response.read())
+                reply = Reply(response.status, response.headers, await response.read(), clock_of(self.transport).time())
         finally:
             with anyio.CancelScope(shield=True):
                 await http.aclose()
@@ -204,9 +204,8 @@ def action_of(path: str) -> str:
     return path.strip("/").replace("/", "_")
 
 
-def _token(body: Mapping[str, Any], before: Token | None) -> Token:
+def _token(body: Mapping[str, Any], before: Token | None, now: float) -> Token:
     """Return the token of a reply; the reply to a refresh may omit what the login returned."""
-    now = time.time()
     if (kind := str(body.get("token_type") or BEARER)).lower() != BEARER:
         raise UnexpectedReply(action_of(OAUTH_TOKEN), "$.token_type", f"not {mask_secrets(kind)}", http_status=200)
     try:

@@ -10,6 +10,7 @@ import time
 import warnings
 from pathlib import Path
 
+from .._transport.clock import SYSTEM_CLOCK, Clock
 from .._transport.fork import after_fork
 from .file_bucket import FileTokenBucket
 from .limiter import Limiter
@@ -29,8 +30,10 @@ _limiters: dict[str, Limiter] = {}
 _lock = threading.Lock()
 
 
-def default_limiter(origin: str) -> Limiter:
-    """Return the limiter of the account at *origin*; all sessions of this process get the same one."""
+def default_limiter(origin: str, clock: Clock = SYSTEM_CLOCK) -> Limiter:
+    """Return the limiter of the account at *origin*; all sessions of this process on this machine's clock share it."""
+    if clock is not SYSTEM_CLOCK:
+        return TokenBucket(clock=clock.monotonic)
     with _lock:
         if origin not in _limiters:
             _limiters[origin] = _machine_limiter(origin)

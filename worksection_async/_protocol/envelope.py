@@ -10,7 +10,6 @@ import contextlib
 import datetime as dt
 import json
 import re
-import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -36,7 +35,7 @@ class Reply:
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
-    received_at: float = attrs.field(factory=time.time, repr=False)
+    received_at: float = attrs.field(repr=False)
     """Unix time in seconds."""
 
 

@@ -7,7 +7,6 @@ import functools
 import logging
 import math
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -26,6 +25,7 @@ from .._protocol.structure import Structure
 from .._transfer.spool import repeatable
 from .._transport.attempts import Attempts, History
 from .._transport.call_events import CallRecord
+from .._transport.clock import Clock
 from .._transport.frames import clears_locals
 from .._transport.http import HttpResponse
 from .._transport.retry import is_already_done, retry_delay
@@ -124,6 +124,10 @@ class SessionCaller:
     def limiter(self) -> Limiter:
         return self.connection.limiter
 
+    @property
+    def clock(self) -> Clock:
+        return self.connection.clock
+
     async def _prepare(self, action: Action[T], params: Mapping[str, object]) -> Call[T]:
         """Do everything that can be done, and that can fail, before the call waits for its slot."""
         if action.credential == "token" and not self.auth.is_token:
@@ -133,7 +137,8 @@ class SessionCaller:
             self.structure.make_ready(action.returns.model)  # compiling the hooks later would delay a call with a slot
         await self.connection.prepare(self.auth, action.name)
         if call.parts:
-            self.auth.sign(call, time.time())  # raises InvalidCall for parameters that cannot be sent beside files
+            # It raises InvalidCall for parameters that cannot be sent beside files.
+            self.auth.sign(call, self.clock.time())
         return call
 
     def _waiter(self, action: Action[Any]) -> Waiter:
@@ -147,7 +152,7 @@ class SessionCaller:
 
     def _read_into_model(self, action: Action[T], on_reply: Callable[[Reply], None] | None = None) -> Read[T]:
         async def read(response: HttpResponse) -> T:
-            reply = Reply(response.status, response.headers, await response.read())
+            reply = Reply(response.status, response.headers, await response.read(), self.clock.time())
             if on_reply is not None:
                 on_reply(reply)
             return await decode(read_reply, len(reply.body), action, reply, self.structure)
@@ -172,7 +177,7 @@ class SessionCaller:
             history.start_attempt()
             try:
                 async with self._slot(call, waiter, history, record):
-                    request = history.request = attempts.with_attempt_headers(self.auth.sign(call, time.time()))
+                    request = history.request = attempts.with_attempt_headers(self.auth.sign(call, self.clock.time()))
                     history.sent_at = anyio.current_time()
                     async with self.connection.http.exchange(
                         request,

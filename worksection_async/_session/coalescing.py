@@ -7,7 +7,6 @@ cancelled when all its callers have been cancelled.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar, cast
 
@@ -77,7 +76,7 @@ class _SharedRead:
 class SharedReads:
     """The reads of one account and identity that are in flight, and the replies that are cached."""
 
-    def __init__(self, limiter: Limiter, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limiter: Limiter, clock: Callable[[], float]) -> None:
         self._limiter = limiter
         self._clock = clock
         self._in_flight: dict[object, _SharedRead] = {}

@@ -13,6 +13,7 @@ from .._limits.default_limiter import default_limiter
 from .._limits.limiter import Limiter
 from .._protocol.account import origin_of
 from .._transport.call_events import Observer
+from .._transport.clock import clock_of
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.http import Http
 from ..errors import InvalidCall, SessionClosed
@@ -39,6 +40,7 @@ class Connection:
         self.observer = observer
         self._limiter = limiter
         self._transport = transport
+        self.clock = clock_of(transport)
         self._http: Http | None = None
         self._identities: WeakSet[Auth] = WeakSet([owner])
         self._reads: WeakKeyDictionary[Auth, tuple[object, SharedReads]] = WeakKeyDictionary()
@@ -118,7 +120,7 @@ class Connection:
         with self._lock:
             generation, reads = self._reads.get(auth, (None, None))
             if reads is None or generation is not auth.identity_generation:
-                reads = SharedReads(self.limiter)
+                reads = SharedReads(self.limiter, self.clock.monotonic)
                 self._reads[auth] = auth.identity_generation, reads
             return reads
 
@@ -134,7 +136,7 @@ class Connection:
             if self._http is None:
                 http = Http(origin, self._transport)
                 self.origin = self.observer.account = origin
-                self._limiter = self._limiter or default_limiter(origin)
+                self._limiter = self._limiter or default_limiter(origin, self.clock)
                 self._limiter.bind(origin)
                 self._http = http
 

@@ -145,12 +145,18 @@ class Stream(ABC, Generic[R]):
     async def _divide(self, segment: Segment) -> list[Segment]:
         if segment.project is None:
             return [Segment(project) for project in await self._endpoints.get_projects() if self._includes(project)]
-        halves = (segment.span or Span()).halves(_middle_day(segment.project))
+        halves = (segment.span or Span()).halves(self._middle_day(segment.project))
         if halves is None:
             raise TooManyRecords(
                 self._action, f"more than {MAX_RECORDS} records of project {segment.project.id} {segment.span}"
             )
         return [attrs.evolve(segment, span=half) for half in halves]
+
+    def _middle_day(self, project: Project) -> dt.date:
+        """Return a day that probably divides the records of *project* into halves."""
+        today = dt.datetime.fromtimestamp(self._caller.clock.time(), dt.UTC).date()
+        start = project.date_added.date() if project.date_added else today
+        return start + (today - start) // 2
 
     def _report(self) -> None:
         if self._progress is not None:
@@ -255,13 +261,6 @@ def _day(name: str, value: dt.date | None) -> dt.date | None:
         return None if value is None else as_date(value)
     except ValueError as exc:
         raise InvalidCall("get_costs", f"{name}: {exc}") from None
-
-
-def _middle_day(project: Project) -> dt.date:
-    """Return a day that probably divides the records of *project* into halves."""
-    today = dt.datetime.now(dt.UTC).date()
-    start = project.date_added.date() if project.date_added else today
-    return start + (today - start) // 2
 
 
 def _conditions(span: Span) -> Iterator[str]:

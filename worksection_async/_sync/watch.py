@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
@@ -44,7 +43,7 @@ class EventLog:
         if isinstance(start, dt.timedelta):
             if start < dt.timedelta(0):
                 raise InvalidCall("get_events", "period_start: must not be negative")
-            self._begins_at = time.time() - start.total_seconds()
+            self._begins_at = caller.clock.time() - start.total_seconds()
             start = Cursor(looked_at=self._begins_at, since=self._begins_at)
         self._tracker = EventTracker(start, projects)
 
@@ -77,13 +76,14 @@ class EventLog:
 
     def _now(self) -> float:
         """Return the time on the service's clock; before the first reply, on this machine's clock."""
-        return time.time() + self._clock_offset
+        return self._caller.clock.time() + self._clock_offset
 
     def _set_clock(self) -> None:
         """Adopt the service's clock from the last reply; all times of the cursor are on it."""
         replied_at = self._caller.replied_at()
         if replied_at is not None:
-            self._clock_offset = replied_at - time.time()  # too low by the delay of the reply, never too high
+            # Too low by the delay of the reply, never too high.
+            self._clock_offset = replied_at - self._caller.clock.time()
         if self._begins_at is not None:
             self._tracker.begin_at(self._begins_at + self._clock_offset)
 

@@ -12,9 +12,9 @@ from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
 import attrs
-from anyio.to_thread import run_sync
 
 from .._protocol.actions import DOWNLOAD
+from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
 from .file_names import numbered
 from .resumable import ResumableDownload
@@ -88,7 +88,7 @@ class Destination:
             self._refuse(next(self._candidates(Path(self.to), download.version.name)), sent=True)
         size = await _write_all(download, file, progress)
         version = download.version
-        path = await run_sync(self._move, file, version.name)
+        path = await in_thread(self._move, file, version.name)
         return DownloadedFile(path, version.name, size, version.media_type)
 
     def _move(self, file: BinaryIO, name: str) -> Path | None:

@@ -150,7 +150,8 @@ class ResumableDownload:
 
     async def _begin(self, response: HttpResponse, body: PeekableBody) -> None:
         if response.status != 200 or not await _is_file(response, body):
-            reply = Reply(response.status, response.headers, await body.peek(MAX_REPLY_BYTES))
+            content = await body.peek(MAX_REPLY_BYTES)
+            reply = Reply(response.status, response.headers, content, self._caller.clock.time())
             read_reply(DOWNLOAD, reply, Structure())
             raise UnexpectedReply(DOWNLOAD.name, "$", "an envelope, not a file", http_status=reply.status)
         self.version = Version.of(response, self._id_file)

@@ -12,6 +12,7 @@ from anyio.to_thread import run_sync
 
 from .._protocol.attachments import FilePart, FileTail, SinglePassSource
 from .._protocol.call import Call
+from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class Writer:
     async def flush(self) -> None:
         """Write the collected chunks, and flush the file's own buffer."""
         chunks, self._chunks, self._size = self._chunks, [], 0
-        await run_sync(self._write_out, chunks)
+        await in_thread(self._write_out, chunks)
 
     def _write_out(self, chunks: list[bytes]) -> None:
         with translate_disk_errors(self._action, sent=self._sent):
@@ -63,8 +64,8 @@ class Writer:
     async def restart(self) -> None:
         """Discard everything that was written."""
         self._chunks, self._size = [], 0
-        await run_sync(self._file.seek, 0)
-        await run_sync(self._file.truncate)
+        await in_thread(self._file.seek, 0)
+        await in_thread(self._file.truncate)
 
 
 @contextlib.asynccontextmanager

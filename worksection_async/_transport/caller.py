@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from .._protocol.call import Action
 from ..errors import TransportError
 from .attempts import Attempts
+from .clock import Clock
 from .http import HttpResponse
 
 T = TypeVar("T")
@@ -23,6 +24,11 @@ class ActionCaller(Protocol):
 
 class Caller(ActionCaller, Protocol):
     """Makes calls of every kind. A session gives one to streams, watches and downloads."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the session."""
+        ...
 
     async def fetch(
         self,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
+from .clock import is_jumping
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -67,13 +69,18 @@ def is_closed(loop: object) -> bool:
 
 async def decode(work: Callable[..., T], size: int, *args: object) -> T:
     """Return the result of *work*, which decodes *size* bytes of JSON; a large text is decoded in a worker thread."""
-    if size < THREAD_THRESHOLD_BYTES:
+    if size < THREAD_THRESHOLD_BYTES or is_jumping():
         return work(*args)
     return await anyio.to_thread.run_sync(work, *args)
 
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:
-    """Return the result of *work* from a new thread: all threads of the default limiter may be waiting for this one."""
+    """Return the result of *work* from a new thread: all threads of the default limiter may be waiting for this one.
+
+    If the clock of the event loop jumps, *work* runs in the event loop, because such a clock does not wait for threads.
+    """
+    if is_jumping():
+        return work(*args)
     # Not as arguments: they may be secrets, and the frame of the thread is in the traceback of an error.
     return await anyio.to_thread.run_sync(lambda: work(*args), limiter=anyio.CapacityLimiter(1))
 

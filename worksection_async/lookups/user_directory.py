@@ -8,9 +8,8 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import attrs
 
@@ -43,14 +42,13 @@ class UserDirectory:
     Args:
         ws: Session, or a view of one with the desired priority lane.
         max_age: Maximum age of the cache, in seconds.
-        clock: Monotonic clock that returns seconds.
     """
 
-    def __init__(self, ws: Session, max_age: float = 300.0, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ws: Session, max_age: float = 300.0) -> None:
         # With coalesce=True, the session merges concurrent lookups into one request.
         self._ws = ws.with_options(coalesce=True, max_age=0)
         self._max_age = max_age
-        self._clock = clock
+        self._clock = ws._caller.clock
         self._index: _Index | None = None
 
     async def all(self) -> tuple[Member, ...]:
@@ -78,7 +76,7 @@ class UserDirectory:
         await self._current_index()
 
     async def _current_index(self) -> _Index:
-        index, requested_at = self._index, self._clock()
+        index, requested_at = self._index, self._clock.monotonic()
         if index is not None and requested_at - index.requested_at < self._max_age:
             return index
         members = await self._ws.get_users()

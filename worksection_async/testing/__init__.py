@@ -3,6 +3,7 @@
 # General layout:
 #
 # _simulator.py   Simulator: creates and connects the parts below
+# _clock.py       the virtual clock, for the simulator and its clients
 # _transport.py   access in process, for httpx        _server.py     access through a socket, with uvicorn
 # _app.py         the ASGI application: _rate.py → _request.py → _request_log.py → faults.py
 # _service.py     the API: _credentials.py → _params.py → _checks.py → _actions/ → _reply.py
@@ -19,9 +20,10 @@ with needs_extra("testing", "Simulator"):
     import python_multipart  # noqa: F401  # starlette imports it only when it reads a form
 
     from . import faults
+    from ._clock import VirtualClock
     from ._request_log import ReceivedRequest
     from ._simulator import Simulator
     from ._webhooks import Delivery
     from .faults import Fault
 
-__all__ = ["Delivery", "Fault", "ReceivedRequest", "Simulator", "faults"]
+__all__ = ["Delivery", "Fault", "ReceivedRequest", "Simulator", "VirtualClock", "faults"]

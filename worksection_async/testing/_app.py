@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from .._transport.clock import Clock
 from ..errors import mask_secrets
 from ._constants import ADMIN, LOGIN, LOGIN_ACTIONS, MAX_REQUEST_LINE_BYTES, OAUTH
 from ._login import Login
@@ -52,16 +53,16 @@ class RequestPipeline:
     rate: RateCheck
     faults: Faults
     log: list[ReceivedRequest]
-    monotonic: Callable[[], float]
+    clock: Clock
 
     async def handle_api(self, request: Request) -> Response:
         """Answer a request to the API."""
-        arrival = self.monotonic()
+        arrival = self.clock.monotonic()
         return await self._respond(request, self._serve_api, arrival, self.rate.admits(arrival))
 
     async def handle_login(self, request: Request) -> Response:
         """Answer a request to an OAuth2 path; the rate limit does not apply, because OAuth2 has a host of its own."""
-        return await self._respond(request, self._serve_login, self.monotonic(), accepted=True)
+        return await self._respond(request, self._serve_login, self.clock.monotonic(), accepted=True)
 
     async def _serve_api(self, incoming: IncomingRequest) -> SimulatedReply:
         """Carry out an action. Only the check of a new webhook's URL is awaited: all else is atomic."""
@@ -104,7 +105,7 @@ class RequestPipeline:
         _log(record_outcome(self.log, received, status=reply.status))
         if accepts_gzip(received.headers.get("accept-encoding", "")):
             reply = gzipped(reply)
-        date = formatdate(self.service.clock(), usegmt=True)
+        date = formatdate(self.clock.time(), usegmt=True)
         return Response(reply.body, reply.status, {**_SERVICE_HEADERS, "Date": date, **reply.headers})
 
 

@@ -30,7 +30,7 @@ def check_params(action: ActionSpec, params: Params, world: World) -> Params:
 def _without_unknown_values(action: ActionSpec, params: Params) -> Params:
     values = dict(params.values)
     for name, spec in action.params.items():
-        enum = SPEC.enums.get(re.sub(r"list\[(.+)\]", r"\1", spec.type))
+        enum = SPEC.enums.get(spec.type.removeprefix("list[").removesuffix("]"))
         if enum is not None:
             values[name] = ",".join(word for word in params.names(name) if word in enum.values)
     return Params(values)

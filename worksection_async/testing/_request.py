@@ -1,5 +1,6 @@
 """A received HTTP request, with its body."""
 
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -33,11 +34,11 @@ class IncomingRequest:
     """Empty for a multipart body; its files are in `uploads`."""
     uploads: tuple[Upload, ...] = ()
 
-    @property
+    @cached_property
     def query_params(self) -> dict[str, Any]:
         return read_query(self.query)
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         """The parameters of the query and of the JSON body; raise `ServiceRefusal` if the body is not JSON."""
         return read_json(self.body) | self.query_params

@@ -21,7 +21,7 @@ class ReceivedRequest:
     params: Mapping[str, Any]
     """The parameters of query and body, without secrets."""
     arrived_at: float
-    """Arrival time in seconds, on the simulator's monotonic clock."""
+    """Arrival time in seconds, on the monotonic clock of the simulator; on a virtual clock since its start."""
     accepted: bool
     """False if the rate check refused the request; OAuth2 requests are not checked."""
     executed: bool = False

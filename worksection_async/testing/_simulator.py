@@ -1,8 +1,7 @@
 """The simulator: a world, the application that serves it, and clients for it."""
 
 import datetime as dt
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 import uvicorn
@@ -14,11 +13,14 @@ from .._auth.oauth_app import OAuthApp
 from .._auth.token import Token
 from .._limits.token_bucket import TokenBucket
 from .._protocol.names import nearest
+from .._protocol.values import shown
 from .._session.session import Session
+from .._transport.clock import SYSTEM_CLOCK, Clock
 from ..errors import InvalidCall
 from ..models import Comment, Project, Task
 from ._account import Account
 from ._app import RequestPipeline, create_app
+from ._clock import VirtualClock
 from ._consent import Consent
 from ._constants import ACTIONS, LOGIN, LOGIN_ACTIONS, SCOPES, SPEC
 from ._credentials import Tokens
@@ -36,7 +38,7 @@ from ._world import World
 from .faults import Fault, FaultName, Faults, named
 
 _UNCHECKED_RATE = 1_000_000.0
-_ORIGIN = "http://127.0.0.1"
+ORIGIN = "http://127.0.0.1"
 
 
 class Simulator(Account):
@@ -67,7 +69,8 @@ class Simulator(Account):
     The URLs of registered webhooks are called after each event, if they are on this machine or connected to an ASGI
     application (`connect`). A served simulator calls them automatically; otherwise call ``await sim.deliver()``.
 
-    *clock* returns the Unix time in seconds (the account is in UTC), *monotonic* the seconds for arrivals and the rate.
+    *clock* is that of the machine, or a `VirtualClock`; the account is in UTC. The sessions and the application of the
+    simulator have the same one.
 
     **Not simulated:** roles and permissions, including ``hidden``; the effects of a project's ``options``; the
     assignment of tag sets to projects; planned publications; quotas; the limit of 10 000 records, except for tasks;
@@ -93,28 +96,48 @@ class Simulator(Account):
         api_key: str = "7776461cd931e7b1c8e9632ff8e979ce",
         client_id: str = "simulated-app",
         client_secret: str = "b1946ac92492d2347c6235b4d2611184",  # noqa: S107  # as public as the key
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if seed not in list(SEEDS):
+            raise InvalidCall("Simulator", f"seed must be one of {', '.join(SEEDS)}, not {shown(seed)}")
+        if not isinstance(clock, Clock):
+            raise InvalidCall("Simulator", f"clock must be a VirtualClock(), not {shown(clock)}")
+        self.clock: Clock = clock
         self.api_key = api_key
-        self._world: World = SEEDS[seed](lambda: dt.datetime.fromtimestamp(clock(), dt.UTC).replace(tzinfo=None))
-        self.tokens: Tokens = Tokens(clock, client_id)
+        self._world: World = SEEDS[seed](lambda: dt.datetime.fromtimestamp(clock.time(), dt.UTC).replace(tzinfo=None))
+        self.tokens: Tokens = Tokens(clock.time, client_id)
         self.oauth: OAuth = OAuth(client_id=client_id, client_secret=client_secret, tokens=self.tokens)
         self._faults: Faults = Faults()
         self.rate: RateCheck = RateCheck(rate)
         self.requests: list[ReceivedRequest] = []
-        service = Service(self._world, self.tokens, api_key, clock)
+        service = Service(self._world, self.tokens, api_key, clock.time)
         self._deliveries: Webhooks = Webhooks(self._world)
         login = Login(self.oauth, Consent(self.oauth, self._world))
-        pipeline = RequestPipeline(service, login, self._deliveries, self.rate, self._faults, self.requests, monotonic)
+        pipeline = RequestPipeline(service, login, self._deliveries, self.rate, self._faults, self.requests, clock)
         self.app: Starlette = create_app(pipeline)
-        self._limiter = TokenBucket(rate=rate or _UNCHECKED_RATE)
+        self._limiter = TokenBucket(rate=rate or _UNCHECKED_RATE, clock=clock.monotonic)
 
     async def __aenter__(self) -> Self:
+        if isinstance(self.clock, VirtualClock):
+            self.clock.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        return None
+        if isinstance(self.clock, VirtualClock):
+            self.clock.stop()
+
+    def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        """Let time pass at once on the virtual clock: ``sim.advance(hours=25)`` expires the access tokens.
+
+        What becomes due in that time happens at its end. To let it happen at its own times, sleep instead.
+
+        Raises:
+            InvalidCall: The clock is not virtual, or the time is negative.
+        """
+        if not isinstance(self.clock, VirtualClock):
+            raise InvalidCall("Simulator", "advance needs a virtual clock: Simulator(clock=VirtualClock())")
+        period = dt.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        self.clock.advance(period.total_seconds())
 
     # Faults
 
@@ -202,7 +225,7 @@ class Simulator(Account):
         user: UserLike | None = None,
         scopes: Iterable[str] = SCOPES,
         expires_in: float | None = None,
-        account_url: str = _ORIGIN,
+        account_url: str = ORIGIN,
     ) -> Token:
         """Return a new token pair of *user* (default: the owner), as after a login.
 
@@ -235,13 +258,13 @@ class Simulator(Account):
         are passed to `OAuthApp`.
         """
         self.oauth.redirect_uri = redirect_uri
-        target = {"base_url": base_url} if base_url else {"base_url": _ORIGIN, "transport": self.transport()}
+        target = {"base_url": base_url} if base_url else {"base_url": ORIGIN, "transport": self.transport()}
         options = {"scopes": tuple(scopes), **target, **options}
         return OAuthApp(self.oauth.client_id, self.oauth.client_secret, redirect_uri, **options)
 
     def transport(self) -> SimulatorTransport:
         """Return a transport for `httpx.AsyncClient` to the simulator in process, with its scripted failures."""
-        return SimulatorTransport(self.app)
+        return SimulatorTransport(self.app, self.clock)
 
     def session(self, auth: Auth | None = None, **options: Any) -> Session:
         """Return a `Session` of this account. *auth* is the admin key by default; *options* are passed to `Session`.
@@ -250,10 +273,16 @@ class Simulator(Account):
         """
         options.setdefault("limiter", self._limiter)
         options.setdefault("transport", self.transport())
-        return Session(_ORIGIN, auth or ApiKey(self.api_key), **options)
+        return Session(ORIGIN, auth or ApiKey(self.api_key), **options)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
-        """Serve on a socket in a thread: ``with sim.serve() as url``, or ``async with``. Port 0 selects a free port."""
+        """Serve on a socket in a thread: ``with sim.serve() as url``, or ``async with``. Port 0 selects a free port.
+
+        Raises:
+            InvalidCall: The clock is virtual: it jumps when all tasks wait, and would not wait for a socket.
+        """
+        if isinstance(self.clock, VirtualClock):
+            raise InvalidCall("Simulator", "with a virtual clock it works in process only, not on a socket")
         return Server(DeliveringApp(self.app, self._deliveries), host, port)
 
     def run(self, host: str = "127.0.0.1", port: int = 8010) -> None:

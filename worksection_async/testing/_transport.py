@@ -6,6 +6,7 @@ import anyio
 import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .._transport.clock import Clock
 from ._app import DISCONNECT
 
 _ERRORS: dict[str, type[httpx.TransportError]] = {
@@ -21,7 +22,8 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
     Like `httpx.ASGITransport` it returns complete responses only; to test streaming, use `Simulator.serve`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self.clock = clock
         self._app = app
         self._transport = httpx.ASGITransport(app=self._failing_app)
 
