@@ -117,7 +117,7 @@ def test_a_denied_login_stores_nothing(
 ) -> None:
     visits: list[Visit] = []
     harness.set_browser(lambda url: visits.append(browser.visit(url, "Deny")))
-    assert harness.login() == 1
+    assert harness.login() == 3
     assert "access_denied" in capsys.readouterr().err
     assert visits[0].status == 400
     assert "You are not logged in" in visits[0].text

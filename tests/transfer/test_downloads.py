@@ -1,11 +1,10 @@
-"""Resumable downloads, open downloads as streams of chunks, runs of many downloads, and ``call download``."""
+"""Resumable downloads, open downloads as streams of chunks, runs of many downloads, and the command ``download``."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import io
-import json
 import random
 import re
 import socket
@@ -612,8 +611,8 @@ def served_file(simulated: tuple[Simulator, File], monkeypatch: pytest.MonkeyPat
         yield file
 
 
-@pytest.mark.parametrize("to", [[], ["to=other.pdf"]])
-def test_call_download_saves_a_file(
+@pytest.mark.parametrize("to", [[], ["other.pdf"]])
+def test_the_command_download_saves_a_file(
     served_file: File,
     to: list[str],
     tmp_path: Path,
@@ -621,35 +620,31 @@ def test_call_download_saves_a_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["call", "download", f"id_file={served_file.id}", *to]) == 0
+    assert main(["download", str(served_file.id), *to]) == 0
     printed = capsys.readouterr()
     (path,) = tmp_path.iterdir()
     assert digest(path.read_bytes()) == digest(CONTENT)
-    assert json.loads(printed.out) == {
-        "path": path.name, "name": "план.pdf", "size": len(CONTENT), "media_type": "application/x-download",
-    }  # fmt: skip
-    assert printed.err == ""
-    assert main(["call", "download", f"id_file={served_file.id}", *to]) == 2
-    assert "already exists" in capsys.readouterr().err
+    assert (printed.out, printed.err) == (f"{path.name}\n", "")
+    assert path.name == (to[0] if to else "план.pdf")
 
 
-@pytest.mark.parametrize("params", [[], ["id_file=x"], ["id_file=1", "overwrite=1"], ["id_file=1", "to=a", "to=b"]])
-def test_call_download_refuses_invalid_parameters(
-    served_file: File, params: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("arguments", [[], ["x"], ["0"], ["1", "a", "b"]])
+def test_the_command_download_refuses_invalid_arguments(
+    served_file: File, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["call", "download", *params]) == 2
+    assert main(["download", *arguments]) == 2
     assert names_in(tmp_path) == []
 
 
-def test_call_download_shows_a_progress_bar_on_stderr(
+def test_the_command_download_shows_a_progress_bar_on_stderr(
     served_file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert main(["call", "download", f"id_file={served_file.id}", f"to={tmp_path}"]) == 0
+    assert main(["download", str(served_file.id), str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert "3.0/3.0 MB" in printed.err
-    assert json.loads(printed.out)["size"] == len(CONTENT)
+    assert printed.out == f"{tmp_path / 'план.pdf'}\n"
 
 
 def test_transfer_shows_a_progress_bar_and_then_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
