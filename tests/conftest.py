@@ -27,7 +27,15 @@ from tests.support.constants import KEY, TOKEN
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
 from worksection_async._limits.bucket_state import BucketState, Visit
 
-pytest_plugins = ["tests.support.login_harness", "tests.support.secrecy", "tests.support.tcp", "tests.support.valkey"]
+pytest_plugins = [
+    "tests.support.login_harness",
+    "tests.support.postgres",
+    "tests.support.secrecy",
+    "tests.support.tcp",
+    "tests.support.valkey",
+]
+
+collect_ignore = ["user_project"]  # `nox -s wheel` runs it
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

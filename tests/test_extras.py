@@ -11,6 +11,7 @@ MISSING = [
     ("testing", "Simulator", "python_multipart", "testing"),
     ("redis", "RedisTokenBucket", "redis", "redis"),
     ("redis", "RedisTokenStore", "redis", "redis"),
+    ("redis", "RedisTokenVault", "redis", "redis"),
     ("keyring", "KeyringTokenStore", "keyring", "keyring"),
 ]
 
@@ -31,6 +32,23 @@ except ModuleNotFoundError as error:
     assert missing == package
     assert name in sentence
     assert sentence.endswith(f'needs {package}, which is not installed: pip install "worksection-async[{extra}]"\n')
+
+
+@pytest.mark.parametrize("package", ["sqlalchemy", "cryptography"])
+def test_a_vault_in_a_database_names_the_missing_extra_and_its_import_needs_none(package: str) -> None:
+    program = f"""
+import sys
+from worksection_async import SQLTokenVault
+assert not {{"sqlalchemy", "cryptography"}} & set(sys.modules)
+sys.modules[{package!r}] = None  # as if it was not installed
+try:
+    SQLTokenVault(None, "")
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    advice = 'pip install "worksection-async[sql]"'
+    assert ran.stdout == f"worksection_async.SQLTokenVault needs {package}, which is not installed: {advice}\n"
 
 
 def test_a_text_with_html_names_the_missing_extra_and_a_plain_one_needs_none() -> None:

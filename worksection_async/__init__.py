@@ -18,8 +18,10 @@ from . import errors, models
 from ._auth.credentials import AccessToken, ApiKey, legacy_page_hash
 from ._auth.oauth2 import OAuth2
 from ._auth.oauth_app import OAuthApp
+from ._auth.sql_vault import SQLTokenVault
 from ._auth.token import Token
 from ._auth.token_stores import FileTokenStore, MemoryTokenStore, TokenStore
+from ._auth.token_vaults import FileTokenVault, TokenVault
 from ._limits.file_bucket import FileTokenBucket
 from ._limits.limiter import Limiter
 from ._limits.queue import Lane, Waiting
@@ -47,6 +49,7 @@ __all__ = [
     "DownloadedFile",
     "FileTokenBucket",
     "FileTokenStore",
+    "FileTokenVault",
     "Lane",
     "Limiter",
     "MemoryTokenStore",
@@ -56,12 +59,14 @@ __all__ = [
     "OpenTelemetry",
     "Plan",
     "RawReply",
+    "SQLTokenVault",
     "Session",
     "Statistics",
     "TagChange",
     "Token",
     "TokenBucket",
     "TokenStore",
+    "TokenVault",
     "Waiting",
     "__version__",
     "errors",

@@ -8,25 +8,29 @@ https://worksection.com/en/faq/oauth.html
 from __future__ import annotations
 
 import hmac
-import html
+import inspect
 import logging
 import re
-import string
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Self, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
+
+import attrs
 
 from ._auth.oauth_app import OAuthApp, action_of
 from ._auth.token import Token
+from ._auth.token_vaults import TokenVault
 from ._protocol.service import OAUTH_AUTHORIZE, OAUTH_CODE_TTL_SECONDS, Scope
+from ._protocol.values import type_of
 from ._transport import asgi
-from .errors import AuthError, InvalidCall, WorksectionError, mask_secrets
+from ._transport.pages import html_response, redirect
+from .errors import AuthError, InvalidCall, TokenStoreError, WorksectionError, mask_secrets
 from .models import Identity
 
-__all__ = ["BadCallback", "LoginRoutes", "OnLogin", "read_callback"]
+__all__ = ["BadCallback", "LoginRoutes", "UserOf", "read_callback"]
 
-OnLogin: TypeAlias = Callable[[Identity, Token], Awaitable[str | None]]
-"""Called after a successful login; returns the path to redirect the browser to, or None."""
+UserOf: TypeAlias = Callable[[asgi.Scope, Identity], str | Awaitable[str | None] | None]
+"""Called after a successful login; returns the key of the visitor in the vault, or None to refuse the visitor."""
 
 ACTION = action_of(OAUTH_AUTHORIZE)
 
@@ -42,15 +46,6 @@ ERROR_HINTS = {
 DEFAULT_HINT = (
     "Start the login again. If the error persists, compare client id, redirect URI and scopes with the application"
     " registered in Worksection."
-)
-
-PAGE_HEADERS = (
-    ("content-type", "text/html; charset=utf-8"),
-    # The URL of the callback contains the code: it must not be cached, or sent to another site as the referrer.
-    ("cache-control", "no-store"),
-    ("referrer-policy", "no-referrer"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("x-content-type-options", "nosniff"),
 )
 
 logger: logging.Logger = logging.getLogger("worksection_async")
@@ -125,26 +120,35 @@ def _printable(text: str) -> str:
     return mask_secrets("".join(char if char.isprintable() else " " for char in text[:4096])).strip()
 
 
-def html_response(status: int, title: str, *paragraphs: str, link: str = "") -> asgi.Response:
-    """Return a plain HTML page; *link* is the URL of "Log in again"."""
-    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(text)}</p>" for text in paragraphs)]
-    if link:
-        parts.append(f'<p><a href="{html.escape(link)}">Log in again</a></p>')
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-    return asgi.Response(status, f"{head}{''.join(parts)}</html>".encode("utf-8", "replace"), PAGE_HEADERS)
+@attrs.frozen
+class _Start:
+    """How a visitor started a login. The browser keeps it in a cookie, so that any process can finish the login."""
 
+    state: str = attrs.field(default="", repr=False)
+    came_from: str = ""
+    """The path of this site to which to send the visitor back; empty if it is not known."""
 
-def _redirect(status: int, location: str) -> asgi.Response:
-    return asgi.Response(status, b"", PAGE_HEADERS).with_header("location", location)
+    def cookie(self) -> str:
+        """Return the value of the cookie; the state contains no dot."""
+        return f"{self.state}.{quote(self.came_from)}" if self.came_from else self.state
+
+    @classmethod
+    def from_cookie(cls, scope: asgi.Scope) -> Self:
+        """Return what the cookie of the request contains; it may have been written by somebody else."""
+        lines = (value.decode("latin-1") for value in asgi.header_values(scope, b"cookie"))
+        pairs = (pair.strip().partition("=") for line in lines for pair in line.split(";"))
+        state, _, path = next((value for name, _, value in pairs if name == COOKIE_NAME), "").partition(".")
+        return cls(state, asgi.local_path(unquote(path)))
 
 
 class LoginRoutes:
     """Login through Worksection for a web app: an ASGI application that can be mounted in any framework.
 
     ``GET …/login`` redirects the browser to the service and stores a new state in a cookie, for the lifetime of a code.
-    ``GET …/callback`` compares the state, exchanges the code, requests the identity of the user and awaits
-    *on_login*. Mount the application so that ``…/callback`` is the ``redirect_uri`` of *app*; the last path segment
-    may have another name.
+    ``GET …/callback`` compares the state, exchanges the code, requests the identity of the visitor, stores the tokens
+    in *vault*, and redirects the browser to the page from which the visitor came: the parameter ``next`` of
+    ``…/login`` (a path of this site), or else the page of this site that linked to it. Mount the application so that
+    ``…/callback`` is the ``redirect_uri`` of *app*; the last path segment may have another name.
 
     No state is kept in this object, so another process of the web app can finish a login. The pages show users only
     what they need. The reason of a failed login is logged (logger ``worksection_async``) without secrets.
@@ -152,24 +156,37 @@ class LoginRoutes:
     Args:
         app: The application as registered with Worksection. Its *login_url* must be the route ``…/login``, because
             `ReauthorizationRequired` sends users there: only this route stores a state.
-        on_login: Called with the `Identity` and the `Token` of the user. Store the token by account and user ID.
-            Return a path of this site that begins with one slash, to redirect the browser to, or None for a page
-            "You are logged in". An exception is passed on to the ASGI server.
+        vault: Where the tokens are stored: the vault of the session's credential, ``OAuth2(app, vault=vault)``.
+        user_of: Called with the ASGI scope of the callback and the `Identity` of the visitor; it may be a coroutine
+            function. It returns the visitor's key in the vault, for ``ws.as_user(key)``, and is where to remember the
+            visitor: ``scope["session"]["user"] = key``. None refuses the visitor. Users of any account can log in, and
+            ``identity.id`` is unique only within ``identity.account_url``: compare that, or make it a part of the key.
+            An exception is passed on to the ASGI server.
         scopes: Scopes to request instead of those of *app*.
 
     Raises:
-        InvalidCall: A scope is unknown, the redirect URI ends in ``/login``, or *login_url* is another route.
+        InvalidCall: *vault* or *user_of* is of another type, a scope is unknown, the redirect URI ends in ``/login``,
+            or *login_url* is another route.
 
     https://worksection.com/en/faq/oauth.html
     """
 
-    def __init__(self, app: OAuthApp, on_login: OnLogin, *, scopes: Iterable[Scope] | None = None) -> None:
+    def __init__(
+        self, app: OAuthApp, vault: TokenVault, *, user_of: UserOf, scopes: Iterable[Scope] | None = None
+    ) -> None:
+        if isinstance(vault, type) or not isinstance(vault, TokenVault):
+            raise InvalidCall("LoginRoutes", f"vault must have the method store, got {type_of(vault)}")
+        if not callable(user_of):
+            raise InvalidCall("LoginRoutes", f"user_of must be a function, got {type_of(user_of)}")
         self._app = app
-        self._on_login = on_login
+        self._vault = vault
+        self._user_of = user_of
         self._scopes = None if scopes is None else tuple(scopes)
         app.authorization_url(self._scopes)  # raises InvalidCall now, not at the first login, for unknown scopes
-        # The path that the browser sees. It can differ from the ASGI path: proxies and frameworks rewrite that.
-        self._cookie_path, _, callback = urlsplit(app.redirect_uri).path.rpartition("/")
+        # The URL that the browser sees. It can differ from the ASGI path: proxies and frameworks rewrite that.
+        seen = urlsplit(app.redirect_uri)
+        self._site = f"https://{seen.netloc.rpartition('@')[2].lower().removesuffix(':443')}"
+        self._cookie_path, _, callback = seen.path.rpartition("/")
         if callback == "login":
             raise InvalidCall("LoginRoutes", "redirect_uri must not end in /login: that route starts the login")
         login_url = urljoin(app.redirect_uri, "login")
@@ -199,31 +216,57 @@ class LoginRoutes:
             return html_response(405, "Method not allowed").with_header("allow", "GET")
         return await route(scope)
 
-    async def _start_login(self, _: asgi.Scope) -> asgi.Response:
+    async def _start_login(self, scope: asgi.Scope) -> asgi.Response:
         url, state = self._app.authorization_url(self._scopes)
-        return _redirect(302, url).with_header("set-cookie", self._state_cookie(state, OAUTH_CODE_TTL_SECONDS))
+        start = _Start(state, self._came_from(scope))
+        return self._with_cookie(redirect(302, url), start.cookie(), OAUTH_CODE_TTL_SECONDS)
+
+    def _came_from(self, scope: asgi.Scope) -> str:
+        """Return the path of this site from which the visitor came, or an empty string."""
+        params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        page = asgi.header(scope, b"referer").decode("latin-1")
+        paths = params.get("next", ""), page.removeprefix(self._site)  # the page of another site is no path
+        return next(filter(None, map(asgi.local_path, paths)), "")
 
     async def _finish_login(self, scope: asgi.Scope) -> asgi.Response:
+        start = _Start.from_cookie(scope)
         try:
-            identity, token = await self._exchange_code(scope)
+            token = await self._app.exchange(read_callback(scope["query_string"].decode("latin-1"), start.state))
+            identity = await self._app.identity(token)
         except BadCallback as error:
             # The cookie is kept: it can belong to a login in another tab, which is still in progress.
-            logger.info("login failed: %s", error)
-            return _error_page(error)
+            return _failed(error, start)
         except WorksectionError as error:
-            logger.warning("login failed: %s", error)
-            return _error_page(error).with_header("set-cookie", self._state_cookie("", 0))
-        path = await self._on_login(identity, token)
-        response = _welcome_page(identity) if path is None else _redirect(303, _encode_local_path(path))
-        return response.with_header("set-cookie", self._state_cookie("", 0))
+            return self._without_cookie(_failed(error, start))
+        return self._without_cookie(await self._welcome(scope, identity, token, start))
 
-    async def _exchange_code(self, scope: asgi.Scope) -> tuple[Identity, Token]:
-        token = await self._app.exchange(_checked_code(scope))
-        return await self._app.identity(token), token
+    async def _welcome(self, scope: asgi.Scope, identity: Identity, token: Token, start: _Start) -> asgi.Response:
+        """Store the token of the visitor, and send the visitor back."""
+        key = await self._key_of(scope, identity)
+        if key is None:
+            return html_response(403, "You are not logged in", "Your Worksection user has no access to this site.")
+        store = self._vault.store(key)
+        try:
+            async with store.lock():  # not between the beginning and the end of a refresh, which would replace it
+                await store.save(token)
+        except TokenStoreError as error:
+            return _failed(error, start)
+        return redirect(303, start.came_from) if start.came_from else _welcome_page(identity)
 
-    def _state_cookie(self, state: str, max_age_seconds: int) -> str:
-        path = self._cookie_path or "/"
-        return f"{COOKIE_NAME}={state}; Path={path}; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax"
+    async def _key_of(self, scope: asgi.Scope, identity: Identity) -> str | None:
+        key = self._user_of(scope, identity)
+        if inspect.isawaitable(key):
+            key = await key
+        if key is not None and not isinstance(key, str):
+            raise InvalidCall("LoginRoutes", f"user_of must return text or None, got {type_of(key)}")
+        return key
+
+    def _without_cookie(self, response: asgi.Response) -> asgi.Response:
+        return self._with_cookie(response, "", 0)
+
+    def _with_cookie(self, response: asgi.Response, value: str, max_age_seconds: int) -> asgi.Response:
+        attributes = f"Path={self._cookie_path or '/'}; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax"
+        return response.with_header("set-cookie", f"{COOKIE_NAME}={value}; {attributes}")
 
 
 def _path_below_mount(scope: asgi.Scope) -> str:
@@ -233,39 +276,28 @@ def _path_below_mount(scope: asgi.Scope) -> str:
     return (below if below[:1] in ("", "/") else path) or "/"
 
 
-def _checked_code(scope: asgi.Scope) -> str:
-    return read_callback(scope["query_string"].decode("latin-1"), _read_state_cookie(scope))
+def _failed(error: WorksectionError, start: _Start) -> asgi.Response:
+    """Log *error* and return its page, whose link starts the login again."""
+    logger.log(logging.INFO if isinstance(error, BadCallback) else logging.WARNING, "login failed: %s", error)
+    return _error_page(error, f"login?next={quote(start.came_from)}" if start.came_from else "login")
 
 
-def _read_state_cookie(scope: asgi.Scope) -> str:
-    """Return the state in the cookie, or an empty string."""
-    lines = (value.decode("latin-1") for value in asgi.header_values(scope, b"cookie"))
-    pairs = (pair.strip().partition("=") for line in lines for pair in line.split(";"))
-    return next((value for name, _, value in pairs if name == COOKIE_NAME), "")
-
-
-def _error_page(error: WorksectionError) -> asgi.Response:
+def _error_page(error: WorksectionError, link: str) -> asgi.Response:
     """Return the page for *error*, without text from the callback: an attacker could have written that."""
     if isinstance(error, BadCallback):
         minutes = OAUTH_CODE_TTL_SECONDS // 60
         reason = f"It was started in another browser or more than {minutes} minutes ago, or a newer login replaced it."
-        return html_response(400, "This login cannot be finished", reason, link="login")
+        return html_response(400, "This login cannot be finished", reason, link=link)
+    if isinstance(error, TokenStoreError):
+        return html_response(503, "You are not logged in", "The login could not be stored.", link=link)
     if isinstance(error, AuthError) and error.http_status < 500:
         code = error.details or error.message
         is_code = re.fullmatch(r"[a-z_]{3,40}", code)
         reason = f"Worksection reports: {code}." if is_code else "Worksection refused the login."
-        return html_response(400, "You are not logged in", reason, link="login")
-    return html_response(502, "You are not logged in", "Worksection did not confirm your identity.", link="login")
+        return html_response(400, "You are not logged in", reason, link=link)
+    return html_response(502, "You are not logged in", "Worksection did not confirm your identity.", link=link)
 
 
 def _welcome_page(identity: Identity) -> asgi.Response:
     name = f"{identity.first_name} {identity.last_name}".strip() or identity.email
     return html_response(200, "You are logged in", f"{name} {identity.account_url}".strip())
-
-
-def _encode_local_path(path: str) -> str:
-    """Return *path* encoded for a ``location`` header; raise ValueError if it could lead to another site."""
-    # Browsers read //host and /\host as a URL of another site.
-    if not re.match(r"/(?![/\\])", path):
-        raise ValueError("on_login must return None or a path of this site that begins with exactly one slash")
-    return quote(path, safe=string.punctuation)

@@ -2,8 +2,8 @@
 
 from .models._extras import needs_extra
 
-with needs_extra("redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore)"):
-    from ._auth.redis_store import RedisTokenStore
+with needs_extra("redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore, RedisTokenVault)"):
+    from ._auth.redis_store import RedisTokenStore, RedisTokenVault
     from ._limits.redis_bucket import RedisTokenBucket
 
-__all__ = ["RedisTokenBucket", "RedisTokenStore"]
+__all__ = ["RedisTokenBucket", "RedisTokenStore", "RedisTokenVault"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import keyring
@@ -18,6 +20,7 @@ import keyring.errors
 import pytest
 import redis
 
+from tests.support.constants import DOCS
 from worksection_async import FileTokenStore, MemoryTokenStore, OAuth2, Token, TokenStore
 from worksection_async.errors import InvalidCall, ReauthorizationRequired, TokenStoreError
 from worksection_async.keyring import KeyringTokenStore
@@ -388,3 +391,42 @@ async def test_an_invalid_keyring_entry_is_an_error(monkeypatch: pytest.MonkeyPa
     with pytest.raises(TokenStoreError, match="does not contain a valid token") as caught:
         await KeyringTokenStore("ada").load()
     assert "my own" not in str(caught.value)
+
+
+# The example of the documentation
+
+
+class Cache:
+    """What the example needs of a cache service."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.fails = False
+
+    async def get(self, key: str) -> str | None:
+        if self.fails:
+            raise ConnectionError("s3cret")
+        return self.values.get(key)
+
+    async def set(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+    def lock(self, key: str, timeout: float) -> anyio.Lock:
+        return anyio.Lock()
+
+
+async def test_the_store_of_the_documentation() -> None:
+    page = (DOCS / "tokens.md").read_text("utf-8")
+    names: dict[str, Any] = {}
+    exec(next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class " in code), names)
+    cache = Cache()
+    store = names["CacheTokenStore"](cache, "ada")
+    assert isinstance(store, TokenStore)
+    assert await store.load() is None
+    async with store.lock():
+        await store.save(PAIR)
+        assert await store.load() == PAIR
+    cache.fails = True
+    with pytest.raises(TokenStoreError, match=r"cannot be used \(ConnectionError\)") as caught:
+        await store.load()
+    assert caught.value.__context__ is None

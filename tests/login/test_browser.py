@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import shutil
 import threading
@@ -23,8 +24,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.support.login_harness import LoginHarness, email_of_token, free_port
-from worksection_async import AccessToken, Session, Token, TokenBucket
+from tests.support.vaults import MemoryVault
+from worksection_async import AccessToken, Session, TokenBucket
 from worksection_async._cli import _certificate
+from worksection_async._transport.asgi import local_path
 from worksection_async.login import LoginRoutes
 from worksection_async.models import Identity
 from worksection_async.testing import Simulator
@@ -56,6 +59,15 @@ class Browser:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", LOOPBACK])
         self._stack.callback(browser.close)
         return browser
+
+    def origins(self, paths: list[str]) -> set[str]:
+        """Return the origins to which redirects from ``https://app.example/auth/callback`` to *paths* lead."""
+        return self._thread.submit(self._origins, paths).result(60)
+
+    def _origins(self, paths: list[str]) -> set[str]:
+        with contextlib.closing(self._browser.new_context()) as context:
+            script = "paths => paths.map(path => new URL(path, 'https://app.example/auth/callback').origin)"
+            return set(context.new_page().evaluate(script, paths))
 
     def visit(self, url: str, button: str) -> Visit:
         """Open *url* without cookies, click *button* and wait for the redirect."""
@@ -134,17 +146,12 @@ class WebApp:
     sim: Simulator
     service: str
     url: str
-    seen: list[tuple[Identity, Token]] = attrs.field(factory=list)
-    redirect_path: str | None = None
-
-    async def on_login(self, identity: Identity, token: Token) -> str | None:
-        self.seen.append((identity, token))
-        return self.redirect_path
+    vault: MemoryVault = attrs.field(factory=MemoryVault)
 
     @contextlib.contextmanager
     def served(self, port: int) -> Iterator[None]:
         app = self.sim.oauth_app(f"{self.url}/auth/callback", base_url=self.service, login_url="login")
-        site = Starlette(routes=[Mount("/auth", app=LoginRoutes(app, self.on_login))])
+        site = Starlette(routes=[Mount("/auth", app=LoginRoutes(app, self.vault, user_of=_email_in))])
         config = uvicorn.Config(site, "127.0.0.1", port, lifespan="off", log_level="critical", access_log=False)
         config.load()
         config.ssl = _certificate.create_ssl_context("localhost")
@@ -179,23 +186,38 @@ def test_a_web_app_gets_the_identity_and_the_token(web: WebApp, browser: Browser
         state_cookie["sameSite"],
     ) == ("/auth", True, True, "Lax")
     assert not [cookie for cookie in visit.cookies_after if "worksection" in cookie["name"]]
-    ((identity, token),) = web.seen
-    assert identity.email == web.sim.owner.email
-    assert anyio.run(_email_of, web, token) == identity.email
+    assert anyio.run(_email_of, web) == web.sim.owner.email
 
 
-async def _email_of(web: WebApp, token: Token) -> str:
+def _email_in(_: object, identity: Identity) -> str:
+    return identity.email
+
+
+async def _email_of(web: WebApp) -> str:
+    ((email, store),) = web.vault.stores.items()
+    token = await store.load()
+    assert token is not None
     async with Session(web.service, AccessToken(token.access_token), limiter=TokenBucket(1e6)) as ws:
-        return (await ws.me()).email
+        assert (await ws.me()).email == email
+        return email
 
 
 def test_a_web_app_redirects_the_browser(web: WebApp, browser: Browser) -> None:
-    web.redirect_path = "/auth/nothing-there?x=1"
-    visit = browser.visit(f"{web.url}/auth/login", "Allow")
+    visit = browser.visit(f"{web.url}/auth/login?next=/auth/nothing-there%3Fx=1", "Allow")
     assert (visit.url, visit.status) == (f"{web.url}/auth/nothing-there?x=1", 404)
+
+
+def test_no_accepted_path_leads_the_browser_to_another_site(browser: Browser) -> None:
+    """All texts of up to five parts that browsers treat in a special way."""
+    parts = ["/", "\\", "\t", "\n", "\x00", " ", ".", "@", ":", "%2F", "%5c", "#", "?", "evil.example"]
+    texts = ["/" + "".join(text) for length in range(5) for text in itertools.product(parts, repeat=length)]
+    accepted = [path for path in map(local_path, texts) if path]
+    assert len(accepted) > 10_000
+    assert browser.origins(accepted) == {"https://app.example"}
+    assert browser.origins(["//evil.example", "/\\evil.example", "/\t/evil.example"]) == {"https://evil.example"}
 
 
 def test_a_web_app_does_not_log_in_a_user_who_denies(web: WebApp, browser: Browser) -> None:
     visit = browser.visit(f"{web.url}/auth/login", "Deny")
-    assert (visit.status, web.seen) == (400, [])
+    assert (visit.status, web.vault.stores) == (400, {})
     assert "You are not logged in" in visit.text

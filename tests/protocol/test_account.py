@@ -139,7 +139,10 @@ NO_CREDENTIALS: dict[str, tuple[Any, str]] = {
     "None": (None, EXPECTED + "None"),
     "class": (ApiKey, EXPECTED + "the class ApiKey"),
     "store": (MemoryTokenStore(TOKENS), EXPECTED + "MemoryTokenStore"),
-    "application": (APP, r"auth must be OAuth2\(app, store\), with the token store of a user, got OAuthApp"),
+    "application": (
+        APP,
+        r"auth must be OAuth2\(app, store\), with the token store of a user, or OAuth2\(app, vault=vault\), got OAuthA",
+    ),
     "token": (
         TOKENS,
         r"auth must be OAuth2\(app, MemoryTokenStore\(token\)\) or AccessToken\(token.access_token\), got Token",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import zoneinfo
 from collections import Counter
 
 import attrs
@@ -40,10 +41,14 @@ class FakeService:
     changes: list[Change]
     zone: dt.timedelta = dt.timedelta(0)
     stores_seconds: bool = True
+    tz: dt.tzinfo | None = None
+    """The zone instead of *zone*; a session with ``tz`` knows it, so the times of events have it, without a fold."""
 
     def label(self, moment: float) -> dt.datetime:
-        local = dt.datetime.fromtimestamp(moment, dt.UTC).replace(tzinfo=None) + self.zone
-        return local.replace(second=0, microsecond=0)
+        local = dt.datetime.fromtimestamp(moment, self.tz or dt.UTC)
+        if self.tz is None:
+            local = local.replace(tzinfo=None) + self.zone
+        return local.replace(second=0, microsecond=0, fold=0)
 
     def event(self, change: Change) -> Event:
         page = f"/project/7/{change.id}/"
@@ -76,7 +81,7 @@ def look(tracker: EventTracker, service: FakeService, now: float, waited: float 
         events = service.get_events(period, now)
         if tracker.covers(period, now):
             break
-    tracker.add(events, looked_at=now - waited, now=now)
+    tracker.add(events, period=period, looked_at=now - waited, now=now)
 
 
 def take_all(tracker: EventTracker, limit: int | None = None) -> list[Event]:
@@ -131,6 +136,39 @@ def test_runs_from_saved_cursors_yield_every_event_once(
     assert keys(found) == service.keys()
 
 
+KYIV = zoneinfo.ZoneInfo("Europe/Kyiv")
+SUMMER_TIME = {"begins": 1_774_746_000.0, "ends": 1_792_890_000.0}
+"""Changes of the clocks in Kyiv in 2026: 29 March and 25 October, 01:00 UTC."""
+
+
+@pytest.mark.parametrize("change", SUMMER_TIME)
+@given(
+    every=st.integers(1, 20),
+    drawn=st.lists(st.tuples(st.integers(-110, 110), st.integers(1, 2)), max_size=30),
+    crash=st.none() | st.integers(0, 12),
+)
+@example(every=5, drawn=[(-50, 1), (10, 1)], crash=None)
+@example(every=20, drawn=[(-1, 1), (59, 1)], crash=8)
+def test_equal_events_in_the_repeated_hour_are_each_yielded(
+    change: str, every: int, drawn: list[tuple[int, int]], crash: int | None
+) -> None:
+    """With a known time zone; a poll every *every* minutes, and one poll over the whole time at the end."""
+    middle = SUMMER_TIME[change]
+    service = FakeService([Change(middle + at * MINUTE, number) for at, number in drawn], tz=KYIV)
+    now, found = middle - 2 * HOUR, []
+    tracker = fresh(now)
+    while now < middle + 2 * HOUR:
+        now += every * MINUTE
+        look(tracker, service, now)
+        found += take_all(tracker)
+        if crash is not None and now > middle - 2 * HOUR + crash * 20 * MINUTE:
+            tracker, crash = EventTracker(Cursor.from_json(tracker.cursor.to_json())), None
+    assert keys(found) == service.keys()
+    rerun = EventTracker(attrs.evolve(tracker.cursor, looked_at=middle - 2 * HOUR))
+    look(rerun, service, now)
+    assert take_all(rerun) == []
+
+
 @given(
     ages=st.lists(st.floats(-9 * MINUTE, 5 * DAY), max_size=20),
     zone=ZONES,
@@ -178,7 +216,8 @@ def test_a_forgotten_event_is_not_yielded_again() -> None:
         look(tracker, service, START + day * DAY)
         take_all(tracker)
     assert len(tracker.cursor.seen) == 1
-    tracker.add(service.get_events(dt.timedelta(days=30), START + 4 * DAY), looked_at=START, now=START + 4 * DAY)
+    month = dt.timedelta(days=30)
+    tracker.add(service.get_events(month, START + 4 * DAY), period=month, looked_at=START, now=START + 4 * DAY)
     assert tracker.take() is None
 
 
@@ -199,7 +238,7 @@ def test_an_event_with_a_nonsense_time_hides_no_other_event(wrong: dt.datetime |
         now = START + number * MINUTE
         service.changes.append(Change(now, number))
         period = tracker.period(now)
-        tracker.add([odd, *service.get_events(period, now)], looked_at=now, now=now)
+        tracker.add([odd, *service.get_events(period, now)], period=period, looked_at=now, now=now)
         assert number in [event.object.id for event in take_all(tracker)]
     assert tracker.period(START + 5 * MINUTE) == OVERLAP + dt.timedelta(minutes=1)
 
@@ -209,7 +248,7 @@ def test_an_event_with_a_nonsense_time_alone_is_no_error(wrong: dt.datetime | No
     odd = attrs.evolve(FakeService([]).event(Change(START, 9)), date_added=wrong)
     tracker, found = fresh(START), []
     for number in range(4):
-        tracker.add([odd], looked_at=START + number, now=START + number)
+        tracker.add([odd], period=OVERLAP, looked_at=START + number, now=START + number)
         found += take_all(tracker)
     assert len(found) <= 1
 
@@ -222,10 +261,10 @@ def test_a_start_before_the_stored_events_is_an_error() -> None:
 
 
 def test_a_cursor_without_a_start_can_be_read() -> None:
-    cursor = Cursor.from_json('{"looked_at": 1, "seen": {"a": ["2026-01-02 03:04:00+02:00", 1], "b": ["", 2]}}')
-    assert (cursor.since, cursor.seen["b"]) == (None, ("", 2))
+    cursor = Cursor.from_json('{"looked_at": 1, "seen": {"a": ["2026-01-02 03:04:00+02:00", [1]], "b": ["", [1, 2]]}}')
+    assert (cursor.since, cursor.seen["b"]) == (None, ("", (1.0, 2.0)))
     with pytest.raises(ValueError, match="not a cursor"):
-        Cursor.from_json('{"looked_at": 1, "seen": {"a": ["yesterday", 1]}}')
+        Cursor.from_json('{"looked_at": 1, "seen": {"a": ["yesterday", [1]]}}')
 
 
 @pytest.mark.parametrize("moment", ["NaN", "Infinity", "-Infinity", "1e300", "1e18", "true", "[]", '"x"'])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 import worksection_async
 from worksection_async import (
@@ -19,16 +20,23 @@ from worksection_async import (
     ApiKey,
     Attachment,
     DownloadedFile,
+    FileTokenVault,
     Lane,
     Limiter,
+    MemoryTokenStore,
+    OAuth2,
+    OAuthApp,
     RawReply,
     Session,
+    SQLTokenVault,
     Statistics,
+    Token,
     TokenBucket,
     errors,
     legacy_page_hash,
     models,
 )
+from worksection_async.login import LoginRoutes
 from worksection_async.models import (
     Comment,
     Contact,
@@ -38,6 +46,7 @@ from worksection_async.models import (
     CustomField,
     Event,
     File,
+    Identity,
     Member,
     MyTimer,
     Project,
@@ -54,6 +63,7 @@ from worksection_async.models import (
     UserSchedule,
     Webhook,
 )
+from worksection_async.redis import RedisTokenVault
 from worksection_async.webhooks import Router, WebhookReceiver, parse_events
 
 DAY = dt.date(2026, 12, 31)
@@ -94,6 +104,26 @@ async def sessions() -> None:
     ws.with_options(lane="express")  # type: ignore[arg-type]
     ws.with_options("bulk")  # type: ignore[call-arg]
     ws.with_options(timeout=None)  # type: ignore[arg-type]
+
+
+async def users(app: OAuthApp, token: Token, engine: AsyncEngine) -> None:
+    async def key_of(scope: Any, identity: Identity) -> str | None:
+        return str(identity.id)
+
+    for vault in (FileTokenVault("tokens"), RedisTokenVault("redis://"), SQLTokenVault(engine, ["new", b"old"])):
+        assert_type(OAuth2(app, vault=vault), OAuth2)
+        assert_type(OAuth2(app, vault.store("ada"), vault=vault), OAuth2)
+        LoginRoutes(app, vault, user_of=key_of)
+        LoginRoutes(app, vault, user_of=lambda _, identity: identity.email)
+    ws = Session("acme", OAuth2(app, vault=vault))
+    assert_type(ws.as_user("ada"), Session)
+    assert_type(ws.as_user(token), Session)
+    assert_type(ws.as_user(MemoryTokenStore(token)), Session)
+
+    ws.as_user(7)  # type: ignore[arg-type]
+    OAuth2(app, vault=MemoryTokenStore())  # type: ignore[arg-type]
+    LoginRoutes(app, vault, user_of=lambda _, identity: identity.id)  # type: ignore[arg-type, return-value]
+    SQLTokenVault(engine)  # type: ignore[call-arg]
 
 
 async def members(ws: Session) -> None:

@@ -25,6 +25,8 @@ from .credentials import AccessToken, Auth
 from .oauth_app import OAuthApp, action_of
 from .token import Token
 from .token_stores import MemoryTokenStore, TokenStore
+from .token_vaults import TokenVault
+from .vault_users import NoUser, VaultUsers
 
 REFRESH = action_of(OAUTH_REFRESH)
 
@@ -54,10 +56,12 @@ class OAuth2(Auth):
 
     Args:
         app: The application through which the user logged in.
-        store: The token store of the user: `MemoryTokenStore`, `FileTokenStore`, or your own.
+        store: The token store of the user: `MemoryTokenStore`, `FileTokenStore`, or your own. Optional with a *vault*:
+            then only the views that `Session.as_user` returns can call actions.
+        vault: The token stores of many users, by key: `FileTokenVault`, `SQLTokenVault`, or your own.
 
     Raises:
-        InvalidCall: *app* or *store* is of another type.
+        InvalidCall: *app*, *store* or *vault* is of another type, or both *store* and *vault* are missing.
 
     Calls raise `ReauthorizationRequired` if the refresh token is invalid or missing or a refreshed token is refused,
     `TokenStoreError` if the store fails, and `TransportError` if a refresh failed and can be repeated. In all three
@@ -68,13 +72,18 @@ class OAuth2(Auth):
 
     is_token = True
 
-    def __init__(self, app: OAuthApp, store: TokenStore) -> None:
+    def __init__(self, app: OAuthApp, store: TokenStore | None = None, *, vault: TokenVault | None = None) -> None:
         if not isinstance(app, OAuthApp):
             raise InvalidCall("OAuth2", f"app must be an OAuthApp, got {type_of(app)}")
+        if vault is not None and (isinstance(vault, type) or not isinstance(vault, TokenVault)):
+            raise InvalidCall("OAuth2", f"vault must have the method store, got {type_of(vault)}")
+        store = NoUser() if store is None and vault is not None else store
         if isinstance(store, type) or not isinstance(store, TokenStore):
             raise InvalidCall("OAuth2", f"store must have the methods load, save and lock, got {type_of(store)}")
         self._app = app
-        self._store = store
+        self._store: TokenStore = store
+        self._follows_store = False
+        self._users = None if vault is None else VaultUsers(vault, self._for_vault_user)
         self._token: Token | None = None
         self._jitter = random.random()  # noqa: S311  # spreads the refreshes of many processes
         self._invalid_refresh_token: str | None = None
@@ -94,9 +103,41 @@ class OAuth2(Auth):
         """URL of the account the OAuth2 token belongs to; known after `ready`."""
         return self._token.account_url if self._token else ""
 
-    def for_user(self, tokens: TokenStore | Token) -> OAuth2:
-        """Return the credential of another user of the same application."""
-        return OAuth2(self._app, MemoryTokenStore(tokens) if isinstance(tokens, Token) else tokens)
+    @property
+    def has_own_user(self) -> bool:
+        """Whether it has a store of its own, not only a vault."""
+        return not isinstance(self._store, NoUser)
+
+    @property
+    def has_unsaved_pair(self) -> bool:
+        """Whether the new pair of a refresh is only in memory, because the store could not be written."""
+        return self._unsaved is not None
+
+    def for_user(self, user: str | TokenStore | Token) -> OAuth2:
+        """Return the credential of another user of the same application; the same one for the same key of a vault.
+
+        Args:
+            user: The key of the user in the vault, the store of the user's tokens, or a token, which is then stored in
+                memory.
+
+        Raises:
+            InvalidCall: It is a key, and there is no vault or the vault refuses the key.
+        """
+        if not isinstance(user, str):
+            return self._for_store(MemoryTokenStore(user) if isinstance(user, Token) else user)
+        if self._users is None:
+            raise InvalidCall("Session", "as_user(key) needs a vault: OAuth2(app, vault=…)")
+        return self._users.credential(user)
+
+    def _for_store(self, store: TokenStore) -> OAuth2:
+        credential = OAuth2(self._app, store)
+        credential._users = self._users
+        return credential
+
+    def _for_vault_user(self, store: TokenStore) -> OAuth2:
+        credential = self._for_store(store)
+        credential._follows_store = True
+        return credential
 
     @property
     def identity_generation(self) -> object:
@@ -106,8 +147,8 @@ class OAuth2(Auth):
     @clears_locals
     async def ready(self, observer: Observer) -> None:
         """Load the token, and refresh it if that is due, before the call waits for its slot."""
-        if self._token is None and (stored := await self._store.load()) is not None:
-            self._adopt(stored)
+        if self._token is None or self._follows_store:
+            await self._load()
         token = self._token
         if self._is_usable(token):
             return
@@ -118,6 +159,13 @@ class OAuth2(Auth):
             if token is None or time.time() >= token.expires_at:
                 raise
             self._cooldown_until = time.time() + COOLDOWN_SECONDS
+
+    async def _load(self) -> None:
+        """Adopt the stored token. A user of a vault may have logged in or out elsewhere since the last call."""
+        known = self._token
+        stored = await self._store.load()
+        if stored != known and self._token is known:
+            self._adopt(stored)
 
     async def wait_for_refresh(self) -> None:
         """Wait for a refresh in progress in this event loop; closing the loop would lose the new pair."""

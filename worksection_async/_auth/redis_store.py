@@ -1,4 +1,4 @@
-"""A token store in Redis or Valkey, for many machines."""
+"""A token store and a token vault in Redis or Valkey, for many machines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .._transport.tasks import in_thread
 from ..errors import InvalidCall, TokenStoreError
 from .token import Token
 from .token_stores import LOCK_TIMEOUT_SECONDS, acquire_lock, token_in, translate_errors
+from .token_vaults import encoded_key
 
 T = TypeVar("T")
 
@@ -50,8 +51,8 @@ class RedisTokenStore:
         self._lock_key = f"{{{key}}}:lock"
         self._swap = self._client.register_script(SWAP)
         self._unlock = self._client.register_script(UNLOCK)
-        self._seen: dict[int, bytes] = {}
-        """The value that each holder of the lock (a task) read last; there are several only if a lock expired."""
+        self._seen: dict[int, bytes | None] = {}
+        """The last value that each holder of the lock (a task) read or wrote; several hold it only if it expired."""
 
     def __repr__(self) -> str:
         return f"<RedisTokenStore {self._key}>"
@@ -66,16 +67,15 @@ class RedisTokenStore:
 
     @clears_locals
     async def save(self, token: Token) -> None:
-        """Store *token*; the holder of the lock replaces only the value it has read (compare and swap)."""
+        """Store *token*; a holder of the lock who has read a value replaces only that (compare and swap)."""
         text, task = token.to_json().encode(), anyio.get_current_task().id
-        if task not in self._seen:
+        seen = self._seen.get(task)
+        if seen is None:
             await self._run(lambda: self._client.set(self._key, text, ex=OAUTH_REFRESH_TTL_SECONDS))
-            return
-        if not await self._run(
-            lambda: self._swap(keys=[self._key], args=[self._seen[task], text, OAUTH_REFRESH_TTL_SECONDS])
-        ):
+        elif not await self._run(lambda: self._swap(keys=[self._key], args=[seen, text, OAUTH_REFRESH_TTL_SECONDS])):
             raise TokenStoreError("the lock expired, and another client saved a new pair in the meantime")
-        self._seen[task] = text
+        if task in self._seen:
+            self._seen[task] = text
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -84,7 +84,7 @@ class RedisTokenStore:
         lock = functools.partial(self._client.set, self._lock_key, holder, nx=True, px=int(LOCK_TIMEOUT_SECONDS * 1000))
         await acquire_lock(lambda: self._run(lock))
         task = anyio.get_current_task().id
-        self._seen[task] = b""
+        self._seen[task] = None
         try:
             yield
         finally:
@@ -99,3 +99,30 @@ class RedisTokenStore:
     async def _run(self, command: Callable[[], T]) -> T:
         with translate_errors((redis.RedisError, OSError), "the server cannot be used"):
             return await in_thread(command)
+
+
+class RedisTokenVault:
+    """Stores the tokens of each user in a `RedisTokenStore`, for all machines that reach the server.
+
+    All users share one client. A pair expires after a month without a refresh, like its refresh token. Every client of
+    the server can read the tokens.
+
+    Args:
+        url_or_client: As for `RedisTokenStore`.
+        prefix: Beginning of the Redis keys: one per application. The key of the user follows, percent-encoded.
+
+    Raises:
+        InvalidCall: The URL is invalid, or the prefix contains braces.
+    """
+
+    def __init__(self, url_or_client: str | Client, prefix: str = "worksection-token:") -> None:
+        self._client = connect(url_or_client)
+        self._prefix = prefix
+        self.store("any")  # raises InvalidCall for an invalid prefix now, not at the first login
+
+    def __repr__(self) -> str:
+        return f"<RedisTokenVault {self._prefix}>"
+
+    def store(self, key: str) -> RedisTokenStore:
+        """Return the token store of the user *key*: text of 1 to 200 characters."""
+        return RedisTokenStore(self._client, f"{self._prefix}{encoded_key(key, 'RedisTokenVault')}")

@@ -140,7 +140,7 @@ class FileTokenStore:
 
     def _replace(self, content: bytes) -> None:
         folder = self._path.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create_folder(folder)
         prefix = f".{self._path.name}."
         _remove_leftovers(folder, prefix)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # mkstemp creates it with mode 0600
@@ -172,8 +172,18 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
                 path.unlink()
 
 
+def _create_folder(folder: Path) -> None:
+    """Create *folder* and its missing parents durably, for this user only."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            _create_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # syncing needs the permission to read
+            _sync_folder(folder.parent)
+
+
 def _sync_folder(folder: Path) -> None:
-    """Sync the folder: without it, a crash of the machine could restore the old file."""
+    """Sync the entries of the folder: without it, a crash of the machine could restore the old file."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -195,7 +205,7 @@ async def file_lock(path: Path) -> AsyncIterator[None]:
 
     # NotImplementedError: the file system has no locks.
     with translate_errors((OSError, NotImplementedError), f"{path} cannot be used"):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create_folder(path.parent)
         lock = FileLock(path, mode=0o600, thread_local=False)
         await acquire_lock(try_acquire)
     try:

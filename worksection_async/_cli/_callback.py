@@ -17,8 +17,9 @@ import uvicorn
 
 from .._protocol.account import is_loopback
 from .._transport.asgi import Receive, Response, Scope, Send
+from .._transport.pages import html_response
 from ..errors import AuthError
-from ..login import BadCallback, html_response, read_callback
+from ..login import BadCallback, read_callback
 from . import _certificate
 from ._text import printable, width_of, wrapped
 

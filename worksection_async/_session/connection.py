@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import anyio
 
@@ -40,6 +40,7 @@ class Connection:
         self._limiter = limiter
         self._transport = transport
         self._http: Http | None = None
+        self._identities: WeakSet[Auth] = WeakSet([owner])
         self._reads: WeakKeyDictionary[Auth, tuple[object, SharedReads]] = WeakKeyDictionary()
         self._is_closed = False
         self.origin = ""
@@ -60,6 +61,8 @@ class Connection:
     async def prepare(self, auth: Auth, action: str) -> None:
         """Prepare everything that sending with *auth* needs, so that a call does not do it while it holds a slot."""
         await self._resolve(action)
+        with self._lock:
+            self._identities.add(auth)
         await auth.ready(self.observer)
         self.check_account(auth)
         await self.http.open(action)
@@ -86,7 +89,9 @@ class Connection:
         if self._limiter is not None:
             self._limiter.dismiss(self)
         with anyio.CancelScope(shield=True):
-            for auth in {self._owner, *self._identities()}:
+            with self._lock:
+                identities = list(self._identities)
+            for auth in identities:
                 await auth.wait_for_refresh()
             if self._http is not None:
                 await self._http.aclose()
@@ -123,10 +128,6 @@ class Connection:
             known = [reads for _, reads in self._reads.values()]
         for reads in known:
             reads.invalidate()
-
-    def _identities(self) -> list[Auth]:
-        with self._lock:
-            return list(self._reads)
 
     def _set_origin(self, origin: str) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ import datetime as dt
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -52,7 +53,7 @@ class Session(Endpoints):
 
     Args:
         account: Name of the account (``"acme"``), its host (``"tasks.example.com"``) or its URL; plain HTTP for
-            loopback only. None with `OAuth2`: the account the OAuth2 token belongs to.
+            loopback only. None with `OAuth2` and a token store: the account the OAuth2 token belongs to.
         auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
         limiter: The rate limiter. The default is a token bucket that all processes of this user on this machine share
             for the account.
@@ -104,6 +105,7 @@ class Session(Endpoints):
         log_to_stderr_if_requested()
         self._caller: SessionCaller
         super().__init__(SessionCaller(connection, auth, structure, options))
+        self._users: WeakValueDictionary[Auth, Self] = WeakValueDictionary()
 
     @classmethod
     def from_env(
@@ -200,23 +202,28 @@ class Session(Endpoints):
         changes = {name: value for name, value in given.items() if value is not SAME}
         return self._view(options=attrs.evolve(self._caller.options, **changes))
 
-    def as_user(self, tokens: TokenStore | Token) -> Self:
+    def as_user(self, user: str | TokenStore | Token) -> Self:
         """Return a view of this session for another user of the same OAuth2 application.
 
-        The view shares the connections and the rate limit. Replies are never shared between users.
+        The view shares the connections and the rate limit. Replies are never shared between users. With a vault it is
+        the same view for the same key as long as the program uses it: call ``ws.as_user(key)`` for each request of a
+        visitor. The state of the 1 000 users of the most recent calls stays in memory.
 
         Args:
-            tokens: The store of that user's tokens, or a token, which is then stored in memory.
+            user: The key of the user in the vault of the credential (``OAuth2(app, vault=…)``). Or the store of the
+                user's tokens, or a token, which is then stored in memory.
 
         Raises:
-            InvalidCall: The credential of this session is not `OAuth2`.
+            InvalidCall: The credential of this session is not `OAuth2`, or there is no vault for the key.
         """
         if not isinstance(self._caller.auth, OAuth2):
             raise InvalidCall("Session", "as_user needs OAuth2: only its application can have other users")
-        return self._view(auth=self._caller.auth.for_user(tokens))
+        auth = self._caller.auth.for_user(user)
+        return self._users.setdefault(auth, self._view(auth=auth))
 
     def _view(self, **changes: Any) -> Self:
         view = copy.copy(self)
+        view._users = WeakValueDictionary()
         view._caller = attrs.evolve(self._caller, **changes)
         return view
 

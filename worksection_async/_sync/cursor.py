@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections import Counter, deque
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
@@ -26,6 +27,9 @@ MIN_OVERLAP = dt.timedelta(minutes=2)
 
 MEMORY = dt.timedelta(days=1) + 2 * OVERLAP
 """For how long yielded events are remembered: long periods are rounded up to whole days."""
+
+EXACT_PERIOD = dt.timedelta(hours=6)
+"""Shorter periods are rounded up to minutes only."""
 
 RETENTION = dt.timedelta(days=30)
 """For how long the service stores events."""
@@ -44,8 +48,9 @@ class Cursor:
     """Time of the last complete look on the clock of the service (Unix seconds)."""
     since: float | None = None
     """Time before which no event is yielded, on the same clock; None means no limit."""
-    seen: Mapping[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
-    """Keys of events that may be returned again, with their time and how many of them are not to be yielded again."""
+    seen: Mapping[str, tuple[str, tuple[float, ...]]] = attrs.field(factory=dict, repr=False)
+    """Keys of events that may be returned again, with their time and, for each of them that is not to be yielded again,
+    the time of the reply in which it was found."""
 
     def to_json(self) -> str:
         """Return the cursor as JSON."""
@@ -57,7 +62,10 @@ class Cursor:
         try:
             data = json.loads(text)
             looked_at, since = _checked_moment(data["looked_at"]), data.get("since")
-            seen = {str(key): (_checked_time(when), int(count)) for key, (when, count) in data["seen"].items()}
+            seen = {
+                str(key): (_checked_time(when), tuple(_checked_moment(moment) for moment in found))
+                for key, (when, found) in data["seen"].items()
+            }
             return cls(looked_at=looked_at, since=None if since is None else _checked_moment(since), seen=seen)
         except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
             pass
@@ -78,7 +86,7 @@ class EventTracker:
         self._since = cursor.since
         self._seen = dict(cursor.seen)
         self._pending: deque[Event] = deque()
-        self._looked_at = cursor.looked_at
+        self._looked_at = self._replied_at = cursor.looked_at
 
     @property
     def cursor(self) -> Cursor:
@@ -109,19 +117,21 @@ class EventTracker:
         needed = dt.timedelta(seconds=now - self._position) + MIN_OVERLAP
         return period >= min(RETENTION, needed)
 
-    def add(self, events: Sequence[Event], *, looked_at: float, now: float) -> None:
+    def add(self, events: Sequence[Event], *, period: dt.timedelta, looked_at: float, now: float) -> None:
         """Accept a reply, after all events of the last one were taken.
 
         Args:
             events: All events of the reply.
+            period: The period that was asked for.
             looked_at: A time before which the reply was not made; the next period starts there.
             now: A time after which the reply was not made.
         """
         utc_now = _utc(now)
         horizon = self._forget(utc_now)
         start = self._start_label(events, utc_now)
-        self._pending.extend(self._new(sorted(events, key=_label), start, horizon))
-        self._looked_at = looked_at
+        self._looked_at, self._replied_at = looked_at, now
+        reach = looked_at - (period + OVERLAP).total_seconds() if period <= EXACT_PERIOD else -math.inf
+        self._pending.extend(self._new(sorted(events, key=_label), start, horizon, reach))
         self._move_on()
 
     def take(self) -> Event | None:
@@ -129,10 +139,13 @@ class EventTracker:
         if not self._pending:
             return None
         event = self._pending.popleft()
-        when, count = self._seen.get(event.key, ("", 0))
-        self._seen[event.key] = (str(_label(event)) if event.date_added else when), count + 1
+        self._remember(event)
         self._move_on()
         return event
+
+    def _remember(self, event: Event) -> None:
+        when, found = self._seen.get(event.key, ("", ()))
+        self._seen[event.key] = (str(_label(event)) if event.date_added else when), (*found, self._replied_at)
 
     def _move_on(self) -> None:
         if not self._pending:
@@ -145,17 +158,25 @@ class EventTracker:
         self._seen = {key: kept for key, kept in self._seen.items() if not kept[0] or _time(kept[0]) >= horizon}
         return horizon
 
-    def _new(self, events: Sequence[Event], start: dt.datetime, horizon: dt.datetime) -> Iterator[Event]:
-        """Yield those of *events* that were not yielded before; events without a time are never too old."""
-        counts: Counter[str] = Counter()
+    def _new(self, events: Sequence[Event], start: dt.datetime, horizon: dt.datetime, reach: float) -> Iterator[Event]:
+        """Yield those of *events* that were not yielded before; events without a time are never too old.
+
+        What was found before *reach* cannot be in this reply. That matters in the hour that is repeated in autumn: an
+        equal event an hour later is another one.
+        """
+        left = {
+            event.key: sum(moment >= reach or not _is_repeated(event) for moment in self._seen[event.key][1])
+            for event in events
+            if event.key in self._seen
+        }
         for event in events:
             key, label = event.key, _label(event)
-            counts[key] += 1
-            if counts[key] <= self._seen.get(key, ("", 0))[1]:
+            if left.get(key, 0) > 0:
+                left[key] -= 1
                 continue
             if event.date_added is not None and label < max(start, horizon):
                 if label >= horizon:  # remembered, because a later reply may not tell that it is from before the start
-                    self._seen[key] = str(label), counts[key]
+                    self._remember(event)
             elif self.projects is None or event.id_project in self.projects:
                 yield event
 
@@ -183,6 +204,15 @@ def _newest(labels: Iterable[dt.datetime], utc_now: dt.datetime) -> dt.datetime 
 def _label(event: Event) -> dt.datetime:
     """Return the time of *event* as the service wrote it."""
     return (event.date_added or dt.datetime.min).replace(tzinfo=None)
+
+
+def _is_repeated(event: Event) -> bool:
+    """Return True if the time of *event* occurs twice, because summer time ends; known only if the time has a zone."""
+    time = event.date_added
+    if time is None or time.tzinfo is None:
+        return False
+    first, second = (time.replace(fold=fold).utcoffset() for fold in (0, 1))
+    return first is not None and second is not None and first > second
 
 
 def _time(text: str) -> dt.datetime:

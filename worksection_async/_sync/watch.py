@@ -72,7 +72,7 @@ class EventLog:
                 break
         if len(events) >= MAX_RECORDS:
             raise TooManyRecords("get_events", f"{MAX_RECORDS} events or more in {period}")
-        self._tracker.add(events, looked_at=now - self._waited, now=now)
+        self._tracker.add(events, period=period, looked_at=now - self._waited, now=now)
         self._begins_at = None
 
     def _now(self) -> float:

@@ -5,10 +5,15 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import attrs
+
+MAX_PATH_CHARACTERS = 2000
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -72,3 +77,15 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | N
             return None
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def local_path(text: str) -> str:
+    """Return *text*, a path of this site with or without a query, encoded for the header ``location``.
+
+    The result is empty if *text* is no such path, is too long, or could lead a browser to another site.
+    """
+    # Browsers read //host and /\host as URLs of another site, and ignore control characters, which are encoded here.
+    if not re.match(r"/(?![/\\])", text):
+        return ""
+    path = quote(text, safe=string.punctuation, errors="replace")
+    return path if len(path) <= MAX_PATH_CHARACTERS else ""

@@ -25,7 +25,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run *coroutine* as a background task of this event loop; it must not raise."""
-    if "trio" in sys.modules and _is_trio():
+    if is_trio():
         import trio  # noqa: PLC0415
 
         async def run() -> None:
@@ -50,7 +50,10 @@ def _release_closed_loops() -> None:
                 task.get_coro().close()
 
 
-def _is_trio() -> bool:
+def is_trio() -> bool:
+    """Return whether the present event loop is trio's."""
+    if "trio" not in sys.modules:
+        return False
     import trio  # noqa: PLC0415
 
     return trio.lowlevel.in_trio_run()

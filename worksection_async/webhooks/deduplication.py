@@ -42,6 +42,14 @@ class RecentEvents:
         while len(self._keys) > self._max_objects:
             self._keys.popitem(last=False)
 
+    def forget(self, event: Event) -> None:
+        """Forget the latest occurrence of *event*, so that a repetition is new."""
+        keys = list(self._keys.get(_object_key(event), ()))
+        if event.key in keys:
+            keys.reverse()
+            keys.remove(event.key)
+            self._keys[_object_key(event)] = tuple(reversed(keys))
+
     def _count_repeated(self, obj: ObjectKey, keys: list[str]) -> int:
         """Return the length of the longest prefix of *keys* that equals the end of the recorded keys."""
         recorded = self._keys.get(obj, ())

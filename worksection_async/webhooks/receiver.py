@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import TracebackType
-from typing import Self, get_args
+from typing import Literal, Self, get_args
 
 import anyio
-import anyio.abc
 import attrs
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from .._protocol.service import WEBHOOK_REPLY
+from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from .._protocol.structure import Malformed
 from .._protocol.time_zones import to_time_zone
 from .._session.session import Session
@@ -27,6 +24,7 @@ from ..models import Event, WebhookEvent
 from .basic_auth import BasicAuth
 from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import RecentEvents
+from .event_queue import Batch, EventQueue
 from .parsing import UnreadableEvent, excerpt, read_events, unreadable
 from .router import Handler
 from .statistics import WebhookStatistics
@@ -40,6 +38,9 @@ UNSUPPORTED = Response(415, b'{"status":"UNSUPPORTED ENCODING"}', (JSON, ("accep
 FAILED = Response(500, b'{"status":"ERROR"}', (JSON,))
 BUSY = Response(503, b'{"status":"BUSY"}', (JSON,))
 
+ACKNOWLEDGE_SECONDS = WEBHOOK_TIMEOUT_SECONDS - 1.0
+"""Time for the handler if a delivery is answered after it; the service waits a second longer."""
+
 NOT_OPEN = (
     "the webhook receiver is not open: deliveries are answered with 503 and their events are not handled. Enter it "
     "while your application runs (`async with receiver:`): an application that mounts it does not run its lifespan"
@@ -49,7 +50,7 @@ logger: logging.Logger = logging.getLogger("worksection_async")
 
 
 class WebhookReceiver:
-    """An ASGI application that receives webhooks. It answers first and calls *handler* afterwards.
+    """An ASGI application that receives webhooks. It answers first and calls *handler* afterwards, or the reverse.
 
     ::
 
@@ -72,6 +73,10 @@ class WebhookReceiver:
     Args:
         handler: A coroutine function or a `Router`, called with each event. With one worker, events are handled in
             the order of arrival.
+        acknowledge: ``"after"`` handles the events of a delivery before it is answered, for a handler that only hands
+            them to another program, such as a task queue. If it takes longer than 4 seconds, the answer is 503 and the
+            handler goes on; if the handler fails, the answer is 500. The service sends neither again, but counts
+            them as errors.
         username: For Basic authentication, together with *password*; without them, any client can call.
         password: See *username*. Both are compared in constant time.
         tz: Time zone of the account, as in `Session`; without it, date-times are naive.
@@ -92,6 +97,7 @@ class WebhookReceiver:
         self,
         handler: Handler,
         *,
+        acknowledge: Literal["before", "after"] = "before",
         username: str | None = None,
         password: str | None = None,
         tz: dt.tzinfo | str | None = None,
@@ -103,84 +109,36 @@ class WebhookReceiver:
     ) -> None:
         if (username is None) != (password is None):
             raise InvalidCall("WebhookReceiver", "username and password must be given together")
+        if acknowledge not in ("before", "after"):
+            raise InvalidCall("WebhookReceiver", f'acknowledge must be "before" or "after", got {acknowledge!r:.80}')
         for name, number in {"queue_size": queue_size, "max_body": max_body, "workers": workers}.items():
             if number < 1:
                 raise InvalidCall("WebhookReceiver", f"{name} must be at least 1, got {number}")
-        self._handler = handler
         self._auth = None if username is None or password is None else BasicAuth(username, password)
         self._tz = to_time_zone("WebhookReceiver", tz)
         self._queue_size = queue_size
         self._max_body = max_body
         self._recent_events = RecentEvents(remember)
-        self._workers = workers
-        self._drain = drain
+        self._acknowledges_after = acknowledge == "after"
         self._counts: Counter[str] = Counter()
-        self._queue: MemoryObjectSendStream[Event] | None = None
+        self._queue = EventQueue(handler, self._counts, self._recent_events.forget, workers, drain)
         self._has_warned = False
 
     def __repr__(self) -> str:
-        return f"<WebhookReceiver {'open' if self._queue else 'not open'}, {self.statistics().waiting} waiting>"
+        return f"<WebhookReceiver {'open' if self._queue.is_open else 'not open'}, {self.statistics().waiting} waiting>"
 
     def statistics(self) -> WebhookStatistics:
         """Return the counts of events so far."""
         return WebhookStatistics(**{field.name: self._counts[field.name] for field in attrs.fields(WebhookStatistics)})
 
     async def __aenter__(self) -> Self:
-        if self._queue is not None:
-            raise RuntimeError("the receiver is already open")
-        # The stream has no limit: `_accept` checks queue_size, because a delivery is accepted as a whole or refused.
-        self._queue, events = anyio.create_memory_object_stream[Event](math.inf)
-        self._workers_done = anyio.Event()
-        # Shielded: when a server cancels the surrounding scope, accepted events are still handled (see `__aexit__`).
-        self._worker_scope = anyio.CancelScope(shield=True)
-        self._task_group = anyio.create_task_group()
-        await self._task_group.__aenter__()
-        self._task_group.start_soon(self._run_workers, events)
+        await self._queue.open()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if self._queue is not None:
-            self._queue.close()
-            self._queue = None
-        with anyio.move_on_after(self._drain, shield=True):
-            await self._workers_done.wait()
-        self._worker_scope.cancel()
-        try:
-            if isinstance(exc, (anyio.get_cancelled_exc_class(), BaseExceptionGroup)):
-                return await self._task_group.__aexit__(exc_type, exc, traceback)
-            # Without *exc*: the task group would wrap an unrelated error of the context's body in an ExceptionGroup.
-            await self._task_group.__aexit__(None, None, None)
-            return None
-        finally:
-            self._count_abandoned(self._counts.pop("waiting", 0))
-
-    def _count_abandoned(self, count: int) -> None:
-        if count:
-            self._counts["abandoned"] += count
-            logger.error("%d webhook events were not handled within %g s and are lost", count, self._drain)
-
-    async def _run_workers(self, events: MemoryObjectReceiveStream[Event]) -> None:
-        """Handle events until the queue is closed and empty."""
-        try:
-            with self._worker_scope, events:
-                async with anyio.create_task_group() as group:
-                    for _ in range(self._workers):
-                        group.start_soon(self._handle_events, events)
-        finally:
-            self._workers_done.set()
-
-    async def _handle_events(self, events: MemoryObjectReceiveStream[Event]) -> None:
-        async for event in events:
-            try:
-                await self._handler(event)
-            except Exception:
-                self._counts["failed"] += 1
-                logger.exception("the webhook handler failed for %s %s", event.kind, event.object.id)
-            else:
-                self._counts["handled"] += 1
-            self._counts["waiting"] -= 1
+        return await self._queue.close(exc_type, exc, traceback)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI 3 connection: a lifespan or an HTTP request; a WebSocket is closed."""
@@ -197,7 +155,7 @@ class WebhookReceiver:
 
     async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with nullcontext() if self._queue else self:
+        async with nullcontext() if self._queue.is_open else self:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -230,33 +188,49 @@ class WebhookReceiver:
         try:
             content = decompress(body, content_encoding, self._max_body)
         except Malformed as exc:
-            return self._accept([unreadable(exc, body)])
+            return await self._acknowledge(self._accept([unreadable(exc, body)]))
         if content is None:
             return TOO_LARGE
         events = read_events(content, self._tz, charset(content_type))
-        return self._accept(await decode(lambda: list(events), len(content)))
+        return await self._acknowledge(self._accept(await decode(lambda: list(events), len(content))))
 
-    def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Response:
-        """Queue all new events of a delivery or none. Not a coroutine, so that two deliveries cannot interleave."""
+    def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Batch | None:
+        """Queue all new events of a delivery, or none if there is no room.
+
+        Not a coroutine, so that two deliveries cannot interleave.
+        """
         events = [event for event in results if isinstance(event, Event)]
         new = self._recent_events.without_repetitions(events)
         waiting = self._counts["waiting"]
         # A delivery longer than the queue never fits, so it is accepted when the queue is empty.
-        if self._queue is None and not self._has_warned:
+        if not self._queue.is_open and not self._has_warned:
             self._has_warned = True
             logger.error(NOT_OPEN)
-        if self._queue is None or (waiting and waiting + len(new) > self._queue_size):
-            self._counts["refused"] += 1
-            return BUSY
-        for event in new:
-            self._queue.send_nowait(event)
+        if not self._queue.is_open or (waiting and waiting + len(new) > self._queue_size):
+            return None
+        batch = self._queue.put(new)
         self._recent_events.add(new)  # after they are queued: events that could not be queued are no repetitions
-        counts = {"received": len(events), "duplicates": len(events) - len(new), "waiting": len(new)}
+        counts = {"received": len(events), "duplicates": len(events) - len(new)}
         self._counts.update(counts | {"unreadable": len(results) - len(events)})
         for error in results:
             if isinstance(error, UnreadableEvent):
                 # Answered with OK: the body of the test call at registration is undocumented and may be unreadable.
                 logger.error("%s", error)
+        return batch
+
+    async def _acknowledge(self, batch: Batch | None) -> Response:
+        """Return the response to a delivery, after its events were handled if that was asked for."""
+        if batch is None:
+            self._counts["refused"] += 1
+            return BUSY
+        if self._acknowledges_after:
+            with anyio.move_on_after(ACKNOWLEDGE_SECONDS) as waiting:
+                await batch.wait()
+            if waiting.cancelled_caught:
+                logger.warning("a webhook delivery was answered with 503: its events are handled for too long")
+                return BUSY
+            if batch.failed:
+                return FAILED
         return OK
 
     async def register(
@@ -285,7 +259,7 @@ class WebhookReceiver:
             InvalidCall: The receiver is not open.
             FieldError: The service could not reach the URL or did not accept its answer.
         """
-        if self._queue is None:
+        if not self._queue.is_open:
             raise InvalidCall("add_webhook", "the receiver is not open, so it cannot answer the service's test call")
         auth = self._auth
         earlier = [webhook for webhook in await ws.get_webhooks() if webhook.url == url] if replace else []
