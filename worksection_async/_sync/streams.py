@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar, get_args
 
 import attrs
 
-from .._endpoints import Endpoints
+from .._protocol.endpoints import Endpoints
 from .._protocol.formats import to_date
 from .._protocol.service import MAX_RECORDS
 from .._protocol.values import as_date
