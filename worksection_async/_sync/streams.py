@@ -111,6 +111,10 @@ class Stream(ABC, Generic[R]):
                 raise StopAsyncIteration
             await self._advance()
 
+    def rest_of_reply(self) -> list[R]:
+        """Return the records that the next steps would yield without a call, which they then do not yield."""
+        return list(self._fresh)
+
     async def _advance(self) -> None:
         """Request the next segment and keep its records that no earlier segment contained."""
         segment = self._segments[0]

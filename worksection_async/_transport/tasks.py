@@ -25,7 +25,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run *coroutine* as a background task of this event loop; it must not raise."""
-    if "trio" in sys.modules and _is_trio():
+    if "trio" in sys.modules and is_trio():
         import trio  # noqa: PLC0415
 
         async def run() -> None:
@@ -50,7 +50,7 @@ def _release_closed_loops() -> None:
                 task.get_coro().close()
 
 
-def _is_trio() -> bool:
+def is_trio() -> bool:
     import trio  # noqa: PLC0415
 
     return trio.lowlevel.in_trio_run()
@@ -75,7 +75,7 @@ async def in_thread(work: Callable[..., T], *args: object) -> T:
     return await anyio.to_thread.run_sync(lambda: work(*args), limiter=anyio.CapacityLimiter(1))
 
 
-def copy_for_next_waiter(error: Exception) -> Exception:
+def copy_for_next_waiter(error: BaseException) -> BaseException:
     """Return a copy of *error* for the next waiter: raising one object twice would extend its traceback."""
     try:
         duplicate = copy.copy(error).with_traceback(error.__traceback__)
