@@ -1,6 +1,7 @@
 """A client without ``await``: for scripts, cron jobs, Celery tasks, Django views and notebooks."""
 
-from .iterators import BlockingDownload, BlockingEventsSince, BlockingEventWatch, BlockingStream, BlockingTagWatch
+from .download import BlockingDownload
+from .iterators import BlockingEventsSince, BlockingEventWatch, BlockingStream, BlockingTagWatch
 from .limiter import BlockingLimiter
 from .session import BlockingSession
 

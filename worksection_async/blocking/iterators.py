@@ -11,7 +11,6 @@ from typing import Generic, Protocol, Self, TypeVar
 from .._sync.cursor import Cursor
 from .._sync.streams import Plan
 from .._sync.watch import EventLog, EventsSince, EventWatch, TagChange, TagWatch
-from .._transfer.downloads import OpenDownload
 from .._transport.callbacks import checked
 from .._transport.fork import reset_now_and_after_fork
 from ..models import Event
@@ -136,25 +135,3 @@ class BlockingTagWatch(BlockingIterator[TagChange]):
 
     def __init__(self, watch: TagWatch) -> None:
         super().__init__(watch)
-
-
-class BlockingDownload(BlockingIterator[bytes]):
-    """A stored file that is being downloaded: ``for chunk in file`` yields its bytes, once."""
-
-    name: str
-    """The name the service gives it, without characters that are unsafe in a path."""
-    size: int | None
-    """Size in bytes; None if the service does not send it."""
-    media_type: str
-
-    def __init__(self, file: OpenDownload) -> None:
-        super().__init__(aiter(file))
-        self._file = file
-        self.name, self.size, self.media_type = file.name, file.size, file.media_type
-
-    def __repr__(self) -> str:
-        return f"<BlockingDownload {self.name!r}>"
-
-    def close(self) -> None:
-        """Close the connection, before the end of the file."""
-        background.run(self._file.aclose)

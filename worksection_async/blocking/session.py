@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, overload
 
 import attrs
@@ -28,7 +28,8 @@ from .._transfer.downloads import DownloadReport
 from .._transport.call_events import CallEvent
 from ..models import AllTasksExtra, Cost, File, Task, TaskFilter
 from ._endpoints import Endpoints
-from .iterators import BlockingDownload, BlockingEventsSince, BlockingEventWatch, BlockingStream, BlockingTagWatch
+from .download import BlockingDownload, OpeningDownload
+from .iterators import BlockingEventsSince, BlockingEventWatch, BlockingStream, BlockingTagWatch
 from .limiter import BlockingLimiter
 from .loop import background
 
@@ -157,7 +158,7 @@ class BlockingSession(Endpoints):
 
     def close(self) -> None:
         """Close the connections of this session and of all its views."""
-        background.run(self._session.aclose)
+        background.finish(self._session.aclose)
 
     @property
     def limiter(self) -> BlockingLimiter:
@@ -401,8 +402,7 @@ class BlockingSession(Endpoints):
         """
         return background.run(self._session.download, id_file, to, progress, overwrite=overwrite)
 
-    @contextlib.contextmanager
-    def open_download(self, id_file: int) -> Iterator[BlockingDownload]:
+    def open_download(self, id_file: int) -> AbstractContextManager[BlockingDownload]:
         """Stream a file without saving it: ``with ws.open_download(id_file) as file``.
 
         A lost connection is handled as in `download`; each byte is yielded once.
@@ -417,12 +417,7 @@ class BlockingSession(Endpoints):
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        opening = self._session.open_download(id_file)
-        file = background.run(opening.__aenter__)
-        try:
-            yield BlockingDownload(file)
-        finally:
-            background.run(opening.__aexit__, None, None, None)
+        return OpeningDownload(self._session.open_download(id_file))
 
     def download_all(
         self,
