@@ -149,9 +149,21 @@ def test_celery_tasks_in_forked_workers_call_and_end(service: Service, tmp_path:
     """A worker with the prefork pool, and a real Valkey as its broker."""
     (tmp_path / "jobs.py").write_text(TASKS)
     with ValkeyServer() as broker:
-        variables = {"BROKER": f"redis://127.0.0.1:{broker.port}/0"}
-        command = [sys.executable, "-m", "celery", "-A", "jobs", "worker", "--pool", "prefork", "--concurrency", "2"]
-        command += ["--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat", "--quiet"]
+        variables = {"BROKER": f"redis://127.0.0.1:{broker.port}/0", "PYTHONWARNINGS": "ignore::RuntimeWarning"}
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "--quiet",
+            "-A",
+            "jobs",
+            "worker",
+            "--pool",
+            "prefork",
+            "--concurrency",
+            "2",
+        ]
+        command += ["--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with program(command, service, tmp_path, **variables) as worker:
             dispatch = [sys.executable, "-c", DISPATCH]
             environment = {**service.environment, **variables}
