@@ -103,13 +103,11 @@ class BlockingEventWatch(_BlockingEventLog):
     """
 
     def dispatch_to(self, handler: Callable[[Event], object]) -> None:
-        """Call *handler* with each event, one after the other, without end: an ordinary function.
+        """Call *handler* with each event, one after the other, without end: an ordinary function; an ``async``
+        one raises `InvalidCall`.
 
         An error of the handler is logged (logger ``worksection_async``), and the next event is handled, as by a
         `WebhookReceiver`. An error of a poll is raised; another call continues at the same position.
-
-        Raises:
-            InvalidCall: *handler* is a coroutine function.
         """
         handle = checked("dispatch_to", "handler", handler, sent=True) or handler
         for event in self:
