@@ -102,12 +102,17 @@ def test_any_exception_of_a_signal_handler_cancels_the_call(error: BaseException
     limiter = TokenBucket(1e-3)
     with service.session(limiter=limiter) as ws, alarm(error) as ring:
         ws.get_users()
-        ringer = threading.Thread(target=lambda: (_until(lambda: limiter.statistics().waiting["normal"]), ring()))
+        ringer = threading.Thread(target=ring_when, args=(lambda: limiter.statistics().waiting["normal"], ring))
         ringer.start()
         with pytest.raises(type(error)):
             ws.get_users()
         ringer.join()
         _until(lambda: not limiter.statistics().waiting["normal"])
+
+
+def ring_when(condition: Callable[[], object], ring: Callable[[], None]) -> None:
+    _until(condition)
+    ring()
 
 
 def _until(condition: Callable[[], object]) -> None:
@@ -191,7 +196,7 @@ def test_an_interrupted_iterator_goes_on(service: Service) -> None:
         tasks = ws.iter_tasks()
         service.sim.faults.add("get_all_tasks", faults.timeout())
         before = len(service.sim.requests)
-        ringer = threading.Thread(target=lambda: (_until(lambda: len(service.sim.requests) > before), ring()))
+        ringer = threading.Thread(target=ring_when, args=(lambda: len(service.sim.requests) > before, ring))
         ringer.start()
         with pytest.raises(KeyboardInterrupt):
             next(tasks)

@@ -34,7 +34,7 @@ TYPES = {
 OTHER_WORDS = {
     r"``async (for|with)\b": r"``\1",
     r"``__anext__``": "``__next__``",
-    r": a coroutine function, or a `Router`\.": ": an ordinary function.",
+    r": a coroutine function, or a `Router`\.": ": an ordinary function; an ``async`` one raises `InvalidCall`.",
 }
 """What the docstring of a twin says in other words."""
 
@@ -59,16 +59,13 @@ def actions() -> list[str]:
     return [name for name in public(Endpoints) if name in ACTIONS]
 
 
-def signature(function: Any, *, of_twin: bool) -> list[tuple[str, Any, Any, str]]:
-    """Return the parameters and the result: name, kind, default and annotation."""
+def signature(function: Any, *, of_twin: bool) -> list[Any]:
+    """Return the parameters (name, kind, default, annotation) and the annotation of the result."""
     found = inspect.signature(function)
     rows = [(it.name, it.kind, it.default, str(it.annotation)) for it in found.parameters.values()]
-    rows.append(("return", None, None, str(found.return_annotation)))
-    return (
-        rows
-        if of_twin
-        else [(*row[:3], TYPES.get(row[3], row[3]) if row[0] in ("return", "handler") else row[3]) for row in rows]
-    )
+    rows = [(*row, TYPES.get(note, note) if row[0] == "handler" and not of_twin else note) for *row, note in rows]
+    result = str(found.return_annotation)
+    return [*rows, result if of_twin else TYPES.get(result, result)]
 
 
 def doc(thing: Any, *, of_twin: bool) -> str:
@@ -106,10 +103,10 @@ def test_each_method_of_the_session_has_a_twin(name: str) -> None:
 
 def test_the_constructors_have_the_same_arguments() -> None:
     assert signature(BlockingSession, of_twin=True) == signature(Session, of_twin=False)
-    arguments = [
+    arguments, of_twin = (
         re.findall(r"^    (\w+):", inspect.getdoc(cls) or "", re.MULTILINE) for cls in (Session, BlockingSession)
-    ]
-    assert arguments[0] == arguments[1]
+    )
+    assert of_twin == arguments
 
 
 @pytest.mark.parametrize(("original", "twin"), PAIRS, ids=lambda cls: cls.__name__)

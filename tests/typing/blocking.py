@@ -74,11 +74,11 @@ def sessions() -> None:
         assert_type(ws.limiter.rate, float)
         view = ws.with_options(lane="bulk", max_wait=None, timeout=60, retries=5, repeat_writes=True)
         assert_type(view, BlockingSession)
-        assert_type(ws.as_user(Token("token")), BlockingSession)
+        assert_type(ws.as_user(Token(access_token="token", expires_at=0.0)), BlockingSession)
         assert_type(ws.close(), None)
     assert_type(BlockingSession.from_env(timeout=5, tz="Europe/Kyiv"), BlockingSession)
     BlockingSession(
-        "https://acme.worksection.com", AccessToken("token"), limiter=TokenBucket(rate=0.5, burst=1), timeout=10,
+        "https://acme.worksection.com", AccessToken(access_token="token", expires_at=0.0), limiter=TokenBucket(rate=0.5, burst=1), timeout=10,
         retries=0, tz=dt.UTC, transport=httpx.MockTransport(lambda _: httpx.Response(200)),
     )  # fmt: skip
 
