@@ -65,8 +65,8 @@ def service() -> Iterator[Service]:
 def run(service: Service) -> Run:
     """Return a function that runs a program in development mode, with warnings as errors."""
 
-    def run(code: str, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *(flags or ("-W", "error", "-X", "dev")), "-c", PREAMBLE + code]
+    def run(code: str, *flags: str, first: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *(flags or ("-W", "error", "-X", "dev")), "-c", first + PREAMBLE + code]
         environment = {**service.environment, **variables}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 

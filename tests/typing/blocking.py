@@ -78,7 +78,7 @@ def sessions() -> None:
         assert_type(ws.close(), None)
     assert_type(BlockingSession.from_env(timeout=5, tz="Europe/Kyiv"), BlockingSession)
     BlockingSession(
-        "https://acme.worksection.com", AccessToken(access_token="token", expires_at=0.0), limiter=TokenBucket(rate=0.5, burst=1), timeout=10,
+        "https://acme.worksection.com", AccessToken("token"), limiter=TokenBucket(rate=0.5, burst=1), timeout=10,
         retries=0, tz=dt.UTC, transport=httpx.MockTransport(lambda _: httpx.Response(200)),
     )  # fmt: skip
 
