@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from tests.blocking.conftest import Run, Service
-from worksection_async import TokenBucket
+from worksection_async import CallEvent, MemoryTokenStore, OAuth2, TokenBucket
 from worksection_async.blocking import BlockingSession
 from worksection_async.blocking.loop import background
 from worksection_async.blocking.loop_thread import Job
-from worksection_async.testing import faults
+from worksection_async.testing import Simulator, faults
 
 PROGRAM = """
 ws, slow = session(), session(rate=1e-3)
@@ -145,6 +145,25 @@ def test_a_callback_that_exits_does_not_end_the_loop(
         call(ws)
     with service.session() as ws:
         assert ws.get_users()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_callback_that_exits_during_a_refresh_does_not_end_the_loop(error: type[BaseException]) -> None:
+    """The refresh runs in a task of its own; the call that needs the token raises the error."""
+    sim, events = Simulator(), []
+
+    def leave(event: CallEvent) -> None:
+        events.append(event)
+        if event.action == "oauth2_refresh" and len(events) == 1:
+            raise error
+
+    auth = OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair(expires_in=-1)))
+    options: Any = {"limiter": TokenBucket(1e6), "transport": sim.transport(), "on_call": leave}
+    with BlockingSession("http://127.0.0.1", auth, **options) as ws:
+        with pytest.raises(error):
+            ws.me()
+        assert events[0].action == "oauth2_refresh"
+        assert ws.as_user(sim.issue_pair()).me().id == sim.world.owner.id
 
 
 def test_a_task_that_exits_does_not_end_the_loop(service: Service) -> None:
