@@ -125,7 +125,8 @@ def test_preloaded_workers_of_gunicorn_call_and_end(service: Service, tmp_path: 
 TASKS = (
     PREAMBLE
     + """
-import celery
+import warnings, celery.platforms
+warnings.simplefilter("ignore", celery.platforms.SecurityWarning)  # of a worker of root
 app = celery.Celery("jobs", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.update(broker_connection_retry_on_startup=False, worker_hijack_root_logger=False)
 ws = session()
@@ -149,21 +150,10 @@ def test_celery_tasks_in_forked_workers_call_and_end(service: Service, tmp_path:
     """A worker with the prefork pool, and a real Valkey as its broker."""
     (tmp_path / "jobs.py").write_text(TASKS)
     with ValkeyServer() as broker:
-        variables = {"BROKER": f"redis://127.0.0.1:{broker.port}/0", "PYTHONWARNINGS": "ignore::RuntimeWarning"}
-        command = [
-            sys.executable,
-            "-m",
-            "celery",
-            "--quiet",
-            "-A",
-            "jobs",
-            "worker",
-            "--pool",
-            "prefork",
-            "--concurrency",
-            "2",
-        ]
-        command += ["--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        variables = {"BROKER": f"redis://127.0.0.1:{broker.port}/0"}
+        command = [sys.executable, "-m", "celery", "--quiet", "-A", "jobs", "worker", "--loglevel", "ERROR"]
+        command += ["--pool", "prefork", "--concurrency", "2"]
+        command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         with program(command, service, tmp_path, **variables) as worker:
             dispatch = [sys.executable, "-c", DISPATCH]
             environment = {**service.environment, **variables}
