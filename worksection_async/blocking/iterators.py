@@ -18,7 +18,7 @@ from .loop import background
 
 T = TypeVar("T")
 
-logger = logging.getLogger("worksection_async")
+logger: logging.Logger = logging.getLogger("worksection_async")
 
 
 class BlockingIterator(Generic[T]):

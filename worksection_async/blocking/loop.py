@@ -62,12 +62,13 @@ class BackgroundLoop:
             running.cancel(job)
             job.wait_for(CANCEL_SECONDS)
             raise
-        if job.error is None:
+        error, job.error = job.error, None
+        if error is None:
             return cast(T, job.result)
         try:
-            raise job.error
+            raise error
         finally:
-            del job  # its traceback refers to this frame
+            del error  # its traceback refers to this frame
 
     def enter(self, context: AbstractAsyncContextManager[T]) -> T:
         """Enter *context* in the loop; the end of the loop exits it if `exit` has not."""
@@ -133,5 +134,5 @@ def _is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-background = BackgroundLoop()
+background: BackgroundLoop = BackgroundLoop()
 """The loop of this process."""

@@ -80,7 +80,7 @@ class LoopThread:
     """An event loop that runs in a daemon thread until `close`."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self.loop.set_debug(False)  # `python -X dev` would report each slow callback of the SDK
         self.loop.set_default_executor(_LookUps())
         self.contexts: dict[AbstractAsyncContextManager[object], None] = {}
