@@ -10,6 +10,7 @@
 # _transfer        files: downloads and uploads
 # _sync            whole accounts: streams and watches
 # _session         Session; `SessionCaller` in caller.py is the way of a call: `call`, `_prepare`, `_send`
+# blocking         BlockingSession: the methods of Session without await, over a background loop
 # webhooks, login, lookups, filters, keyring, redis   what users import beside the session
 # testing, _cli    the simulator, the command line
 

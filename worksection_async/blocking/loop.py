@@ -106,6 +106,8 @@ class BackgroundLoop:
             self._running.close()
 
     def _started(self) -> LoopThread:
+        if (running := self._running) is not None and not self._is_closed:
+            return running  # without the lock, which a call that a signal handler has interrupted may hold
         with self._lock:
             if self._is_closed:
                 _refuse_at_exit()
