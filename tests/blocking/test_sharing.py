@@ -22,6 +22,7 @@ from tests.blocking.conftest import Service
 from tests.support.constants import KEY
 from worksection_async import ApiKey, Cursor, MemoryTokenStore, OAuth2, Session, TokenBucket, errors
 from worksection_async.blocking import BlockingSession
+from worksection_async.blocking.loop_thread import LookUps
 from worksection_async.testing import Simulator
 
 THREADS, CALLS = 16, 50
@@ -272,3 +273,11 @@ def test_a_callback_cannot_wait_for_the_loop_in_which_it_runs(service: Service) 
         ws.get_users()
     assert problems
     assert all("worksection_async.Session" in problem for problem in problems)
+
+
+def test_an_error_of_a_look_up_is_raised() -> None:
+    def fail() -> None:
+        raise OSError("unknown host")
+
+    with pytest.raises(OSError, match="unknown host"):
+        LookUps().submit(fail).result(60)

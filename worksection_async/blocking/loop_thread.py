@@ -82,7 +82,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self.loop.set_debug(False)  # `python -X dev` would report each slow callback of the SDK
-        self.loop.set_default_executor(_LookUps())
+        self.loop.set_default_executor(LookUps())
         self.contexts: dict[AbstractAsyncContextManager[object], None] = {}
         """What was entered and not exited. Only the loop changes it."""
         self._jobs: set[Job[Any]] = set()
@@ -132,7 +132,7 @@ class LoopThread:
         await self.loop.shutdown_asyncgens()  # closes the connections
 
 
-class _LookUps(ThreadPoolExecutor):
+class LookUps(ThreadPoolExecutor):
     """Looks up host names for the loop, each in a daemon thread.
 
     The pool of the standard library refuses work when the main thread has ended, although other threads go on, and the
