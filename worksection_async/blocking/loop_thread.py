@@ -140,6 +140,7 @@ class LookUps(ThreadPoolExecutor):
     """
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call *function* in a new thread."""
         future: Future[T] = Future()
 
         def work() -> None:
