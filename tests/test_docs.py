@@ -7,13 +7,15 @@ import inspect
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import anyio.to_thread
 import pytest
 
 import worksection_async
 from tests.support.constants import DOCS, ROOT
 from tests.support.examples import python_blocks
-from worksection_async import TokenBucket
+from worksection_async import ApiKey, TokenBucket, blocking
 from worksection_async.testing import Simulator
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -46,6 +48,9 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     async with sim, sim.session(limiter=TokenBucket(1e6)) as ws:
         names: dict[str, Any] = {"ws": ws, "date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
         monkeypatch.setattr(worksection_async, "Session", lambda *_, **__: ws)
+        if "BlockingSession" in code:
+            await anyio.to_thread.run_sync(_run_blocking, code, names, sim, monkeypatch)
+            return
         await _run(code, names)
         if "main" in names:
             await names["main"]()
@@ -57,6 +62,16 @@ class _Asyncio:
     @staticmethod
     def run(main: Any) -> None:
         main.close()
+
+
+def _run_blocking(code: str, names: dict[str, Any], sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run *code* in a thread without an event loop, as programs with a `BlockingSession` do."""
+    options: dict[str, Any] = {"limiter": TokenBucket(1e6), "transport": sim.transport()}
+    with blocking.BlockingSession("http://127.0.0.1", ApiKey(sim.api_key), **options) as ws:
+        session = Mock(return_value=ws)
+        session.from_env.return_value = ws
+        monkeypatch.setattr(blocking, "BlockingSession", session)
+        exec(code, names)
 
 
 async def _run(code: str, names: dict[str, Any]) -> None:

@@ -3,14 +3,14 @@
 # The packages, in the direction of imports; each says in its docstring what belongs in it:
 #
 # models, errors   what a call returns and raises
-# _protocol        requests and replies as values, without I/O
+# _protocol        requests and replies as values, without I/O; a coroutine per action (generated from _spec)
 # _transport       HTTP, Redis, ASGI, background tasks; when a call is retried
 # _limits          the rate limiter
 # _auth            credentials and tokens
-# _endpoints       a coroutine per action (generated from _spec)
 # _transfer        files: downloads and uploads
 # _sync            whole accounts: streams and watches
 # _session         Session; `SessionCaller` in caller.py is the way of a call: `call`, `_prepare`, `_send`
+# blocking         BlockingSession: the methods of Session without await, over a background loop
 # webhooks, login, lookups, filters, keyring, redis   what users import beside the session
 # testing, _cli    the simulator, the command line
 

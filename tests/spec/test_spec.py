@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from worksection_async import Session, errors
-from worksection_async._endpoints import Endpoints
 from worksection_async._protocol.actions import ACTIONS
+from worksection_async._protocol.endpoints import Endpoints
 from worksection_async._spec import GROUPS, ActionSpec, load
 from worksection_async._spec import __main__ as tool
 from worksection_async._spec._load import SpecError
@@ -64,7 +64,7 @@ def test_deleted_file_is_reported_as_missing(root: Path, files: dict[str, str]) 
     assert tool.find_differences(root, files) == ["missing: worksection_async/models/tasks.py"]
 
 
-@pytest.mark.parametrize("path", ["docs/actions.md", "worksection_async/_endpoints/tasks.py"])
+@pytest.mark.parametrize("path", ["docs/actions.md", "worksection_async/_protocol/endpoints/tasks.py"])
 def test_edited_file_is_reported_as_stale(root: Path, files: dict[str, str], path: str) -> None:
     with (root / path).open("a", encoding="utf-8") as file:
         file.write("\n")
@@ -74,7 +74,7 @@ def test_edited_file_is_reported_as_stale(root: Path, files: dict[str, str], pat
 @pytest.mark.parametrize(
     ("path", "head"),
     [
-        ("worksection_async/_endpoints/legacy.py", f"# {MARK} _spec/legacy.toml; edit that and run the command.\n"),
+        ("worksection_async/_protocol/endpoints/legacy.py", f"# {MARK} _spec/legacy.toml\n"),
         ("worksection_async/blocking/tasks.py", f"# {MARK} _spec/tasks.toml\n"),
         ("docs/legacy.md", f"<!-- {MARK} _spec/*.toml -->\n"),
     ],
@@ -504,8 +504,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .._protocol import actions
-from ..models import Chore, Mood
+from ..._protocol import actions
+from ...models import Chore, Mood
 from ._base import EndpointGroup
 
 
@@ -600,8 +600,14 @@ def test_generated_models(toy: dict[str, str]) -> None:
 
 
 def test_generated_endpoints(toy: dict[str, str]) -> None:
-    path = "worksection_async/_endpoints/tasks.py"
+    path = "worksection_async/_protocol/endpoints/tasks.py"
     assert tool.format_source(path, toy[path]) == ENDPOINTS_FILE
+
+
+def test_generated_blocking_endpoints(toy: dict[str, str]) -> None:
+    path = "worksection_async/blocking/_endpoints/tasks.py"
+    twin = ENDPOINTS_FILE.replace("async def", "def").replace("await ", "").replace("coroutine", "blocking")
+    assert tool.format_source(path, toy[path]) == twin
 
 
 def test_generated_table_of_actions(toy: dict[str, str]) -> None:

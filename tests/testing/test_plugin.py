@@ -163,7 +163,6 @@ def test_wrong_markers_are_refused_with_the_reason(pytester: pytest.Pytester) ->
 
 
 def test_the_blocking_session_has_the_simulator_and_the_clock_of_the_test(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("worksection_async.blocking", exc_type=ImportError)
     tests = f"""
 {VIRTUAL}
 def test_blocking(blocking_worksection, worksection, worksection_sim):

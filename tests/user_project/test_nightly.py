@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from nightly import export_hours
-from worksection_async.blocking import BlockingSession
 
+from worksection_async.blocking import BlockingSession
 from worksection_async.testing import Simulator
 
 

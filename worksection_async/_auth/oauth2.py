@@ -44,7 +44,7 @@ class _Refresh:
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
 
 class OAuth2(Auth):
@@ -243,8 +243,8 @@ class OAuth2(Auth):
                 self._adopt(token)
             else:
                 self._token, self._refreshed_access_token = token, token.access_token
-        except Exception as exc:  # noqa: BLE001  # raised to every waiting caller; the task itself has no caller
-            refresh.error = exc
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001  # a callback can exit the program
+            refresh.error = exc  # raised to every waiting caller; the task itself has no caller
         finally:
             del self._refreshes[loop]
             refresh.done.set()

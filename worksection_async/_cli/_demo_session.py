@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import attrs
 
-from .._endpoints import Endpoints
 from .._limits.limiter import Limiter
 from .._limits.queue import Lane
 from .._protocol.call import Action
+from .._protocol.endpoints import Endpoints
 from .._session.session import Session
 from .._transfer.destination import Progress
 from ..errors import InvalidCall

@@ -40,13 +40,13 @@ class _SharedRead:
         self.scope = anyio.CancelScope()
         self._done = anyio.Event()
         self._reply: Any = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     async def run(self, fetch: Fetch[Any]) -> None:
         with self.scope:
             try:
                 self._reply = await fetch(self.waiter)
-            except Exception as exc:  # noqa: BLE001
+            except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001  # a callback can exit the program
                 self._error = exc  # raised to each caller; the task itself has no caller
             finally:
                 await self._limiter.leave(self.waiter)

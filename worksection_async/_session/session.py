@@ -16,10 +16,10 @@ from .._auth.credentials import Auth
 from .._auth.oauth2 import OAuth2
 from .._auth.token import Token
 from .._auth.token_stores import TokenStore
-from .._endpoints import Endpoints
 from .._limits.limiter import Limiter
 from .._limits.queue import Lane, Waiting
 from .._protocol.actions import DOWNLOAD
+from .._protocol.endpoints import Endpoints
 from .._protocol.named_call import named_action
 from .._protocol.raw_reply import RawReply
 from .._protocol.structure import Structure

@@ -23,12 +23,27 @@ BASE = ("Change", "Clock", "Hours", "Model", "Raw", "Seconds")
 FUNCTIONS = ("from_dict", "to_dict", "to_json")
 
 
+@attrs.frozen
+class Method:
+    """How the method of an action is written."""
+
+    kind: str
+    define: str
+    call: str
+
+
+ENDPOINTS = {
+    "_protocol/endpoints": Method("coroutine method", "async def", "await "),
+    "blocking/_endpoints": Method("blocking method", "def", ""),
+}
+"""The folders of endpoints: the coroutines of `Session`, and their twins without ``await``."""
+
+
 def render(spec: Spec) -> dict[str, str]:
     """Return all generated files: path in the repository → source text."""
     package = "worksection_async"
     files = {
         f"{package}/models/__init__.py": _models_index(spec),
-        f"{package}/_endpoints/__init__.py": _endpoints_index(spec),
         f"{package}/_protocol/actions.py": _actions(spec),
         f"{package}/_protocol/filter_fields.py": render_filter_fields(spec),
         f"{package}/_protocol/service.py": _service(spec),
@@ -38,7 +53,10 @@ def render(spec: Spec) -> dict[str, str]:
         files[f"{package}/models/_changed_fields.py"] = _changed_fields(spec, records)
     for name, group in spec.groups.items():
         files[f"{package}/models/{name}.py"] = _models(spec, name, group)
-        files[f"{package}/_endpoints/{name}.py"] = _endpoints(spec, name, group)
+    for folder, method in ENDPOINTS.items():
+        files[f"{package}/{folder}/__init__.py"] = _endpoints_index(spec, method)
+        for name, group in spec.groups.items():
+            files[f"{package}/{folder}/{name}.py"] = _endpoints(spec, name, group, method)
     return files
 
 
@@ -139,29 +157,29 @@ def _class(name: str) -> str:
     return f"{name.title()}Endpoints"
 
 
-def _endpoints(spec: Spec, name: str, group: Group) -> str:
+def _endpoints(spec: Spec, name: str, group: Group, method: Method) -> str:
     callable_ = {action: it for action, it in group.actions.items() if it.returns != "file"}
     return join_lines(
         HEADER.format(source=f"{name}.toml"),
-        f'"""{group.title}: one coroutine method per action.',
+        f'"""{group.title}: one {method.kind} per action.',
         f'\nVendor page: {group.source}\n"""',
         "from __future__ import annotations",
         "import datetime as dt",
         "from collections.abc import Mapping, Sequence",
         "from decimal import Decimal",
         "from typing import Literal",
-        "from .._protocol import actions",
+        "from ..._protocol import actions",
         "from ._base import EndpointGroup",
-        "from .._protocol.filter_language import Filter",
-        "from .._protocol.attachments import Attachment",
-        f"from ..models import {', '.join(sorted([*spec.models, *spec.enums]))}",
+        "from ..._protocol.filter_language import Filter",
+        "from ..._protocol.attachments import Attachment",
+        f"from ...models import {', '.join(sorted([*spec.models, *spec.enums]))}",
         f"class {_class(name)}(EndpointGroup):",
         docstring(f"{group.title}."),
-        (_endpoint(spec, action, it, group) for action, it in callable_.items()),
+        (_endpoint(spec, action, it, group, method) for action, it in callable_.items()),
     )
 
 
-def _endpoint(spec: Spec, name: str, action: ActionSpec, group: Group) -> str:
+def _endpoint(spec: Spec, name: str, action: ActionSpec, group: Group, method: Method) -> str:
     required = {param: it for param, it in action.params.items() if it.required}
     rest = {param: it for param, it in action.params.items() if not it.required}
     signature = [
@@ -172,19 +190,19 @@ def _endpoint(spec: Spec, name: str, action: ActionSpec, group: Group) -> str:
     ]
     arguments = ", ".join(f'"{param}": {attribute_name(param)}' for param in action.params)
     return join_lines(
-        f"    async def {name}({', '.join(signature)}) -> {return_annotation(action.returns)}:",
+        f"    {method.define} {name}({', '.join(signature)}) -> {return_annotation(action.returns)}:",
         textwrap.indent(f'"""{endpoint_doc(spec, action, group)}"""', "        "),
-        f"        return await self._caller.call(actions.{name.upper()}, {{{arguments}}})",
+        f"        return {method.call}self._caller.call(actions.{name.upper()}, {{{arguments}}})",
     )
 
 
-def _endpoints_index(spec: Spec) -> str:
+def _endpoints_index(spec: Spec, method: Method) -> str:
     return join_lines(
         HEADER.format(source="*.toml"),
         '"""All endpoints in one class."""',
         (f"from .{name} import {_class(name)}" for name in spec.groups),
         f"class Endpoints({', '.join(_class(name) for name in spec.groups)}):",
-        docstring("One coroutine method per action of the service, with the name of the action."),
+        docstring(f"One {method.kind} per action of the service, with the name of the action."),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar, get_args
 
 import attrs
 
-from .._endpoints import Endpoints
+from .._protocol.endpoints import Endpoints
 from .._protocol.formats import to_date
 from .._protocol.service import MAX_RECORDS
 from .._protocol.values import as_date
@@ -110,6 +110,10 @@ class Stream(ABC, Generic[R]):
             if not self._segments:
                 raise StopAsyncIteration
             await self._advance()
+
+    def rest_of_reply(self) -> list[R]:
+        """Return the records that the next steps would yield without a call, which they then do not yield."""
+        return list(self._fresh)
 
     async def _advance(self) -> None:
         """Request the next segment and keep its records that no earlier segment contained."""

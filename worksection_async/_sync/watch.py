@@ -10,7 +10,7 @@ from typing import Any, Self
 import anyio
 import attrs
 
-from .._endpoints import Endpoints
+from .._protocol.endpoints import Endpoints
 from .._protocol.service import MAX_RECORDS
 from .._protocol.values import as_number, shown
 from .._transport.caller import Caller

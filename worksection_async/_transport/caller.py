@@ -1,4 +1,4 @@
-"""The interface through which endpoints, streams, watches and downloads make their calls."""
+"""The interface through which streams, watches and downloads make their calls."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from .._protocol.call import Action
+from .._protocol.endpoints._base import ActionCaller
 from ..errors import TransportError
 from .attempts import Attempts
 from .clock import Clock
 from .http import HttpResponse
 
 T = TypeVar("T")
-
-
-class ActionCaller(Protocol):
-    """Calls actions; all that endpoints need."""
-
-    async def call(self, action: Action[T], params: Mapping[str, object]) -> T:
-        """Call *action* and return its reply as a model."""
-        ...
 
 
 class Caller(ActionCaller, Protocol):

@@ -85,7 +85,7 @@ async def in_thread(work: Callable[..., T], *args: object) -> T:
     return await anyio.to_thread.run_sync(lambda: work(*args), limiter=anyio.CapacityLimiter(1))
 
 
-def copy_for_next_waiter(error: Exception) -> Exception:
+def copy_for_next_waiter(error: BaseException) -> BaseException:
     """Return a copy of *error* for the next waiter: raising one object twice would extend its traceback."""
     try:
         duplicate = copy.copy(error).with_traceback(error.__traceback__)

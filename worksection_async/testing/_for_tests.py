@@ -9,7 +9,6 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from .._auth.credentials import ApiKey
 from .._protocol.names import nearest
 from .._protocol.values import shown
 from .._transport.clock import SYSTEM_CLOCK
+from ..blocking import BlockingSession
 from ..errors import InvalidCall
 from ._clock import VirtualClock
 from ._simulator import ORIGIN, Simulator
@@ -43,10 +43,9 @@ def _new_simulator(clock: str = "real", **options: Any) -> Simulator:
         raise _refusal(error.problem) from None
 
 
-def blocking_session(sim: Simulator) -> Any:
+def blocking_session(sim: Simulator) -> BlockingSession:
     """Return a `BlockingSession` of the account of *sim*; it shares the limiter with the other sessions."""
-    blocking = import_module("worksection_async.blocking")
-    return blocking.BlockingSession(ORIGIN, ApiKey(sim.api_key), limiter=sim._limiter, transport=sim.transport())
+    return BlockingSession(ORIGIN, ApiKey(sim.api_key), limiter=sim._limiter, transport=sim.transport())
 
 
 def _options(item: Any) -> dict[str, Any]:

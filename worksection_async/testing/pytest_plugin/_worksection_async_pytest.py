@@ -7,12 +7,13 @@ The package is imported by the first fixture that a test uses.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from worksection_async import Session
+    from worksection_async.blocking import BlockingSession
     from worksection_async.testing import Simulator
 
 MARKER = """\
@@ -41,7 +42,7 @@ def worksection(worksection_sim: Simulator) -> Session:
 
 
 @pytest.fixture
-def blocking_worksection(worksection_sim: Simulator) -> Iterator[Any]:
+def blocking_worksection(worksection_sim: Simulator) -> Iterator[BlockingSession]:
     """A `BlockingSession` of the owner of the simulated account, for programs without an event loop."""
     from worksection_async.testing._for_tests import blocking_session  # noqa: PLC0415
 

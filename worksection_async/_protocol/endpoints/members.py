@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from .._protocol import actions
-from ..models import Contact, ContactGroup, InvitedRole, Member, ScheduleChange, UserGroup, UserSchedule
+from ..._protocol import actions
+from ...models import Contact, ContactGroup, InvitedRole, Member, ScheduleChange, UserGroup, UserSchedule
 from ._base import EndpointGroup
 
 

@@ -7,8 +7,8 @@ Vendor page: https://worksection.com/en/faq/api-costs.html
 
 from __future__ import annotations
 
-from .._protocol import actions
-from ..models import MyTimer, Timer
+from ..._protocol import actions
+from ...models import MyTimer, Timer
 from ._base import EndpointGroup
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
-from .._protocol import actions
-from .._protocol.attachments import Attachment
-from .._protocol.filter_language import Filter
-from ..models import (
+from ..._protocol import actions
+from ..._protocol.attachments import Attachment
+from ..._protocol.filter_language import Filter
+from ...models import (
     AllTasksExtra,
     CustomField,
     SearchExtra,

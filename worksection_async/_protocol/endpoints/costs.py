@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
-from .._protocol import actions
-from .._protocol.filter_language import Filter
-from ..models import Costs, CostsExtra, CostsTotal
+from ..._protocol import actions
+from ..._protocol.filter_language import Filter
+from ...models import Costs, CostsExtra, CostsTotal
 from ._base import EndpointGroup
 
 
