@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.clocks import SetClock
 from tests.support.vaults import MemoryVault
-from worksection_async import FileTokenVault, MemoryTokenStore, OAuth2, OAuthApp, Session, Token
+from worksection_async import FileTokenVault, MemoryTokenStore, OAuth2, OAuthApp, Session, Token, TokenBucket
 from worksection_async._auth import vault_users
 from worksection_async.errors import InvalidCall, ReauthorizationRequired, TokenStoreError
 from worksection_async.models import Member
@@ -363,7 +363,7 @@ async def test_a_thousand_users_refresh_once_each_and_few_stay_in_memory(monkeyp
     async def call(user: Member) -> None:
         assert (await ws.as_user(user.email).me()).id == user.id
 
-    async with session(sim, vault) as ws:
+    async with session(sim, vault, limiter=TokenBucket(1e6)) as ws:
         for user in users:
             await vault.store(user.email).save(sim.issue_pair(user))
         for calls in (1, 2):
