@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio
 async def test_new_creates_a_task(worksection: Session, worksection_sim: Simulator) -> None:
     project = worksection_sim.add_project("Moon")
     text = await answer(worksection, project.id, "/new Launch")
-    [task] = worksection_sim.tasks.values()
+    [*_, task] = worksection_sim.tasks.values()
     assert (task.name, text) == ("Launch", f"Created task {task.id}.")
 
 
