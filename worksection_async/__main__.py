@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = 'pip install "worksection-async[cli]"'
         print(f"The command line needs {package}, which is not installed: {advice}", file=sys.stderr)
         return USAGE_ERROR
+    except KeyboardInterrupt:  # while the modules are imported
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

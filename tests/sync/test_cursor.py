@@ -169,6 +169,26 @@ def test_equal_events_in_the_repeated_hour_are_each_yielded(
     assert take_all(rerun) == []
 
 
+def test_a_start_before_the_repeated_hour_loses_no_event_of_it() -> None:
+    """The newest time in the reply is one of the first pass, which is later than those of the second one."""
+    ends = SUMMER_TIME["ends"]
+    service = FakeService([Change(ends + at * MINUTE, at + 10) for at in (-1, 1, 2, 9)], tz=KYIV)
+    tracker = fresh(ends - HOUR / 2)
+    look(tracker, service, ends + 10 * MINUTE)
+    assert keys(take_all(tracker)) == service.keys()
+
+
+@pytest.mark.parametrize("offset", [0, 10, 20, 30, 45, 50, 59])
+def test_hourly_looks_yield_equal_events_of_the_repeated_hour(offset: int) -> None:
+    ends = SUMMER_TIME["ends"]
+    service = FakeService([Change(ends - 25 * MINUTE, 1), Change(ends + 35 * MINUTE, 1)], tz=KYIV)
+    tracker, found = fresh(ends - 2 * HOUR), []
+    for number in range(-1, 4):
+        look(tracker, service, ends + number * HOUR + offset * MINUTE)
+        found += take_all(tracker)
+    assert len(found) == 2
+
+
 @given(
     ages=st.lists(st.floats(-9 * MINUTE, 5 * DAY), max_size=20),
     zone=ZONES,

@@ -258,9 +258,51 @@ def test_the_demo_account_is_kept(tmp_path: Path, clock: SetClock) -> None:
     assert everything(loaded) == everything(demo)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', "\udcff"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 2}', "\udcff"])
 def test_another_file_is_refused_and_the_account_stays(empty: Simulator, tmp_path: Path, content: str) -> None:
     (tmp_path / "other.json").write_text(content, errors="surrogateescape")
     with pytest.raises(ValueError, match=r"other\.json is not an account of format 1"):
         empty.load(tmp_path / "other.json")
     assert len(empty.members) == 1
+
+
+@pytest.mark.anyio
+async def test_events_of_deleted_records_are_not_kept(seeded: Seeded, tmp_path: Path, clock: SetClock) -> None:
+    await seeded.sim.emit("close", seeded.task)
+    await seeded.sim.emit("update", seeded.project)
+    seeded.sim.delete(seeded.task)
+    seeded.sim.dump(tmp_path / "account.json")
+    loaded = Simulator(clock=clock)
+    loaded.load(tmp_path / "account.json")
+    assert [event.kind for event in loaded.events] == ["update_project"]
+
+
+# What is refused changes nothing
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda it: it.sim.update(it.tag, title="x"), TypeError),
+        (lambda it: it.sim.update(it.task, name="x", titel="y"), TypeError),
+        (lambda it: it.sim.update(it.task, id=500), TypeError),
+        (lambda it: it.sim.update(it.task, name="x", date_start="soon"), ValueError),
+        (lambda it: it.sim.update(it.task, user_to=None), ValueError),
+        (lambda it: it.sim.delete(it.comment), TypeError),
+        (lambda it: it.sim.add_task(it.project, "x", id=it.task.id), ValueError),
+        (lambda it: it.sim.add_task(it.sim.add_project("Mars"), "x", parent=it.task), ValueError),
+        (lambda it: it.sim.add_tag(404, "x"), ValueError),
+        (lambda it: it.sim.content(404), ValueError),
+    ],
+)
+def test_a_refused_change_changes_nothing(seeded: Seeded, change: Callable[[Seeded], object], error: type) -> None:
+    tasks, tags, members = seeded.sim.tasks, seeded.sim.tags, seeded.sim.members
+    with pytest.raises(error):
+        change(seeded)
+    assert (seeded.sim.tasks, seeded.sim.tags, seeded.sim.members) == (tasks, tags, members)
+
+
+def test_files_are_deleted_with_their_places(seeded: Seeded) -> None:
+    seeded.sim.relate(seeded.task, seeded.task)
+    seeded.sim.delete(seeded.task)
+    assert seeded.sim.files == {}

@@ -162,8 +162,20 @@ def test_a_fault_without_arguments_has_a_name(sim: Simulator, name: faults.Fault
         ("get_taks", "reset", "unknown action 'get_taks', the nearest one is get_tasks"),
         ("oauth2_refrsh", "reset", "unknown action 'oauth2_refrsh', the nearest one is oauth2_refresh"),
         ("get_tasks", "rset", "unknown fault 'rset', the nearest one is reset"),
+        ("get_tasks", faults.reset, "fault must be a name, or a Fault"),
     ],
 )
 def test_a_fault_that_would_never_occur_is_refused(sim: Simulator, action: str, fault: Any, message: str) -> None:
     with pytest.raises(InvalidCall, match=message):
         sim.fail(action, fault)
+
+
+async def test_an_unknown_event_is_refused(sim: Simulator) -> None:
+    with pytest.raises(InvalidCall, match="unknown event 'clsoe', the nearest one is close"):
+        await sim.emit("clsoe", sim.tasks[2601])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_fault_for_no_request_is_refused(sim: Simulator, times: int) -> None:
+    with pytest.raises(InvalidCall, match="times must be at least 1"):
+        sim.fail("get_tasks", "reset", times=times)

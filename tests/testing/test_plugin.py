@@ -50,6 +50,7 @@ VIRTUAL = '@pytest.mark.worksection(rate=1.0, seed="empty", clock="virtual")'
 
 def run(pytester: pytest.Pytester, body: str, *options: str) -> pytest.RunResult:
     pytester.makepyfile(CHECKS + body)
+    pytester.makeini("[pytest]")  # the folder can be below the one of this project, whose options would apply
     plugins = [option for plugin in PLUGINS for option in ("-p", plugin)]
     strict = ["--strict-markers", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function"]
     with pytest.MonkeyPatch.context() as patch:

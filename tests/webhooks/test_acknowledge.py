@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Literal
 
 import anyio
 import pytest
@@ -62,6 +64,27 @@ async def test_a_slow_handler_is_answered_with_503_and_goes_on(
         handler.unblocked.set()
     assert handler.object_ids == [9]
     assert "handled for too long" in caplog.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("acknowledge", ["before", "after"])
+async def test_a_handler_that_awaits_something_cancelled_fails_alone(acknowledge: Literal["before", "after"]) -> None:
+    """The worker goes on: the task of the handler was not cancelled."""
+    handled: list[int] = []
+
+    async def handler(event: Event) -> None:
+        if not handled:
+            handled.append(0)
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
+        handled.append(event.object.id)
+
+    async with WebhookReceiver(handler, acknowledge=acknowledge) as receiver, client(receiver) as http:
+        await http.post("/", content=body(record(1)))
+        assert (await http.post("/", content=body(record(2)))).json() == OK
+    assert handled == [0, 2]
+    assert (receiver.statistics().failed, receiver.statistics().handled) == (1, 1)
 
 
 def test_the_answer_comes_before_the_timeout_of_the_service() -> None:

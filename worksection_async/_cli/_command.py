@@ -77,6 +77,10 @@ class App(click.Group):
         except BrokenPipeError:
             close_stdout()
             return ExitCode.CLOSED_PIPE
+        except OSError as exc:
+            print_error(f"The output cannot be written: {exc.strerror}.")
+            close_stdout()
+            return ExitCode.FAILED
         return code
 
 

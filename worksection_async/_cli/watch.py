@@ -33,6 +33,8 @@ def command(every: float, projects: Sequence[int], cursor: Path | None) -> None:
 
     async def stream(session: Session) -> None:
         watch = session.watch(projects=projects or None, every=every, cursor=start)
+        if cursor is not None:
+            _save(watch, cursor)
         async for event in watch:
             print_line(event)
             if cursor is not None:
@@ -43,7 +45,7 @@ def command(every: float, projects: Sequence[int], cursor: Path | None) -> None:
 
 def _load(path: Path) -> Cursor | None:
     try:
-        return Cursor.from_json(path.read_text("utf-8"))
+        return Cursor.from_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as exc:

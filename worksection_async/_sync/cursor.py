@@ -28,11 +28,16 @@ MIN_OVERLAP = dt.timedelta(minutes=2)
 MEMORY = dt.timedelta(days=1) + 2 * OVERLAP
 """For how long yielded events are remembered: long periods are rounded up to whole days."""
 
+PRECISION = dt.timedelta(minutes=1)
+"""Of times, and of periods up to `EXACT_PERIOD`."""
+
 EXACT_PERIOD = dt.timedelta(hours=6)
 """Shorter periods are rounded up to minutes only."""
 
 RETENTION = dt.timedelta(days=30)
 """For how long the service stores events."""
+
+HOUR = dt.timedelta(hours=1)
 
 CLOCK_TOLERANCE = dt.timedelta(seconds=5)
 """How much the clock that sets the times of events may be behind the clock of the header ``Date``."""
@@ -130,7 +135,7 @@ class EventTracker:
         horizon = self._forget(utc_now)
         start = self._start_label(events, utc_now)
         self._looked_at, self._replied_at = looked_at, now
-        reach = looked_at - (period + OVERLAP).total_seconds() if period <= EXACT_PERIOD else -math.inf
+        reach = looked_at - (period + PRECISION).total_seconds() if period <= EXACT_PERIOD else -math.inf
         self._pending.extend(self._new(sorted(events, key=_label), start, horizon, reach))
         self._move_on()
 
@@ -165,7 +170,7 @@ class EventTracker:
         equal event an hour later is another one.
         """
         left = {
-            event.key: sum(moment >= reach or not _is_repeated(event) for moment in self._seen[event.key][1])
+            event.key: sum(_may_be_of(event, moment, reach) for moment in self._seen[event.key][1])
             for event in events
             if event.key in self._seen
         }
@@ -174,7 +179,8 @@ class EventTracker:
             if left.get(key, 0) > 0:
                 left[key] -= 1
                 continue
-            if event.date_added is not None and label < max(start, horizon):
+            begins = start - HOUR if _is_repeated(event) and start > dt.datetime.min else start
+            if event.date_added is not None and label < max(begins, horizon):
                 if label >= horizon:  # remembered, because a later reply may not tell that it is from before the start
                     self._remember(event)
             elif self.projects is None or event.id_project in self.projects:
@@ -213,6 +219,14 @@ def _is_repeated(event: Event) -> bool:
         return False
     first, second = (time.replace(fold=fold).utcoffset() for fold in (0, 1))
     return first is not None and second is not None and first > second
+
+
+def _may_be_of(event: Event, found: float, reach: float) -> bool:
+    """Return whether an equal event that was *found* at a time can be in a reply that goes back to *reach*."""
+    if not _is_repeated(event) or event.date_added is None:
+        return True
+    first, second = (event.date_added.replace(fold=fold).timestamp() for fold in (0, 1))
+    return (found if found >= second else first + 60.0) >= reach
 
 
 def _time(text: str) -> dt.datetime:

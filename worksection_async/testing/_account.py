@@ -1,12 +1,15 @@
 """The content of the simulated account: verbs that change it, and what is in it, as the models of a session."""
 
+import copy
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import MemberDescriptorType
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from .. import models
+from .._protocol.structure import Malformed
 from . import _account_file
 from . import _reading as reading
 from . import _records as records
@@ -22,6 +25,9 @@ from ._fields import (
     UserLike,
 )
 from ._world import World
+
+FIXED = frozenset({"id", "project", "parent", "children", "tasks", "comments", "relations", "files", "schedule"})
+"""Attributes of records that `Account.update` does not change."""
 
 R = TypeVar("R")
 M = TypeVar("M", bound=models.Model)
@@ -108,7 +114,7 @@ class Account:
 
     def content(self, file: models.File | int) -> bytes:
         """Return the content of a file."""
-        return self._world.files[_id(file)].content
+        return self._references.by_id(self._world.files, "file", file).content
 
     # People
 
@@ -211,7 +217,9 @@ class Account:
 
     def add_tag(self, group: models.TagGroup | int, title: str, *, id: int | None = None) -> models.Tag:
         """Add a tag to a set."""
-        return reading.tag(self._world.add_tag(self._world.tag_groups[_id(group)], title, id=id))
+        return reading.tag(
+            self._world.add_tag(self._references.by_id(self._world.tag_groups, "tag group", group), title, id=id)
+        )
 
     def add_custom_field(
         self, name: str, of: Literal["task", "project"] = "task", type: str = "text", *, id: int | None = None,
@@ -274,15 +282,20 @@ class Account:
             case models.Project():
                 attributes = self._references.of_project(fields)
                 return self._set(self._references.project(record), attributes, reading.project)
-            case _:
+            case models.Member():
                 return self._set(self._references.user(record), fields, reading.member)
+        raise TypeError(f"a task, a project or a member can be updated, not {type(record).__name__}")
 
     def delete(self, record: models.Task | models.Project) -> None:
-        """Delete a task with its subtasks, or a project, as only the browser can."""
+        """Delete a task with its subtasks, or a project, as only the browser can. Their events stay in the log."""
+        if not isinstance(record, models.Task | models.Project):
+            raise TypeError(f"a task or a project can be deleted, not {type(record).__name__}")
         self._world.delete(self._record(record))
 
     def dump(self, path: str | Path) -> None:
-        """Write the account to a JSON file, for `load`. Files and events are included, tokens are not."""
+        """Write the account to a JSON file, for `load`. Files are included, and the passwords of
+        webhooks, but neither tokens nor the events of deleted records.
+        """
         _account_file.dump(self._world, Path(path))
 
     def load(self, path: str | Path) -> None:
@@ -308,20 +321,25 @@ class Account:
             (models.Comment, self._world.comments),
         ):
             if isinstance(model, cls):
-                return known[model.id]
+                return self._references.by_id(known, cls.__name__.lower(), model)
         raise TypeError(f"a project, a task or a comment is needed, got {type(model).__name__}")
 
     @staticmethod
     def _set(record: R, attributes: Mapping[str, Any], read: Callable[[R], M]) -> M:
+        kind, changed = type(record).__name__.lower(), copy.copy(record)
         for name, value in attributes.items():
-            if not hasattr(record, name):
-                raise TypeError(f"a {type(record).__name__.lower()} has no field {name!r}")
-            setattr(record, name, value)
-        return read(record)
-
-
-def _id(item: Any) -> int:
-    return item if isinstance(item, int) else int(item.id)
+            if name in FIXED or not isinstance(getattr(type(record), name, None), MemberDescriptorType):
+                raise TypeError(f"a {kind} has no field {name!r}")
+            setattr(changed, name, value)
+        try:
+            read(changed)
+        except Malformed as exc:
+            problem = f"a {kind} cannot have these values: {exc}"
+        else:
+            for name, value in attributes.items():
+                setattr(record, name, value)
+            return read(record)
+        raise ValueError(problem)
 
 
 def _read(known: Mapping[int, R], read: Callable[[R], M]) -> dict[int, M]:

@@ -1,16 +1,15 @@
 """The simulated account in a JSON file. A record that refers to another one contains its id."""
 
-import contextlib
 import datetime as dt
 import functools
 import json
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import attrs
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter
 from cattrs.preconf.json import make_converter
 
 from ._fields import SENTINELS
@@ -59,15 +58,35 @@ def dump(world: World, path: Path) -> None:
         "owner": world.owner.id,
         **tables,
         "relations": [_fields(converter, relation) for relation in relations],
-        "events": [_fields(converter, event) for event in world.events],
+        "events": [_fields(converter, event) for event in world.events if _exists(world, event)],
     }
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    temporary.replace(path)
 
 
 def load(world: World, path: Path) -> None:
     """Replace the content of *world* by that of a file; raise `ValueError` if `dump` did not write it."""
-    content = _read(path)
-    world.clear()
+    loaded = World(world.now)
+    loaded.clear()
+    try:
+        _fill(loaded, _read(path))
+    except (AttributeError, KeyError, TypeError, ValueError, BaseValidationError) as exc:
+        problem = f"{path} is not an account of format {FORMAT} ({type(exc).__name__}: {exc})"
+    else:
+        world.become(loaded)
+        return
+    raise ValueError(problem)
+
+
+def _read(path: Path) -> Any:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ValueError("another format")
+    return content
+
+
+def _fill(world: World, content: Any) -> None:
     converter = _converter(world)
     for name, cls in TABLES.items():
         for fields in content[name]:
@@ -79,12 +98,9 @@ def load(world: World, path: Path) -> None:
     world.events.extend(_record(converter, Event, fields) for fields in content["events"])
 
 
-def _read(path: Path) -> Any:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] == FORMAT:
-            return content
-    raise ValueError(f"{path} is not an account of format {FORMAT}")
+def _exists(world: World, event: Event) -> bool:
+    task = event.task
+    return event.project.id in world.projects and (task is None or task.id in world.tasks)
 
 
 def _fields(converter: Converter, record: Any) -> dict[str, Any]:
@@ -102,6 +118,7 @@ def _record(converter: Converter, cls: type, fields: Mapping[str, Any]) -> Any:
 
 def _converter(world: World) -> Converter:
     converter = make_converter()
+    converter.register_unstructure_hook_func(_is_set, sorted)
     converter.register_unstructure_hook(Decimal, str)
     converter.register_structure_hook(Decimal, lambda value, _: Decimal(value))
     converter.register_unstructure_hook(dt.timedelta, dt.timedelta.total_seconds)
@@ -111,6 +128,10 @@ def _converter(world: World) -> Converter:
         converter.register_unstructure_hook(cls, lambda record: record.id)
         converter.register_structure_hook(cls, functools.partial(_find, getattr(world, name)))
     return converter
+
+
+def _is_set(type_: Any) -> bool:
+    return get_origin(type_) is set
 
 
 def _find(known: Mapping[int, Any], number: str | int, cls: type) -> Any:

@@ -108,31 +108,32 @@ class References:
         if isinstance(member, str):
             found = self.world.user(member)
         else:
-            number = member if isinstance(member, int) else member.id or 0
+            number = member if isinstance(member, int) else getattr(member, "id", -1)
             found = self.world.users.get(number) or SENTINELS.get(number)
         return _found(found, "member", member)
 
     def project(self, project: ProjectLike) -> records.Project:
         """Return a project."""
-        return self._by_id(self.world.projects, "project", project)
+        return self.by_id(self.world.projects, "project", project)
 
     def task(self, task: TaskLike) -> records.Task:
         """Return a task."""
-        return self._by_id(self.world.tasks, "task", task)
+        return self.by_id(self.world.tasks, "task", task)
 
     def tag(self, tag: TagLike) -> records.Tag:
         """Return a tag."""
         if not isinstance(tag, str):
-            return self._by_id(self.world.tags, "tag", tag)
+            return self.by_id(self.world.tags, "tag", tag)
         named = (each for each in self.world.tags.values() if each.title == tag)
         return _found(next(named, None), "tag", tag)
 
     def custom_field(self, field: CustomFieldLike) -> records.CustomField:
         """Return the definition of a custom field."""
-        return self._by_id(self.world.custom_fields, "custom field", field)
+        return self.by_id(self.world.custom_fields, "custom field", field)
 
     @staticmethod
-    def _by_id(known: Mapping[int, R], kind: str, item: Any) -> R:
+    def by_id(known: Mapping[int, R], kind: str, item: Any) -> R:
+        """Return the record of a model or an id."""
         number = item if isinstance(item, int) else item.id
         return _found(known.get(number), kind, number)
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import uvicorn
 from starlette.applications import Starlette
@@ -28,6 +28,7 @@ from ._fields import UserLike
 from ._login import Login
 from ._oauth import REDIRECT_URI, OAuth
 from ._rate import RateCheck
+from ._records import EventAction
 from ._request_log import ReceivedRequest
 from ._seeds import SEEDS
 from ._server import Server, config
@@ -151,11 +152,15 @@ class Simulator(Account):
             times: The number of requests; None for all.
 
         Raises:
-            InvalidCall: There is no such action.
+            InvalidCall: There is no such action, or no such fault.
         """
         known = [*ACTIONS, *LOGIN_ACTIONS.values()]
         if action not in ("*", *known):
             raise InvalidCall("Simulator", f"unknown action {action!a}{nearest(action, known)}")
+        if times is not None and times < 1:
+            raise InvalidCall("Simulator", f"times must be at least 1, or None for all requests, not {times}")
+        if not isinstance(fault, str | Fault):
+            raise InvalidCall("Simulator", f"fault must be a name, or a Fault as of faults.reset(), not {shown(fault)}")
         self._faults.add(action, named(fault) if isinstance(fault, str) else fault, times)
 
     @property
@@ -171,7 +176,7 @@ class Simulator(Account):
 
     async def emit(
         self,
-        action: Literal["post", "update", "close", "reopen", "delete"],
+        action: EventAction,
         of: Project | Task | Comment,
         *,
         user_from: UserLike | None = None,
@@ -180,7 +185,7 @@ class Simulator(Account):
     ) -> list[Delivery]:
         """Record an event, as after a change in the browser, and call the webhooks for it.
 
-        Actions of the API record their events themselves.
+        Actions of the API record their events themselves. The record does not change: see `update` and `delete`.
 
         Args:
             action: What happened.
@@ -192,6 +197,8 @@ class Simulator(Account):
         Returns:
             The calls of webhooks that were made, also those for earlier events.
         """
+        if action not in get_args(EventAction):
+            raise InvalidCall("Simulator", f"unknown event {action!a}{nearest(action, get_args(EventAction))}")
         self._world.tell(action, self._record(of), self._user(user_from), dict(new or {}), dict(old or {}))
         return await self.deliver()
 

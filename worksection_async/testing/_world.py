@@ -31,6 +31,9 @@ MAX_TASK_LEVELS = 3
 """Levels of tasks and subtasks."""
 
 _FIRST_ID = 101
+_TABLES = {"user": ("users", "contacts"), "group": ("groups", "contact_groups")}
+"""Kinds of records that are stored in other tables than one with their name."""
+
 _KINDS = {"contacts": "user", "contact_groups": "group"}
 """Tables whose ids are counted together with those of another one."""
 
@@ -73,6 +76,9 @@ class World:
         self.owner: User = self.add_user(owner, role="Owner", **more)
 
     def _number(self, kind: str, wanted: int | None) -> int:
+        tables = _TABLES.get(kind, (f"{kind.replace(' ', '_')}s",))
+        if any(wanted in getattr(self, table, ()) for table in tables):
+            raise ValueError(f"there is already a {kind} {wanted}")
         number = wanted or max(self._last_ids[kind] + 1, _FIRST_ID)
         self._last_ids[kind] = max(self._last_ids[kind], number)
         return number
@@ -88,6 +94,11 @@ class World:
             case Comment(task=task):
                 task.comments.append(record)
 
+    def become(self, other: "World") -> None:
+        """Take over the records and events of *other*."""
+        kept = {"now": self.now, "url_answers": self.url_answers, "listeners": self.listeners}
+        vars(self).update({**vars(other), **kept})
+
     def clear(self) -> None:
         """Remove all records and events."""
         for records in vars(self).values():
@@ -101,16 +112,22 @@ class World:
         )
         for task in tasks:
             del self.tasks[task.id]
-            for relation in list(task.relations):
-                relation.earlier.relations.remove(relation)
-                relation.later.relations.remove(relation)
+            for relation in task.relations:
+                for end in {relation.earlier, relation.later} - {task}:
+                    end.relations.remove(relation)
+            self._delete_files(task, *task.comments)
             for table in (self.comments, self.costs, self.timers):
                 for each in [one for one in table.values() if one.task is task]:
                     del table[each.id]
         if isinstance(record, Project):
+            self._delete_files(record)
             del self.projects[record.id]
         else:
             (record.parent.children if record.parent else record.project.tasks).remove(record)
+
+    def _delete_files(self, *places: Project | Task | Comment) -> None:
+        for file in [file for place in places for file in place.files]:
+            self.files.pop(file.id, None)
 
     # People
 
@@ -172,6 +189,8 @@ class World:
         **more: Any,
     ) -> Task:
         """Add a task, or a subtask of *parent*; raise `ValueError` below the third level."""
+        if parent is not None and parent.project is not project:
+            raise ValueError(f"task {parent.id} belongs to another project")
         if parent is not None and len(parent.ancestors) + 2 > MAX_TASK_LEVELS:
             raise ValueError(f"task {parent.id} is at the lowest of {MAX_TASK_LEVELS} levels")
         more.setdefault("date_added", self.now())

@@ -115,7 +115,7 @@ def delay(seconds: float, *, executed: bool = True) -> Fault:
 def cut_body(*, executed: bool = True) -> Fault:
     """The body is the first half of the JSON, with the matching Content-Length."""
     return Fault(
-        name="cut body",
+        name="cut_body",
         executed=executed,
         transform=lambda reply: attrs.evolve(reply, body=reply.body[: len(reply.body) // 2]),
     )
@@ -128,12 +128,12 @@ def cut_off(after: int, *, executed: bool = True) -> Fault:
         headers = {**reply.headers, "Content-Length": str(len(reply.body))}
         return attrs.evolve(reply, body=reply.body[:after], headers=headers)
 
-    return Fault(name="cut off", executed=executed, transform=transform)
+    return Fault(name="cut_off", executed=executed, transform=transform)
 
 
 def idle_ok() -> Fault:
     """The reply is ok, but the action was not carried out: only reading the record again reveals it."""
-    return answer(SimulatedReply(b'{"status":"ok"}'))
+    return attrs.evolve(answer(SimulatedReply(b'{"status":"ok"}')), name="idle_ok")
 
 
 def answer(reply: SimulatedReply, *, executed: bool = False) -> Fault:
@@ -144,38 +144,42 @@ def answer(reply: SimulatedReply, *, executed: bool = False) -> Fault:
 def server_error(status: int = 502, *, executed: bool = False) -> Fault:
     """A 5xx status with the error page of nginx."""
     titles = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
-    return answer(html_reply(status, f"{status} {titles.get(status, 'Error')}"), executed=executed)
+    return attrs.evolve(
+        answer(html_reply(status, f"{status} {titles.get(status, 'Error')}"), executed=executed), name="server_error"
+    )
 
 
 def html_page(*, executed: bool = False) -> Fault:
     """An HTML page with status 200, as during maintenance, for a suspended account, or from a wrong host."""
-    return answer(html_reply(200, "Worksection"), executed=executed)
+    return attrs.evolve(answer(html_reply(200, "Worksection"), executed=executed), name="html_page")
 
 
 def bad_json(*, executed: bool = False) -> Fault:
     """Invalid JSON with the media type of JSON: a PHP warning before the envelope."""
     warning = b"<br />\n<b>Warning</b>: Undefined index in <b>api.php</b><br />\n"
-    return answer(SimulatedReply(warning + b'{"status":"ok"}'), executed=executed)
+    return attrs.evolve(answer(SimulatedReply(warning + b'{"status":"ok"}'), executed=executed), name="bad_json")
 
 
 def empty_body(*, executed: bool = False) -> Fault:
     """An empty body with the media type of JSON."""
-    return answer(SimulatedReply(b""), executed=executed)
+    return attrs.evolve(answer(SimulatedReply(b""), executed=executed), name="empty_body")
 
 
 def invalid_utf8(*, executed: bool = False) -> Fault:
     """JSON in Latin-1 that is declared as UTF-8."""
-    return answer(SimulatedReply(b'{"status":"ok","data":{"name":"caf\xe9"}}'), executed=executed)
+    return attrs.evolve(
+        answer(SimulatedReply(b'{"status":"ok","data":{"name":"caf\xe9"}}'), executed=executed), name="invalid_utf8"
+    )
 
 
 def redirect(location: str, *, status: int = 302, executed: bool = False) -> Fault:
     """A redirect, which a client with credentials should not follow."""
-    return answer(SimulatedReply(b"", status, {"Location": location}), executed=executed)
+    return attrs.evolve(answer(SimulatedReply(b"", status, {"Location": location}), executed=executed), name="redirect")
 
 
 def too_many_requests(*, status: int = 200, retry_after: float | None = None) -> Fault:
     """The rate limit refusal. The real status is unknown: 200 (as for other errors) or 429 (the convention)."""
-    return answer(rate_limit_reply(status, retry_after))
+    return attrs.evolve(answer(rate_limit_reply(status, retry_after)), name="too_many_requests")
 
 
 FaultName = Literal[

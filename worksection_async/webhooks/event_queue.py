@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import Counter
@@ -135,7 +136,9 @@ class EventQueue:
             event = item.event
             try:
                 await self._handler(event)
-            except Exception:
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 self._counts["failed"] += 1
                 self._forget(event)
                 item.batch.failed.append(event)
@@ -144,3 +147,9 @@ class EventQueue:
                 self._counts["handled"] += 1
             self._counts["waiting"] -= 1
             item.batch.finish_one()
+
+
+def _is_cancelled() -> bool:
+    """Return True if this task was cancelled. Otherwise its handler awaited something that was cancelled."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
