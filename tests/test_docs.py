@@ -41,6 +41,8 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.pdf").write_bytes(b"%PDF")
     sim = Simulator()
+    for id_project in (26, 8562):
+        sim.delete(sim.projects[id_project])
     sim.add_member("anna@example.com", "Anna Lane")
     project = sim.add_project("Owl brand launch", id=26)
     task = sim.add_task(project, "Development", id=123)

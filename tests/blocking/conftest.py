@@ -55,6 +55,7 @@ class Service:
 def service() -> Iterator[Service]:
     sim = Simulator(api_key=KEY)
     task = sim.add_task(sim.add_project("Moon"), "Launch")
+    sim.delete(sim.tasks[331894])  # it has this file
     sim.add_file(task, "plan.pdf", bytes(3_000_000), id=17694)
     sim.fail(SILENT, "timeout", times=None)
     with sim.serve() as url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -28,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateTable
 
 from .._protocol.values import type_of
+from .._transport.clock import is_jumping
 from .._transport.tasks import is_trio
 from ..errors import InvalidCall, TokenStoreError
 from .token_stores import LOCK_TIMEOUT_SECONDS, translate_errors
@@ -129,6 +131,7 @@ class TokenRows:
         problem = f"the table {NAME} cannot be used; is the database up, and was the table created?"
         # Any error, because drivers raise errors of their own while they connect. A cancellation waits for the end of
         # the statement: SQLAlchemy loses a connection if its return to the pool is cancelled.
-        with translate_errors(Exception, problem), anyio.fail_after(STATEMENT_SECONDS, shield=True):
+        seconds = math.inf if is_jumping() else STATEMENT_SECONDS
+        with translate_errors(Exception, problem), anyio.fail_after(seconds, shield=True):
             async with self._engine.connect() as connection:
                 yield connection

@@ -52,7 +52,7 @@ class BackgroundLoop:
         Raises:
             RuntimeError: An event loop runs in this thread, or the interpreter exits.
         """
-        if self._is_loop_running() and not _is_notebook():
+        if self._is_own_thread() or (self._is_loop_running() and not _is_notebook()):
             raise RuntimeError(LOOP_RUNS)
         job, running = Job(functools.partial(function, *args, **kwargs)), self._started()
         try:
@@ -115,11 +115,15 @@ class BackgroundLoop:
                 self._running = LoopThread()
             return self._running
 
+    def _is_own_thread(self) -> bool:
+        """Whether this is the thread of the loop: in a callback, which would wait for itself."""
+        return self._running is not None and self._running.is_current_thread()
+
     def _is_loop_running(self) -> bool:
-        """Whether this thread runs an event loop, which waiting would block."""
+        """Whether another event loop runs in this thread, which waiting would block."""
         loop, running = asyncio._get_running_loop(), self._running
-        if loop is not None and running is not None and loop is running.loop:
-            return running.is_current_thread()  # greenlets of gevent, its threads, see each other's loops
+        if running is not None and loop is running.loop:
+            return False  # greenlets of gevent, its threads, see each other's loops
         return loop is not None or is_trio()
 
 

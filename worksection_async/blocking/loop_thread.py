@@ -144,6 +144,8 @@ class LookUps(ThreadPoolExecutor):
         future: Future[T] = Future()
 
         def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(function(*args, **kwargs))
             except BaseException as exc:  # noqa: BLE001  # raised by the future

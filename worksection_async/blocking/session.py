@@ -456,4 +456,4 @@ class BlockingSession(Endpoints):
 
         Scope ``files_read``. Vendor page: https://worksection.com/en/faq/api-files.html
         """
-        return background.run(self._session.download_all, files, to, progress, overwrite=overwrite)
+        return background.run(self._session.download_all, list(files), to, progress, overwrite=overwrite)
