@@ -130,3 +130,23 @@ def test_the_type_checkers_read_a_use_of_every_method() -> None:
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     twins = [BlockingSession, blocking.BlockingLimiter, *(twin for _, twin in PAIRS)]
     assert set().union(*(public(twin) for twin in twins)) - used == set()
+
+
+@pytest.mark.parametrize("name", actions())
+def test_both_twins_make_the_same_call(name: str) -> None:
+    class Caller:
+        def call(self, action: Any, params: Any) -> Any:
+            return action, params
+
+    class AsyncCaller(Caller):
+        async def call(self, action: Any, params: Any) -> Any:
+            return action, params
+
+    parameters = list(inspect.signature(getattr(Endpoints, name)).parameters)[1:]
+    values = {parameter: object() for parameter in parameters}
+    blocking_endpoints, endpoints = BlockingEndpoints.__new__(BlockingEndpoints), Endpoints(AsyncCaller())
+    blocking_endpoints._caller = Caller()
+    coroutine = getattr(endpoints, name)(**values)
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    assert getattr(blocking_endpoints, name)(**values) == stop.value.value
