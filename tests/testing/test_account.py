@@ -139,6 +139,17 @@ async def test_a_verb_returns_the_model_that_a_session_returns(seeded: Seeded, k
     assert getattr(seeded, kind) in cast(list[object], found)
 
 
+def test_the_content_of_the_account_is_what_the_verbs_returned(seeded: Seeded) -> None:
+    sim = seeded.sim
+    for name, content in {
+        "member": sim.members, "contact": sim.contacts, "project": sim.projects, "tag": sim.tags,
+        "field": sim.custom_fields, "file": sim.files, "cost": sim.costs, "timer": sim.timers, "webhook": sim.webhooks,
+    }.items():  # fmt: skip
+        assert getattr(seeded, name) in content.values(), name
+    [group] = sim.tag_groups.values()
+    assert group.title == "Labels"
+
+
 @pytest.mark.anyio
 async def test_tasks_projects_and_costs_are_complete(seeded: Seeded) -> None:
     """They have every part that ``extra`` can name."""

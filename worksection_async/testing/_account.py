@@ -89,6 +89,16 @@ class Account:
         return _read(self._world.tags, reading.tag)
 
     @property
+    def tag_groups(self) -> dict[int, models.TagGroup]:
+        """The sets of tags."""
+        return _read(self._world.tag_groups, reading.tag_group)
+
+    @property
+    def custom_fields(self) -> dict[int, models.CustomField]:
+        """The custom fields of tasks and projects."""
+        return _read(self._world.custom_fields, reading.custom_field)
+
+    @property
     def costs(self) -> dict[int, models.Cost]:
         """The entries of time and money."""
         return _read(self._world.costs, reading.cost)
