@@ -1,7 +1,7 @@
 """The verbs of the simulated account, its file, and the representation of the simulator."""
 
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import cast, get_args
@@ -141,10 +141,11 @@ async def test_a_verb_returns_the_model_that_a_session_returns(seeded: Seeded, k
 
 def test_the_content_of_the_account_is_what_the_verbs_returned(seeded: Seeded) -> None:
     sim = seeded.sim
-    for name, content in {
+    contents: dict[str, Mapping[int, object]] = {
         "member": sim.members, "contact": sim.contacts, "project": sim.projects, "tag": sim.tags,
         "field": sim.custom_fields, "file": sim.files, "cost": sim.costs, "timer": sim.timers, "webhook": sim.webhooks,
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for name, content in contents.items():
         assert getattr(seeded, name) in content.values(), name
     [group] = sim.tag_groups.values()
     assert group.title == "Labels"
