@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import attrs
 
-MAX_PATH_CHARACTERS = 2000
+MAX_PATH_CHARACTERS = 1000
+"""A cookie encodes each character with up to three, and browsers drop cookies above 4096 bytes."""
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
