@@ -10,6 +10,7 @@ import click
 from .._session.session import Session
 from .._sync.cursor import Cursor
 from .._sync.watch import EventWatch
+from .._transport.paths import replace_text
 from ..errors import InvalidCall, StorageError
 from ._command import Command, FiniteFloat
 from ._output import print_line
@@ -53,10 +54,7 @@ def _load(path: Path) -> Cursor | None:
 
 
 def _save(watch: EventWatch, path: Path) -> None:
-    """Replace the file, so that an interrupted write leaves the old position."""
-    temporary = path.with_name(f"{path.name}.new")
     try:
-        temporary.write_text(watch.cursor.to_json(), "utf-8")
-        temporary.replace(path)
+        replace_text(path, watch.cursor.to_json())
     except OSError as exc:
         raise StorageError("watch", f"{path}: {exc.strerror}", sent=True) from None

@@ -36,6 +36,13 @@ def resolved(path: str | os.PathLike[str], owner: str) -> Path:
     raise InvalidCall(owner, f"{os.fspath(path)}: {problem}")
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write *text* to a file in one step: an interrupted write leaves the old content."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 def _check_links(path: Path) -> None:
     """Raise `OSError` if symbolic links form a loop; since Python 3.13 `Path.resolve` does not."""
     try:

@@ -325,13 +325,13 @@ class Account:
         return self._world.owner if user is None else self._references.user(user)
 
     def _record(self, model: models.Model) -> Any:
-        for cls, known in (
-            (models.Project, self._world.projects),
-            (models.Task, self._world.tasks),
-            (models.Comment, self._world.comments),
-        ):
-            if isinstance(model, cls):
-                return self._references.by_id(known, cls.__name__.lower(), model)
+        match model:
+            case models.Project():
+                return self._references.project(model)
+            case models.Task():
+                return self._references.task(model)
+            case models.Comment():
+                return self._references.by_id(self._world.comments, "comment", model)
         raise TypeError(f"a project, a task or a comment is needed, got {type(model).__name__}")
 
     @staticmethod

@@ -12,6 +12,7 @@ import attrs
 from cattrs import BaseValidationError, Converter
 from cattrs.preconf.json import make_converter
 
+from .._transport.paths import replace_text
 from ._fields import SENTINELS
 from ._records import (
     Comment,
@@ -60,9 +61,7 @@ def dump(world: World, path: Path) -> None:
         "relations": [_fields(converter, relation) for relation in relations],
         "events": [_fields(converter, event) for event in world.events if _exists(world, event)],
     }
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    replace_text(path, json.dumps(content, ensure_ascii=False, indent=1))
 
 
 def load(world: World, path: Path) -> None:

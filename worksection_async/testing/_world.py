@@ -32,10 +32,9 @@ MAX_TASK_LEVELS = 3
 
 _FIRST_ID = 101
 _TABLES = {"user": ("users", "contacts"), "group": ("groups", "contact_groups")}
-"""Kinds of records that are stored in other tables than one with their name."""
+"""Kinds of records in two tables, whose ids are counted together."""
 
-_KINDS = {"contacts": "user", "contact_groups": "group"}
-"""Tables whose ids are counted together with those of another one."""
+_KINDS = {table: kind for kind, tables in _TABLES.items() for table in tables}
 
 _EVENT_TYPES: dict[type, EventType] = {Project: "project", Task: "task", Comment: "comment"}
 

@@ -21,14 +21,14 @@ logger: logging.Logger = logging.getLogger("worksection_async")
 
 
 class Batch:
-    """The events of one delivery that are to be handled."""
+    """The events of one delivery that are to be handled; *size* is their number."""
 
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.events = events
-        self.failed: list[Event] = []
-        self._left = len(events)
+    def __init__(self, size: int) -> None:
+        self.has_failed = False
+        """Whether the handler failed for one of them."""
+        self._left = size
         self._done = anyio.Event()
-        if not events:
+        if not size:
             self._done.set()
 
     def finish_one(self) -> None:
@@ -78,7 +78,7 @@ class EventQueue:
         """Queue *events*. Not a coroutine, so that two deliveries cannot interleave."""
         if self._stream is None:
             raise RuntimeError("the queue is not open")
-        batch = Batch(events)
+        batch = Batch(len(events))
         for event in events:
             self._stream.send_nowait(_Queued(event, batch))
         self._counts["waiting"] += len(events)
@@ -141,7 +141,7 @@ class EventQueue:
                     raise
                 self._counts["failed"] += 1
                 self._forget(event)
-                item.batch.failed.append(event)
+                item.batch.has_failed = True
                 logger.exception("the webhook handler failed for %s %s", event.kind, event.object.id)
             else:
                 self._counts["handled"] += 1

@@ -229,7 +229,7 @@ class WebhookReceiver:
             if waiting.cancelled_caught:
                 logger.warning("a webhook delivery was answered with 503: its events are handled for too long")
                 return BUSY
-            if batch.failed:
+            if batch.has_failed:
                 return FAILED
         return OK
 
