@@ -134,7 +134,7 @@ class _Start:
 
     @classmethod
     def from_cookie(cls, scope: asgi.Scope) -> Self:
-        """Return what the cookie of the request contains; it may have been written by somebody else."""
+        """Return what the cookie of the request contains; the client may have changed it."""
         lines = (value.decode("latin-1") for value in asgi.header_values(scope, b"cookie"))
         pairs = (pair.strip().partition("=") for line in lines for pair in line.split(";"))
         state, _, path = next((value for name, _, value in pairs if name == COOKIE_NAME), "").partition(".")

@@ -1,4 +1,4 @@
-"""Token vaults: a store per key, whatever the key is; the one in a database is encrypted."""
+"""Token vaults: a store per key, for any text as key; the vault in a database encrypts."""
 
 from __future__ import annotations
 
@@ -415,7 +415,7 @@ async def set_token(url: str, value: str) -> None:
 
 @sql_vaults
 async def test_a_row_that_was_copied_to_another_user_is_refused(where: str) -> None:
-    """Somebody who can write the database, but has no key, cannot act as another user."""
+    """Write access to the database without the encryption key gives no access to another user."""
     async with sql_vault(where) as vault:
         await vault.store("ada").save(PAIR)
         await vault.store("eve").save(NEXT)
@@ -495,7 +495,7 @@ async def test_a_holder_whose_lease_expired_cannot_replace_the_pair_of_the_next_
         async with slow.lock():
             await slow.save(PAIR)
             await move_lease(where, 91)
-            await slow.save(PAIR)  # nobody else has the lease
+            await slow.save(PAIR)  # no other client has the lease
             async with quick.lock():
                 await quick.save(NEXT)
                 with pytest.raises(TokenStoreError, match="the lock expired, and another client has it"):

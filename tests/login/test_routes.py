@@ -36,7 +36,7 @@ COOKIE = "__Secure-worksection-login"
 
 @attrs.define
 class Site:
-    """A web app with `LoginRoutes`, its browser, and the visitors who logged in."""
+    """A web app with `LoginRoutes`, its browser, and the identities of the logins."""
 
     sim: Simulator
     logged_in: anyio.Event = attrs.field(factory=anyio.Event)
@@ -96,7 +96,7 @@ async def browser(site: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def log_in(site: Site, browser: httpx.AsyncClient, came_from: str = "", *, referer: str = "") -> httpx.Response:
-    """Log in as a visitor who came from the path *came_from*, or from the page *referer*."""
+    """Log in with *came_from* as the parameter ``next``, or with the header *referer*."""
     params, headers = {"next": came_from} if came_from else {}, {"Referer": referer} if referer else {}
     start = await browser.get("/auth/login", params=params, headers=headers)
     assert start.status_code == 302

@@ -258,7 +258,7 @@ async def test_a_pair_that_could_not_be_saved_is_not_evicted(sim: Simulator, mon
 
 @pytest.mark.usefixtures("two_idle_users")
 async def test_an_evicted_user_starts_with_an_empty_cache(sim: Simulator) -> None:
-    """Nobody gets the cached reply of a credential that had the same address in memory."""
+    """A new credential at the memory address of an old one does not get its cached reply."""
     users = list(sim.members.values())
     vault = MemoryVault(**{str(user.id): sim.issue_pair(user) for user in users})
     async with session(sim, vault) as ws:

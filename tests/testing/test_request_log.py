@@ -1,4 +1,4 @@
-"""The log of the simulator: who sent a request, and its outcome."""
+"""The log of the simulator: the sender of a request, and its outcome."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class RedisTokenStore:
 
     @clears_locals
     async def save(self, token: Token) -> None:
-        """Store *token*; a holder of the lock who has read a value replaces only that (compare and swap)."""
+        """Store *token*; the holder of the lock replaces only the value that it read (compare and swap)."""
         text, task = token.to_json().encode(), anyio.get_current_task().id
         seen = self._seen.get(task)
         if seen is None:

@@ -17,7 +17,7 @@ ROW = "the row of the user"
 class TokenCipher:
     """Encrypts with the first of its keys and decrypts with any of them (Fernet: AES-128-CBC and HMAC-SHA256).
 
-    The user's key is encrypted together with the tokens, so that a row that somebody copied to another user is refused.
+    The user's key is encrypted together with the tokens, so that a row copied to another user is refused.
 
     Args:
         keys: One Fernet key, or several.

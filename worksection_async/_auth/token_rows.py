@@ -96,7 +96,7 @@ class TokenRows:
         return text
 
     async def write(self, user: str, text: str, holder: str | None) -> bool:
-        """Save *text*; return False if *holder*, who had the lease, has lost it to another one."""
+        """Save *text*; return False if another client has the lease of *holder* now."""
         values = {"token": text, "saved_at": func.now()}
         if holder is not None:
             return await self._execute(self._update(user, holder).values(values))

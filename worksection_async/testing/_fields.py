@@ -91,7 +91,7 @@ class MemberFields(TypedDict, total=False):
     address: str
     date_added: dt.datetime
     active: bool
-    """False for a member who was deactivated."""
+    """False for a deactivated member."""
 
 
 R = TypeVar("R")
