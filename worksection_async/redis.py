@@ -2,8 +2,12 @@
 
 from .models._extras import needs_extra
 
-with needs_extra("redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore, RedisTokenVault)"):
+with needs_extra(
+    "redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore, RedisTokenVault, RedisCursor, RedisDoorbell)"
+):
     from ._auth.redis_store import RedisTokenStore, RedisTokenVault
     from ._limits.redis_bucket import RedisTokenBucket
+    from ._sync.redis_cursor import RedisCursor
+    from ._sync.redis_doorbell import RedisDoorbell
 
-__all__ = ["RedisTokenBucket", "RedisTokenStore", "RedisTokenVault"]
+__all__ = ["RedisCursor", "RedisDoorbell", "RedisTokenBucket", "RedisTokenStore", "RedisTokenVault"]
