@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
+from weakref import ReferenceType, ref
 
 import anyio
 import attrs
@@ -75,14 +76,15 @@ class FileCursor:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = resolved(path, "FileCursor")
         self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"), thread_local=False)
-        self._holder: str | None = None
+        # Weak, because a watch that ended with an error may be gone without having released it.
+        self._lease: ReferenceType[Lease] | None = None
 
     def __repr__(self) -> str:
         return f"<FileCursor {self._path}>"
 
     async def acquire(self, lease: Lease) -> bool:
         """Lock the file; raises `StorageError`."""
-        return await in_thread(self._acquire, lease.holder)
+        return await in_thread(self._acquire, lease)
 
     async def load(self) -> Cursor | None:
         """Return the position in the file, or None if there is no file; raises `InvalidCall` and `StorageError`."""
@@ -90,21 +92,26 @@ class FileCursor:
 
     async def save(self, cursor: Cursor, lease: Lease) -> bool:
         """Replace the file and sync it to the disk; raises `StorageError`."""
-        return await in_thread(self._save, cursor, lease.holder)
+        return await in_thread(self._save, cursor, lease)
 
     async def release(self, lease: Lease) -> None:
         """Unlock the file."""
-        if self._holder == lease.holder:
-            self._holder = None
+        if self._holder == lease:
+            self._lease = None
             self._lock.release()
 
-    def _acquire(self, holder: str) -> bool:
+    @property
+    def _holder(self) -> Lease | None:
+        return self._lease() if self._lease else None
+
+    def _acquire(self, lease: Lease) -> bool:
         if self._holder is None:
             with self._translate_errors(), contextlib.suppress(Timeout):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._lock.acquire(timeout=0)
-                self._holder = holder
-        return self._holder == holder
+                if not self._lock.is_locked:
+                    self._lock.acquire(timeout=0)
+                self._lease = ref(lease)
+        return self._holder == lease
 
     def _load(self) -> Cursor | None:
         with self._translate_errors(), contextlib.suppress(FileNotFoundError):
@@ -116,8 +123,8 @@ class FileCursor:
             raise InvalidCall("watch", f"{self._path} does not contain a cursor. Delete it, and the watch begins now")
         return None
 
-    def _save(self, cursor: Cursor, holder: str) -> bool:
-        if self._holder != holder:
+    def _save(self, cursor: Cursor, lease: Lease) -> bool:
+        if self._holder != lease:
             return False
         with self._translate_errors():
             replace_text(self._path, cursor.to_json())

@@ -47,8 +47,7 @@ class RedisCursor:
 
     def __init__(self, url_or_client: str | Client, key: str) -> None:
         self._key = checked_key(key, "RedisCursor")
-        client = connect(url_or_client)
-        self._get = lambda: client.get(self._key)
+        self._client = client = connect(url_or_client)
         self._lease_key = f"{{{key}}}:lease"
         self._acquire, self._save, self._unlock = (client.register_script(text) for text in (ACQUIRE, SAVE, UNLOCK))
 
@@ -62,7 +61,7 @@ class RedisCursor:
 
     async def load(self) -> Cursor | None:
         """Return the position, or None if the key does not exist; raises `InvalidCall` and `StorageError`."""
-        text: Any = await self._run(self._get)
+        text: Any = await self._run(lambda: self._client.get(self._key))
         try:
             return Cursor.from_json(text) if text else None
         except InvalidCall:

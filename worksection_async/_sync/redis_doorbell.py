@@ -77,12 +77,14 @@ class RedisDoorbell:
                     self._read, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
                 )
             except (redis.RedisError, OSError) as exc:
-                await self._wait_for_server(exc)
+                problem = type(exc).__name__
+            else:
+                self._has_warned = False
+                if call is not None:
+                    self._last_call = call
+                    return
                 continue
-            self._has_warned = False
-            if call is not None:
-                self._last_call = call
-                return
+            await self._wait_for_server(problem)
 
     def _ring(self) -> None:
         self._client.xadd(self._key, {"rung": 1}, maxlen=1, approximate=False)
@@ -96,8 +98,8 @@ class RedisDoorbell:
         [[_, entries]] = reply.items() if isinstance(reply, dict) else reply
         return (entries[0] if isinstance(reply, dict) else entries)[-1][0]
 
-    async def _wait_for_server(self, error: Exception) -> None:
+    async def _wait_for_server(self, problem: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("%r cannot be used (%s): watches look at their interval", self, type(error).__name__)
+            logger.warning("%r cannot be used (%s): watches look at their interval", self, problem)
         await anyio.sleep(RETRY_SECONDS)

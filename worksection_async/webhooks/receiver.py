@@ -134,9 +134,9 @@ class WebhookReceiver:
         return WebhookStatistics(**{field.name: self._counts[field.name] for field in attrs.fields(WebhookStatistics)})
 
     async def wait(self) -> None:
-        """Wait for the next delivery with events, as the `Doorbell` of a watch in this event loop.
+        """Wait for the next delivery, as the `Doorbell` of a watch in this event loop.
 
-        A delivery that was answered with 503, or was a repetition, counts as well.
+        A delivery that is a repetition, cannot be read or is answered with 503 counts as well.
         """
         await self._bell.wait()
 
@@ -175,6 +175,8 @@ class WebhookReceiver:
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
+        if body:
+            self._bell.ring()
         return await self._deliver(body, header(scope, b"content-encoding"), header(scope, b"content-type"))
 
     async def _deliver(self, body: bytes, content_encoding: bytes, content_type: bytes) -> Response:
@@ -208,8 +210,6 @@ class WebhookReceiver:
 
         Not a coroutine, so that two deliveries cannot interleave.
         """
-        if results:
-            self._bell.ring()
         events = [event for event in results if isinstance(event, Event)]
         new = self._recent_events.without_repetitions(events)
         waiting = self._counts["waiting"]
