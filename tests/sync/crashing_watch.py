@@ -1,10 +1,10 @@
 """A program that watches and kills itself with SIGKILL, again and again: ``python -m tests.sync.crashing_watch``.
 
 Arguments: the variant (``store`` or ``transaction``), the URL of the account, its key, the URL of a Redis server, a
-folder, and a seed. It imports everything once and forks for each run, so that a run takes milliseconds. Each run gets a
-number of steps; at the last of them it kills itself: at, before or after a save, or while it handles an event. Between
-two runs the clock of the machine is set back or forth by minutes. When the file ``stop`` exists, the next run is the
-last one.
+folder, and the largest number of steps of a run. It imports everything once and forks for each run, so that a run takes
+milliseconds. At the last of its steps a run kills itself: at, before or after a save, or while it handles an event.
+Between two runs the clock of the machine is set back or forth by minutes. When the file ``stop`` exists, the next run
+is the last one.
 """
 
 from __future__ import annotations
@@ -119,12 +119,12 @@ def burn_in_saves(fuse: Fuse) -> None:
     Path.replace = burn_and_replace  # type: ignore[method-assign, assignment]
 
 
-def main(variant: str, url: str, key: str, redis_url: str, *, folder: Path, seed: int) -> None:
+def main(variant: str, url: str, key: str, redis_url: str, *, folder: Path, steps: int) -> None:
     exec(next(block for block in python_blocks(DOCS / "events.md") if "async def mirror" in block), RECIPE)
-    chance = random.Random(seed)
+    chance = random.Random(1)
     while True:
         is_last = (folder / "stop").exists()
-        fuse = Fuse(-1 if is_last else chance.choice([chance.randint(1, 20), chance.randint(1, 100)]))
+        fuse = Fuse(-1 if is_last else chance.choice([chance.randint(1, 20), chance.randint(1, steps)]))
         skew = chance.choice([0.0, chance.uniform(-600, 600)])
         child = os.fork()
         if not child:
@@ -139,5 +139,5 @@ def main(variant: str, url: str, key: str, redis_url: str, *, folder: Path, seed
 
 
 if __name__ == "__main__":
-    _, *texts, folder_, seed_ = sys.argv
-    main(*texts, folder=Path(folder_), seed=int(seed_))
+    _, *texts, folder_, steps_ = sys.argv
+    main(*texts, folder=Path(folder_), steps=int(steps_))

@@ -28,13 +28,16 @@ from worksection_async.testing import Simulator
 EVENTS = int(os.environ.get("CRASH_TEST_EVENTS", "300"))
 """5000 in ``nox -s soak``."""
 
-KILLS = max(6, EVENTS // 50)
+KILLS = EVENTS // 50
 DAYS = 30
+
+STEPS = max(100, EVENTS // 12)
+"""Steps of a run, at most: events and saves have several each."""
 
 
 @contextmanager
 def crashing_watch(variant: str, url: str, key: str, redis_url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    arguments = [variant, url, key, redis_url, str(folder), "1"]
+    arguments = [variant, url, key, redis_url, str(folder), str(STEPS)]
     command = [sys.executable, "-m", "tests.sync.crashing_watch", *arguments]
     with (
         (folder / "kills").open("w") as output,
