@@ -11,7 +11,7 @@ import uvicorn
 
 from worksection_async.testing import Simulator
 
-PASSWORD = "only for the demo"  # noqa: S105
+PASSWORD = "only for the demo"
 
 
 def main(port: int = 8443, simulator_port: int = 8010) -> None:
@@ -36,7 +36,7 @@ def main(port: int = 8443, simulator_port: int = 8010) -> None:
             "TOKEN_FOLDER": folder,
         }
         key, certificate = make_certificate(Path(folder))
-        print(f"Open {site_url} and accept its certificate. Ctrl-C ends the demo.", flush=True)  # noqa: T201
+        print(f"Open {site_url} and accept its certificate. Ctrl-C ends the demo.", flush=True)
         here = str(Path(__file__).parent)
         uvicorn.run("app:app", app_dir=here, port=port, ssl_keyfile=key, ssl_certfile=certificate, log_level="warning")
 
@@ -46,7 +46,7 @@ def make_certificate(folder: Path) -> tuple[str, str]:
     key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
     command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout {key} -out {certificate}"
     command += " -addext subjectAltName=DNS:localhost"
-    subprocess.run(command.split(), check=True, capture_output=True)  # noqa: S603
+    subprocess.run(command.split(), check=True, capture_output=True)
     return key, certificate
 
 
