@@ -37,14 +37,14 @@ application = OAuthApp(
 )
 ws = Session(ACCOUNT, OAuth2(application, vault=vault))
 
-NEWS = {"post_comment": "commented", "update_task": "changed it"}
+VERBS = {"post_comment": "commented", "update_task": "changed it"}
 news: dict[int, str] = {}  # the latest news of each task; in memory, so the app runs in one process
 
 
 async def remember(event: Event) -> None:
     """Keep the news for the visitors who see the task."""
-    if event.id_task and event.user_from and event.date_added and event.kind in NEWS:
-        news[event.id_task] = f"{event.user_from.name} {NEWS[event.kind]} at {event.date_added:%H:%M}"
+    if event.id_task and event.user_from and event.date_added and event.kind in VERBS:
+        news[event.id_task] = f"{event.user_from.name} {VERBS[event.kind]} at {event.date_added:%H:%M}"
 
 
 receiver = WebhookReceiver(remember, username="worksection", password=os.environ["WEBHOOK_PASSWORD"])

@@ -24,7 +24,7 @@ CHAT = int(os.environ["TELEGRAM_CHAT"])
 POSITION = Path(os.environ.get("POSITION_FILE", "position.json"))
 EVERY = float(os.environ.get("POLL_SECONDS", "30"))
 
-DEEDS = {"post_task": "created", "close_task": "closed", "reopen_task": "reopened", "post_comment": "commented on"}
+VERBS = {"post_task": "created", "close_task": "closed", "reopen_task": "reopened", "post_comment": "commented on"}
 
 logger = logging.getLogger("bot")
 ws = Session.from_env()
@@ -66,16 +66,16 @@ def save_position(cursor: Cursor) -> None:
     new.replace(POSITION)
 
 
-async def sentence(event: Event) -> str | None:
-    """Return what happened as HTML; None if it is not worth a message."""
-    if event.kind not in DEEDS or event.id_task is None:
+async def message_for(event: Event) -> str | None:
+    """Return the text of a message, as HTML; None if the event needs none."""
+    if event.kind not in VERBS or event.id_task is None:
         return None
     try:
         task = await background.get_task(event.id_task)  # events do not contain the name
     except NotFound:
         return None  # it was deleted
     who = event.user_from.name if event.user_from else "Somebody"
-    return f"{escape(who)} {DEEDS[event.kind]} {link(task)}"
+    return f"{escape(who)} {VERBS[event.kind]} {link(task)}"
 
 
 def link(task: TaskRef) -> str:
@@ -88,7 +88,7 @@ async def notify(bot: Bot) -> None:
     while True:
         try:
             async for event in events():
-                if text := await sentence(event):
+                if text := await message_for(event):
                     await bot.send_message(CHAT, text)
         except (WorksectionError, TelegramError) as error:
             logger.warning("%s (next attempt in %g s)", error, EVERY)
