@@ -5,23 +5,20 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import AsyncIterator
 from html import escape
-from pathlib import Path
 
 from telegram import Bot, LinkPreviewOptions, Update
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 from telegram.ext import ApplicationBuilder, CommandHandler, ContextTypes, Defaults, filters
 
-from worksection_async import Cursor, Session
+from worksection_async import FileCursor, Session
 from worksection_async.errors import NotFound, WaitTooLong, WorksectionError
 from worksection_async.models import Event, TaskRef
 
 ACCOUNT = os.environ["WORKSECTION_ACCOUNT"]  # https://acme.worksection.com
 PROJECT = int(os.environ["WORKSECTION_PROJECT"])
 CHAT = int(os.environ["TELEGRAM_CHAT"])
-POSITION = Path(os.environ.get("POSITION_FILE", "position.json"))
 EVERY = float(os.environ.get("POLL_SECONDS", "30"))
 
 VERBS = {"post_task": "created", "close_task": "closed", "reopen_task": "reopened", "post_comment": "commented on"}
@@ -30,6 +27,7 @@ logger = logging.getLogger("bot")
 ws = Session.from_env()
 urgent = ws.with_options(lane="interactive", max_wait=10)
 background = ws.with_options(lane="bulk", max_age=60)
+position = FileCursor(os.environ.get("POSITION_FILE", "position.json"))
 
 
 async def create_task(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -43,27 +41,6 @@ async def create_task(update: Update, context: ContextTypes.DEFAULT_TYPE) -> Non
         text = escape(str(error))  # what happened, and whether the task may have been created
     if update.effective_message:
         await update.effective_message.reply_text(text)
-
-
-async def events() -> AsyncIterator[Event]:
-    """Yield the events of the project. The position is saved after each was handled, so a restart misses none."""
-    watch = ws.watch(projects=[PROJECT], every=EVERY, cursor=load_position())
-    save_position(watch.cursor)
-    async for event in watch:
-        yield event
-        save_position(watch.cursor)
-
-
-def load_position() -> Cursor | None:
-    """Return the saved position, or None in the first run."""
-    return Cursor.from_json(POSITION.read_text()) if POSITION.exists() else None
-
-
-def save_position(cursor: Cursor) -> None:
-    """Replace the file in one step: a crash leaves the old position or the new one."""
-    new = POSITION.with_suffix(".new")
-    new.write_text(cursor.to_json())
-    new.replace(POSITION)
 
 
 async def message_for(event: Event) -> str | None:
@@ -84,12 +61,13 @@ def link(task: TaskRef) -> str:
 
 
 async def notify(bot: Bot) -> None:
-    """Send a message for each event; an event whose message could not be sent is tried again."""
+    """Send a message for each event. The position is saved after each: a restarted bot misses none."""
     while True:
         try:
-            async for event in events():
-                if text := await message_for(event):
-                    await bot.send_message(CHAT, text)
+            async with ws.watch(projects=[PROJECT], every=EVERY, cursor=position) as watch:
+                async for event in watch:
+                    if text := await message_for(event):
+                        await bot.send_message(CHAT, text)
         except (WorksectionError, TelegramError) as error:
             logger.warning("%s (next attempt in %g s)", error, EVERY)
             await asyncio.sleep(EVERY)
