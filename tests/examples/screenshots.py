@@ -15,7 +15,7 @@ def take(page: Page) -> None:
     log_in(page, "https://localhost:8443")
     for name, scheme, width in (("tasks-light.png", "light", 360), ("tasks-dark.png", "dark", 360)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_viewport_size({"width": width, "height": 460})
+        page.set_viewport_size({"width": width, "height": 500})
         page.screenshot(path=FOLDER / name)
 
 
