@@ -42,6 +42,7 @@ SLOW = [
     "tests/blocking/test_interrupts.py::test_ctrl_c",
     "tests/blocking/test_sharing.py::test_threads_beside",
     "tests/cli",
+    "tests/examples",
     "tests/limits/test_bucket_state.py::TestSharedBucket",
     "tests/limits/test_file_bucket.py::test_processes_share",
     "tests/limits/test_limiter.py::test_each_waiting_call_is_woken",

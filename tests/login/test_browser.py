@@ -1,7 +1,4 @@
-"""The whole login in a real browser, from the login page of the simulator back to the program or web app.
-
-The tests use the Chromium of the system, because the one of Playwright would have to be downloaded.
-"""
+"""The whole login in a real browser, from the login page of the simulator back to the program or web app."""
 
 from __future__ import annotations
 
@@ -9,20 +6,18 @@ import asyncio
 import contextlib
 import itertools
 import re
-import shutil
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import anyio
 import attrs
 import pytest
 import uvicorn
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Cookie, Page, Response
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tests.support.chromium import Chromium, needs_chromium
 from tests.support.login_harness import LoginHarness, email_of_token, free_port
 from tests.support.vaults import MemoryVault
 from worksection_async import AccessToken, Session, TokenBucket
@@ -32,61 +27,32 @@ from worksection_async.login import LoginRoutes
 from worksection_async.models import Identity
 from worksection_async.testing import Simulator
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: apt-get install chromium")
-
-LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
+pytestmark = needs_chromium
 
 
-class Browser:
-    """Chromium in its own thread, because Playwright occupies the event loop of the thread that calls it."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "chromium")
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Browser:
-        self._browser = self._thread.submit(self._launch).result()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.submit(self._stack.close).result()
-        self._thread.shutdown()
-
-    def _launch(self) -> Any:
-        playwright = self._stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", LOOPBACK])
-        self._stack.callback(browser.close)
-        return browser
+class Browser(Chromium):
+    """A browser that logs in."""
 
     def origins(self, paths: list[str]) -> set[str]:
         """Return the origins to which redirects from ``https://app.example/auth/callback`` to *paths* lead."""
-        return self._thread.submit(self._origins, paths).result(60)
-
-    def _origins(self, paths: list[str]) -> set[str]:
-        with contextlib.closing(self._browser.new_context()) as context:
-            script = "paths => paths.map(path => new URL(path, 'https://app.example/auth/callback').origin)"
-            return set(context.new_page().evaluate(script, paths))
+        script = "paths => paths.map(path => new URL(path, 'https://app.example/auth/callback').origin)"
+        return self.run(lambda page: set(page.evaluate(script, paths)))
 
     def visit(self, url: str, button: str) -> Visit:
         """Open *url* without cookies, click *button* and wait for the redirect."""
-        return self._thread.submit(self._visit, url, button).result(60)
+        return self.run(lambda page: self._visit(page, url, button))
 
-    def _visit(self, url: str, button: str) -> Visit:
-        context = self._browser.new_context(ignore_https_errors=True)
-        with contextlib.closing(context):
-            page: Page = context.new_page()
-            responses: list[Response] = []
-            page.on("response", lambda it: responses.append(it) if it.request.is_navigation_request() else None)
-            page.goto(url)
-            login_page_text = page.inner_text("main")
-            cookies = context.cookies()
-            page.get_by_role("button", name=button).click()
-            page.wait_for_url(re.compile("^https://localhost:"), timeout=20_000)
-            return Visit(
-                login_page_text, page.url, page.inner_text("body"), responses[-1].status, cookies, context.cookies()
-            )
+    @staticmethod
+    def _visit(page: Page, url: str, button: str) -> Visit:
+        responses: list[Response] = []
+        page.on("response", lambda it: responses.append(it) if it.request.is_navigation_request() else None)
+        page.goto(url)
+        login_page_text = page.inner_text("main")
+        cookies = page.context.cookies()
+        page.get_by_role("button", name=button).click()
+        page.wait_for_url(re.compile("^https://localhost:"), timeout=20_000)
+        body, status = page.inner_text("body"), responses[-1].status
+        return Visit(login_page_text, page.url, body, status, cookies, page.context.cookies())
 
 
 @attrs.frozen
@@ -97,8 +63,8 @@ class Visit:
     url: str
     text: str
     status: int
-    cookies_before: list[dict[str, Any]]
-    cookies_after: list[dict[str, Any]]
+    cookies_before: list[Cookie]
+    cookies_after: list[Cookie]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,26 @@
+"""Runs the bot with a simulated account: ``TELEGRAM_TOKEN=… TELEGRAM_CHAT=… python demo.py``."""
+
+import os
+import runpy
+import tempfile
+from pathlib import Path
+
+from worksection_async.testing import Simulator
+
+
+def main() -> None:
+    """Run the bot until Ctrl-C."""
+    sim = Simulator(rate=1.0)
+    with tempfile.TemporaryDirectory() as folder, sim.serve() as url:
+        os.environ |= {
+            "WORKSECTION_ACCOUNT": url,
+            "WORKSECTION_API_KEY": sim.api_key,
+            "WORKSECTION_PROJECT": "26",
+            "POSITION_FILE": f"{folder}/position.json",
+            "POLL_SECONDS": "2",
+        }
+        runpy.run_path(str(Path(__file__).with_name("bot.py")), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
