@@ -2,8 +2,9 @@
 
 from .models._extras import needs_extra
 
-with needs_extra("redis", "worksection_async.redis (RedisTokenBucket, RedisTokenStore, RedisTokenVault)"):
+with needs_extra("redis", "worksection_async.redis (RedisMemory, RedisTokenBucket, RedisTokenStore, RedisTokenVault)"):
     from ._auth.redis_store import RedisTokenStore, RedisTokenVault
     from ._limits.redis_bucket import RedisTokenBucket
+    from .webhooks.redis_memory import RedisMemory
 
-__all__ = ["RedisTokenBucket", "RedisTokenStore", "RedisTokenVault"]
+__all__ = ["RedisMemory", "RedisTokenBucket", "RedisTokenStore", "RedisTokenVault"]

@@ -185,7 +185,8 @@ def events(*numbers: tuple[int, str]) -> list[Event]:
     return parse_events(body(*(record(number, action) for number, action in numbers)))
 
 
-def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> None:
+@pytest.mark.anyio
+async def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> None:
     recent = RecentEvents(10)
     close, reopen, other = events((1, "close"), (1, "reopen"), (2, "close"))
     for delivery, new in (
@@ -199,25 +200,28 @@ def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> N
         ([close, reopen, other], []),
         ([close, close], [close]),
     ):
-        assert recent.without_repetitions(delivery) == new
-        recent.add(new)
+        assert await recent.reserve(delivery) == new
 
 
-def test_the_number_of_remembered_keys_is_limited() -> None:
+@pytest.mark.anyio
+async def test_the_number_of_remembered_keys_is_limited() -> None:
     recent = RecentEvents(3)
     for number in range(1, 100):
-        recent.add(events((number, "close")))
-        recent.add(events(*[(number, "update"), (number, "reopen")] * 100))
+        await recent.reserve(events((number, "close")))
+        await recent.reserve(events(*[(number, "update"), (number, "reopen")] * 100))
     assert len(recent._keys) == 3
     assert {len(keys) for keys in recent._keys.values()} == {MAX_KEYS_PER_OBJECT}
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["close", "reopen"])), max_size=6), max_size=6))
 def test_a_delivery_that_is_repeated_at_once_contains_no_new_events(deliveries: list[list[tuple[int, str]]]) -> None:
-    recent = RecentEvents(10)
-    for delivery in deliveries:
-        recent.add(recent.without_repetitions(events(*delivery)))
-        assert recent.without_repetitions(events(*delivery)) == []
+    async def deliver() -> None:
+        recent = RecentEvents(10)
+        for delivery in deliveries:
+            await recent.reserve(events(*delivery))
+            assert await recent.reserve(events(*delivery)) == []
+
+    anyio.run(deliver)
 
 
 # The receiver
