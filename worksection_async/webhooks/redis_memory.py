@@ -85,8 +85,6 @@ class RedisMemory:
         """Record the events of one delivery, and return those that are no repetitions."""
         distinct = distinct_events(events)
         by_object = keys_by_object(distinct)
-        if not by_object:  # a test call or a health check
-            return []
         repeated = await self._visit(lambda: {obj: self._record(obj, keys) for obj, keys in by_object.items()})
         return await self._own.reserve(events) if repeated is None else without_repeated(distinct, repeated)
 
@@ -120,10 +118,9 @@ class RedisMemory:
             value: Any = self._client.get(key)
             stored = value.encode() if isinstance(value, str) else value or b""
             recorded = stored.decode("utf-8", "replace").split()
-            changed = change(recorded)
-            if list(changed) == recorded or self._swap(
-                keys=[key], args=[stored, " ".join(changed), UNCONFIRMED_SECONDS]
-            ):
+            changed = list(change(recorded))
+            swap = [stored, " ".join(changed), UNCONFIRMED_SECONDS]
+            if changed == recorded or self._swap(keys=[key], args=swap):
                 return recorded
 
     def _redis_key(self, obj: ObjectKey) -> str:
