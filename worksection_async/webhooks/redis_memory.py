@@ -29,7 +29,7 @@ from .deduplication import (
 
 T = TypeVar("T")
 
-UNCONFIRMED_SECONDS = 60
+UNCONFIRMED_SECONDS = 10
 """Expiry of the record of an object whose event has not been handled: its receiver may have been killed."""
 
 COOLDOWN_SECONDS = 5.0
@@ -48,7 +48,7 @@ class RedisMemory:
         WebhookReceiver(handler, remember=RedisMemory("redis://localhost", "hooks:crm"))
 
     An event that several receivers get, at the same time or later, is handled by one of them. An event whose handler
-    did not return within a minute is forgotten: its receiver may have been killed, so a repetition is handled.
+    did not return within ten seconds is forgotten: its receiver may have been killed, so a repetition is handled.
 
     While the server cannot be used, events are handled rather than lost: each receiver remembers only its own, so an
     event can be handled by several receivers. The beginning of an outage is logged as a warning.
@@ -61,7 +61,7 @@ class RedisMemory:
         ttl: Seconds for which the events of an object are remembered after the last one was handled.
 
     Raises:
-        InvalidCall: The URL is invalid, the key is empty, or *ttl* is less than a minute.
+        InvalidCall: The URL is invalid, the key is empty, or *ttl* is less than ten seconds.
     """
 
     def __init__(self, url_or_client: str | Client, key: str, *, ttl: int = 86_400) -> None:
