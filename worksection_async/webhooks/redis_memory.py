@@ -131,8 +131,10 @@ class RedisMemory:
         if self._retry_at is not None and time.monotonic() < self._retry_at:
             return None
         try:
-            with anyio.CancelScope(shield=True):  # a cancelled delivery leaves no half-made change
+            with anyio.CancelScope(shield=True):  # also while a receiver is closed: what was handled is confirmed
                 result = await in_thread(work)
+                self._retry_at = None
+                return result
         except (redis.RedisError, OSError) as exc:
             if self._retry_at is None:
                 logger.warning(
@@ -142,6 +144,4 @@ class RedisMemory:
                     type(exc).__name__,
                 )
             self._retry_at = time.monotonic() + COOLDOWN_SECONDS
-            return None
-        self._retry_at = None
-        return result
+        return None
