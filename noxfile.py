@@ -55,6 +55,7 @@ SLOW = [
     "tests/session/test_cancellation.py::test_session_works_after_many_cancelled_calls",
     "tests/session/test_users.py::test_a_thousand_users",
     "tests/spec",
+    "tests/sync/test_crashes.py",
     "tests/sync/test_streams.py::test_stream_of_60_000_tasks",
     "tests/sync/test_watch.py::test_every_event_is_yielded_once",
     "tests/testing/test_limits.py",
@@ -167,6 +168,13 @@ def budget(session: nox.Session) -> None:
     """Measure the used share of the rate limit at one request per second; takes six minutes on an idle machine."""
     install(session, "tests", *EXTRAS)
     session.run("python", "-m", "tests.budget.budget", *session.posargs)
+
+
+@nox.session(python=RUNNING, default=False)
+def soak(session: nox.Session) -> None:
+    """Run the tests of crashes at full length: 5000 events in 30 virtual days, hundreds of SIGKILLs; takes minutes."""
+    install(session, "tests", *EXTRAS)
+    session.run("pytest", "-s", "tests/sync/test_crashes.py", *session.posargs, env={"CRASH_TEST_EVENTS": "5000"})
 
 
 @nox.session(python=RUNNING, default=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import pickle
 import re
 from typing import Any
@@ -34,6 +35,7 @@ EXAMPLES: list[WorksectionError] = [
     errors.TransportError("get_tasks", "the certificate", sent=False, is_permanent=True),
     errors.StorageError("download", "the disk is full", sent=True, kept="/tmp/a"),
     errors.StorageError("upload_files", "the disk is full", sent=False),
+    errors.EventsLost(dt.datetime(2026, 10, 1), dt.datetime(2026, 10, 2), "the service stores events for 30 days"),
     errors.SessionClosed("get_tasks"),
     errors.TokenStoreError("/tokens/ada cannot be used (No space left on device)"),
 ]

@@ -32,8 +32,10 @@ from ._protocol.raw_reply import RawReply
 from ._session.open_telemetry import OpenTelemetry
 from ._session.session import Session
 from ._sync.cursor import Cursor
+from ._sync.cursor_stores import CursorStore, FileCursor, Lease
+from ._sync.doorbell import Doorbell
 from ._sync.streams import Plan
-from ._sync.watch import TagChange
+from ._sync.tag_watch import TagChange
 from ._transfer.destination import DownloadedFile
 from ._transfer.downloads import DownloadReport, OpenDownload
 from ._transport.call_events import CallEvent
@@ -45,12 +47,16 @@ __all__ = [
     "Attachment",
     "CallEvent",
     "Cursor",
+    "CursorStore",
+    "Doorbell",
     "DownloadReport",
     "DownloadedFile",
+    "FileCursor",
     "FileTokenBucket",
     "FileTokenStore",
     "FileTokenVault",
     "Lane",
+    "Lease",
     "Limiter",
     "MemoryTokenStore",
     "OAuth2",

@@ -10,6 +10,7 @@
     ├── StorageError (OSError)        a file cannot be written on this machine: the disk is full, …
     ├── TransportError                no connection, or the connection failed
     │   └── CallTimeout               a timeout of the call expired
+    ├── EventsLost                    some events since the last look cannot be read any more
     ├── UnexpectedReply               the reply does not have the documented format
     └── ApiError                      the service refused the request
         ├── AuthError                 the credential is wrong, expired or not sufficient
@@ -27,6 +28,7 @@ service. No error contains a key, a token or a signature.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any, ClassVar, Self
 
@@ -34,6 +36,7 @@ __all__ = [
     "ApiError",
     "AuthError",
     "CallTimeout",
+    "EventsLost",
     "FieldError",
     "InvalidCall",
     "NotFound",
@@ -198,6 +201,27 @@ class TransportError(WorksectionError):
 
 class CallTimeout(TransportError):
     """A timeout expired: the ``timeout`` of the call (in seconds), or the shorter timeout for connecting."""
+
+
+class EventsLost(WorksectionError):
+    """Some events since the last look cannot be read any more. The watch continues with the later ones.
+
+    It is raised once, in the loop over a watch or over `Session.events_since`. Read the records of the account again
+    (`Session.iter_tasks`, `Session.iter_costs`, ...), then iterate again.
+    """
+
+    since: dt.datetime
+    """Events after this time may be lost (UTC)."""
+
+    until: dt.datetime
+    """Events before this time may be lost (UTC)."""
+
+    def __init__(self, since: dt.datetime, until: dt.datetime, reason: str) -> None:
+        span = f"from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
+        advice = "Read the account again (iter_tasks, iter_costs, ...), then iterate again: the watch continues"
+        super().__init__("get_events", f"events {span} may be lost: {reason}. {advice}", sent=True)
+        self.since = since
+        self.until = until
 
 
 class UnexpectedReply(WorksectionError):

@@ -8,7 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from tests.bench import blocking, calls, decoding, files, imports, limiter, stalls, streams, virtual_hour, webhooks
+from tests.bench import (
+    blocking,
+    calls,
+    decoding,
+    doorbell,
+    files,
+    imports,
+    limiter,
+    stalls,
+    streams,
+    virtual_hour,
+    webhooks,
+)
 from tests.bench.measure import Comparison
 
 BENCHES: dict[str, Callable[[], Iterable[Comparison]]] = {
@@ -16,6 +28,7 @@ BENCHES: dict[str, Callable[[], Iterable[Comparison]]] = {
     "stalls": stalls.compare,
     "streams": streams.compare,
     "webhooks": webhooks.compare,
+    "doorbell": doorbell.compare,
     "calls": calls.compare,
     "blocking": blocking.compare,
     "imports": imports.compare,

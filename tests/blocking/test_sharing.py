@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import gc
+import itertools
 import threading
 import traceback
 import weakref
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,7 +23,7 @@ import pytest
 from tests.blocking.conftest import Service
 from tests.support.constants import KEY
 from tests.support.vaults import MemoryVault
-from worksection_async import ApiKey, Cursor, MemoryTokenStore, OAuth2, Session, TokenBucket, errors
+from worksection_async import ApiKey, Cursor, FileCursor, MemoryTokenStore, OAuth2, Session, TokenBucket, errors
 from worksection_async.blocking import BlockingSession
 from worksection_async.blocking.loop_thread import LookUps
 from worksection_async.testing import Simulator
@@ -174,6 +176,20 @@ def test_a_watch_yields_events_and_survives_errors_of_its_handler(
             watch.dispatch_to(async_handler)
         tags = ws.watch_tags(every=1e-3)
         assert iter(tags) is tags
+
+
+def test_a_store_keeps_the_position_of_a_blocking_watch(service: Service, tmp_path: Path) -> None:
+    store = tmp_path / "cursor.json"
+    with service.session() as ws:
+        with ws.events_since(FileCursor(store)) as events:
+            list(events)
+        tasks = [ws.post_task(ws.get_projects()[0].id, title).id for title in ("one", "two")]
+        with ws.watch(every=1e-3, cursor=FileCursor(store)) as watch:
+            found = {event.object.id for event in itertools.islice(watch, 2)}
+        with ws.events_since(FileCursor(store)) as events:
+            rest = {event.object.id for event in events}
+    assert found | rest >= set(tasks)
+    assert len(rest) <= 1, "the first was saved when the loop asked for the second"
 
 
 def test_a_session_of_the_environment(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

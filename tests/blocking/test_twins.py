@@ -15,7 +15,8 @@ from worksection_async import Limiter, OpenDownload, Session, blocking
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async._protocol.endpoints import Endpoints
 from worksection_async._sync.streams import CostStream, TaskStream
-from worksection_async._sync.watch import EventsSince, EventWatch, TagWatch
+from worksection_async._sync.tag_watch import TagWatch
+from worksection_async._sync.watch import EventsSince, EventWatch
 from worksection_async.blocking import BlockingSession
 from worksection_async.blocking._endpoints import Endpoints as BlockingEndpoints
 

@@ -79,7 +79,7 @@ def test_watch_prints_events_and_continues_where_it_stopped(
         task = simulator.add_task(26, name)
         anyio.run(simulator.emit, "post", task)
         assert watch() == [task.id]
-    assert [path.name for path in tmp_path.iterdir()] == ["cursor.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"cursor.json", "cursor.json.lock"}
 
 
 def _interrupting(after: int) -> Callable[[float], Any]:
@@ -97,24 +97,26 @@ def _interrupting(after: int) -> Callable[[float], Any]:
     return sleep
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"), [("{}", "Cursor: the text is not a cursor"), (None, "watch: --curs")]
-)
 def test_an_unreadable_cursor_is_reported(
-    simulator: Simulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | None, complaint: str
-) -> None:
-    path = tmp_path / "file"
-    path.write_text(content or "")
-    assert main(["watch", "--cursor", str(path / "x" if content is None else path)]) == ExitCode.USAGE
-    assert capsys.readouterr().err.startswith(complaint)
-
-
-def test_a_cursor_that_cannot_be_saved_ends_the_watch(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert main(["watch", "--cursor", str(tmp_path / "none" / "cursor")]) == ExitCode.FAILED
-    assert capsys.readouterr().err.startswith("watch: ")
-    assert simulator.requests == []
+    path = tmp_path / "file"
+    path.write_text("{}")
+    assert main(["watch", "--cursor", str(path)]) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith(f"watch: {path} does not contain a cursor.")
+
+
+@pytest.mark.parametrize("place", ["its folder is a file", "its temporary file is a folder"])
+def test_a_cursor_that_cannot_be_saved_ends_the_watch(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, place: str
+) -> None:
+    path = tmp_path / "folder" / "cursor"
+    if place == "its folder is a file":
+        path.parent.write_text("")
+    else:
+        (path.parent / "cursor.new").mkdir(parents=True)
+    assert main(["watch", "--cursor", str(path)]) == ExitCode.FAILED
+    assert capsys.readouterr().err.startswith(f"watch: {path}: ")
 
 
 # Ctrl-C

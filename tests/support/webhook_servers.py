@@ -1,4 +1,4 @@
-"""A webhook receiver in web frameworks, and behind a real server."""
+"""Webhook receivers behind real servers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,8 @@ from typing import Any
 import anyio
 import pytest
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount, Route
 
 from worksection_async.webhooks import WebhookReceiver
-
-
-def in_starlette(receiver: WebhookReceiver) -> Any:
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        async with receiver:
-            yield
-
-    return Starlette(routes=[Mount("/hooks", receiver), Route("/exact", receiver)], lifespan=lifespan)
 
 
 def in_fastapi(receiver: WebhookReceiver) -> Any:
@@ -37,22 +26,10 @@ def in_fastapi(receiver: WebhookReceiver) -> Any:
     return app
 
 
-def in_litestar(receiver: WebhookReceiver) -> Any:
-    litestar = pytest.importorskip("litestar")
-
-    @litestar.handlers.asgi("/hooks", is_mount=True, copy_scope=True)  # type: ignore[untyped-decorator]
-    async def hooks(scope: Any, receive: Any, send: Any) -> None:
-        await receiver(scope, receive, send)
-
-    return litestar.Litestar([hooks], lifespan=[lambda _: receiver])
-
-
 @asynccontextmanager
-async def served(app: Any, port: int = 0, **options: Any) -> AsyncIterator[str]:
+async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
     """Serve *app* with uvicorn on a socket, with lifespan, in this event loop, which must be asyncio."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, lifespan="on", log_config=None, http="h11", ws="none", **options)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", log_config=None, http="h11", ws="none"))
     config = server.config
     config.load()
     server.lifespan = config.lifespan_class(config)

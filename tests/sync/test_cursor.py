@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from worksection_async import Cursor
 from worksection_async._protocol.formats import to_period
-from worksection_async._sync.cursor import OVERLAP, EventTracker
-from worksection_async.errors import InvalidCall
+from worksection_async._sync.event_tracker import OVERLAP, EventTracker
 from worksection_async.models import Event, EventObject
 
 START = 1_780_000_000.0
@@ -273,11 +272,17 @@ def test_an_event_with_a_nonsense_time_alone_is_no_error(wrong: dt.datetime | No
     assert len(found) <= 1
 
 
-def test_a_start_before_the_stored_events_is_an_error() -> None:
+def test_the_period_is_at_most_what_the_service_stores() -> None:
     tracker = EventTracker(Cursor(looked_at=START))
-    assert tracker.period(START + 30 * DAY) == dt.timedelta(days=30)
-    with pytest.raises(InvalidCall, match=r"stores events for 30 days, and the start is 31 days ago: .*period_start"):
-        tracker.period(START + 31 * DAY)
+    assert tracker.period(START + 30 * DAY) == tracker.period(START + 300 * DAY) == dt.timedelta(days=30)
+
+
+def test_events_that_are_not_stored_any_more_are_skipped_once() -> None:
+    tracker = EventTracker(Cursor(looked_at=START))
+    assert tracker.skip_lost(START + 30 * DAY) is None
+    assert tracker.skip_lost(START + 31 * DAY) == START
+    assert tracker.cursor.looked_at == START + DAY
+    assert tracker.skip_lost(START + 31 * DAY + MINUTE) is None
 
 
 def test_a_cursor_without_a_start_can_be_read() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import anyio
 import httpx
@@ -13,64 +11,27 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.clocks import SkewedClock
 from tests.support.constants import KEY
+from tests.support.events import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Service,
+    collect,
+    create_events,
+    events_within,
+    keys,
+    stored_events,
+    with_simulator,
+)
 from tests.support.virtual_time import run_on_virtual_clock
 from worksection_async import ApiKey, Cursor, Session, TokenBucket
 from worksection_async._session.caller import SessionCaller
-from worksection_async._sync.watch import EventsSince, EventWatch
-from worksection_async.errors import InvalidCall, TooManyRecords, TransportError
+from worksection_async.errors import InvalidCall, TransportError
 from worksection_async.models import Event
-from worksection_async.testing import Simulator, VirtualClock, faults
-from worksection_async.testing._transport import SimulatorTransport
-
-START = 1_780_000_000.0
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-
+from worksection_async.testing import Simulator, faults
 
 GAPS = st.floats(0, 3 * HOUR) | st.sampled_from([0.0, 30.0, 7 * HOUR, 4 * DAY])
-
-
-class Service(Simulator):
-    """A simulator on virtual time. The clock of this machine, which its sessions read, can be wrong."""
-
-    def __init__(self) -> None:
-        self.machine = SkewedClock(0.0, VirtualClock(START))
-        super().__init__(clock=self.machine.clock)
-
-    def transport(self) -> SimulatorTransport:
-        return SimulatorTransport(self.app, self.machine)
-
-
-def with_simulator(main: Callable[[Service], Awaitable[None]]) -> None:
-    """Run *main* on virtual time, with a simulator on the same clock."""
-    run_on_virtual_clock(lambda: main(Service()))
-
-
-async def create_events(sim: Simulator, count: int = 1, project: int | None = None) -> None:
-    """Create and complete *count* tasks of the same name: two events each."""
-    id_project = project or next(iter(sim.projects))
-    async with sim.session() as ws:
-        for _ in range(count):
-            task = await ws.post_task(id_project, "Something")
-            await ws.complete_task(task.id)
-
-
-async def events_within(seconds: float, watch: EventWatch) -> list[Event]:
-    """Return the events that *watch* yields within *seconds*."""
-    events: list[Event] = []
-    with anyio.move_on_after(seconds):
-        async for event in watch:
-            events.append(event)
-    return events
-
-
-def keys(events: list[Event]) -> Counter[tuple[str, int]]:
-    return Counter((str(event.action), event.object.id) for event in events)
-
-
-def stored_events(sim: Simulator) -> Counter[tuple[str, int]]:
-    return keys(sim.events)
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["one watch", "a restart after each poll"])
@@ -177,20 +138,6 @@ def test_watch_continues_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> Non
             with pytest.raises(TransportError):
                 await anext(watch)
             assert keys(await events_within(10 * MINUTE, watch)) == stored_events(sim)
-
-    with_simulator(main)
-
-
-def test_lost_events_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Service) -> None:
-        async with sim.session() as ws:
-            old = Cursor(looked_at=sim.clock.time() - 31 * DAY)
-            with pytest.raises(InvalidCall, match="stores events for 30 days"):
-                await anext(ws.watch(cursor=old))
-            monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
-            await create_events(sim, 1)
-            with pytest.raises(TooManyRecords, match="2 events or more"):
-                await anext(ws.watch())
 
     with_simulator(main)
 
@@ -317,10 +264,6 @@ def test_a_start_in_the_future_is_refused() -> None:
 # Events up to now
 
 
-async def collect(events: EventsSince) -> list[Event]:
-    return [event async for event in events]
-
-
 def test_events_since_yields_what_has_happened_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(sim: Service) -> None:
         sim.clear_events()
@@ -392,20 +335,6 @@ def test_events_since_and_watch_continue_each_other(monkeypatch: pytest.MonkeyPa
             await create_events(sim, 1)
             found += await events_within(5 * MINUTE, ws.watch(cursor=job.cursor))
         assert keys(found) == stored_events(sim)
-
-    with_simulator(main)
-
-
-def test_events_since_raises_for_an_old_cursor_and_for_lost_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main(sim: Service) -> None:
-        async with sim.session() as ws:
-            for age in (30.1, 31, 365):
-                with pytest.raises(InvalidCall, match="stores events for 30 days"):
-                    await anext(ws.events_since(Cursor(looked_at=sim.clock.time() - age * DAY)))
-            monkeypatch.setattr("worksection_async._sync.watch.MAX_RECORDS", 2)
-            await create_events(sim, 1)
-            with pytest.raises(TooManyRecords, match="2 events or more"):
-                await anext(ws.events_since(None))
 
     with_simulator(main)
 

@@ -10,7 +10,8 @@ import json
 import logging
 import pickle
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,9 +21,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
 
 from tests.support.webhook_deliveries import EVENT, OK, RecordingHandler, body, client, record
-from tests.support.webhook_servers import in_fastapi, in_litestar, in_starlette, served
+from tests.support.webhook_servers import in_fastapi, served
 from worksection_async import errors
 from worksection_async.models import Event
 from worksection_async.testing import Simulator
@@ -530,6 +533,25 @@ def test_invalid_options_are_refused(options: dict[str, Any], complaint: str) ->
 # In web frameworks
 
 
+def in_starlette(receiver: WebhookReceiver) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        async with receiver:
+            yield
+
+    return Starlette(routes=[Mount("/hooks", receiver), Route("/exact", receiver)], lifespan=lifespan)
+
+
+def in_litestar(receiver: WebhookReceiver) -> Any:
+    litestar = pytest.importorskip("litestar")
+
+    @litestar.handlers.asgi("/hooks", is_mount=True, copy_scope=True)  # type: ignore[untyped-decorator]
+    async def hooks(scope: Any, receive: Any, send: Any) -> None:
+        await receiver(scope, receive, send)
+
+    return litestar.Litestar([hooks], lifespan=[lambda _: receiver])
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
@@ -555,6 +577,32 @@ async def test_the_receiver_works_behind_a_real_server(
         assert handler.events == []
         handler.unblocked.set()
     assert handler.object_ids == [9]  # at the end of the lifespan at the latest
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("wrap", "path", "status"),
+    [
+        pytest.param(lambda receiver: receiver, "/hooks", 200, id="alone"),
+        pytest.param(lambda receiver: receiver, "/hooks/", 200, id="alone-slash"),
+        pytest.param(in_starlette, "/hooks/", 200, id="starlette-slash"),
+        pytest.param(in_starlette, "/hooks", 307, id="starlette"),
+        pytest.param(in_starlette, "/exact", 200, id="starlette-route"),
+        pytest.param(in_starlette, "/exact/", 307, id="starlette-route-slash"),
+        pytest.param(in_fastapi, "/hooks/", 200, id="fastapi-slash"),
+        pytest.param(in_fastapi, "/hooks", 307, id="fastapi"),
+        pytest.param(in_litestar, "/hooks", 200, id="litestar"),
+        pytest.param(in_litestar, "/hooks/", 200, id="litestar-slash"),
+    ],
+)
+async def test_a_url_with_the_slash_of_the_documentation_is_answered_directly(
+    handler: RecordingHandler, wrap: Callable[[WebhookReceiver], Any], path: str, status: int
+) -> None:
+    """The page says with which slash a framework replies with a redirect, which the service treats as an error."""
+    async with WebhookReceiver(handler) as receiver, client(wrap(receiver)) as http:
+        assert (await http.post(path, content=EVENT)).status_code == status
+    assert handler.object_ids == ([9] if status == 200 else [])
 
 
 @pytest.mark.anyio

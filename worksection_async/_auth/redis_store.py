@@ -13,19 +13,14 @@ import redis
 
 from .._protocol.service import OAUTH_REFRESH_TTL_SECONDS
 from .._transport.frames import clears_locals
-from .._transport.redis_client import SWAP, Client, connect
+from .._transport.redis_client import SWAP, UNLOCK, Client, checked_key, connect
 from .._transport.tasks import in_thread
-from ..errors import InvalidCall, TokenStoreError
+from ..errors import TokenStoreError
 from .token import Token
 from .token_stores import LOCK_TIMEOUT_SECONDS, acquire_lock, token_in, translate_errors
 from .token_vaults import encoded_key
 
 T = TypeVar("T")
-
-UNLOCK = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
 
 
 class RedisTokenStore:
@@ -44,10 +39,8 @@ class RedisTokenStore:
     """
 
     def __init__(self, url_or_client: str | Client, key: str) -> None:
-        if not isinstance(key, str) or not key or "{" in key or "}" in key:
-            raise InvalidCall("RedisTokenStore", f"key must be a name without braces, not {key!r}")
+        self._key = checked_key(key, "RedisTokenStore")
         self._client = connect(url_or_client)
-        self._key = key
         self._lock_key = f"{{{key}}}:lock"
         self._swap = self._client.register_script(SWAP)
         self._unlock = self._client.register_script(UNLOCK)

@@ -8,10 +8,7 @@ from pathlib import Path
 import click
 
 from .._session.session import Session
-from .._sync.cursor import Cursor
-from .._sync.watch import EventWatch
-from .._transport.paths import replace_text
-from ..errors import InvalidCall, StorageError
+from .._sync.cursor_stores import FileCursor
 from ._command import Command, FiniteFloat
 from ._output import print_line
 from ._runner import run_calls
@@ -30,31 +27,11 @@ def command(every: float, projects: Sequence[int], cursor: Path | None) -> None:
     \b
     worksection watch --project 26 | jq 'select(.action == "post")'
     """
-    start = None if cursor is None else _load(cursor)
 
     async def stream(session: Session) -> None:
-        watch = session.watch(projects=projects or None, every=every, cursor=start)
-        if cursor is not None:
-            _save(watch, cursor)
-        async for event in watch:
-            print_line(event)
-            if cursor is not None:
-                _save(watch, cursor)
+        store = None if cursor is None else FileCursor(cursor)
+        async with session.watch(projects=projects or None, every=every, cursor=store) as watch:
+            async for event in watch:
+                print_line(event)
 
     run_calls(stream)
-
-
-def _load(path: Path) -> Cursor | None:
-    try:
-        return Cursor.from_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise InvalidCall("watch", f"--cursor: {path}: {exc.strerror}") from None
-
-
-def _save(watch: EventWatch, path: Path) -> None:
-    try:
-        replace_text(path, watch.cursor.to_json())
-    except OSError as exc:
-        raise StorageError("watch", f"{path}: {exc.strerror}", sent=True) from None

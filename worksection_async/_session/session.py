@@ -25,8 +25,11 @@ from .._protocol.raw_reply import RawReply
 from .._protocol.structure import Structure
 from .._protocol.time_zones import to_time_zone
 from .._sync.cursor import Cursor
+from .._sync.cursor_stores import CursorStore
+from .._sync.doorbell import Doorbell
 from .._sync.streams import CostStream, Plan, Span, TaskStream
-from .._sync.watch import EventsSince, EventWatch, TagWatch
+from .._sync.tag_watch import TagWatch
+from .._sync.watch import JOB_LEASE_SECONDS, EventsSince, EventWatch
 from .._transfer.destination import Destination, DownloadedFile, Progress
 from .._transfer.downloads import Downloader, DownloadReport, OpenDownload
 from .._transport.call_events import CallEvent, Observer
@@ -323,7 +326,8 @@ class Session(Endpoints):
         period_start: dt.timedelta = dt.timedelta(0),
         projects: Iterable[int] | None = None,
         every: float = 60.0,
-        cursor: Cursor | None = None,
+        cursor: Cursor | CursorStore | None = None,
+        doorbell: Doorbell | None = None,
     ) -> EventWatch:
         """Poll for events: ``async for event in ws.watch()``. It needs no public URL and uses the bulk lane.
 
@@ -332,20 +336,30 @@ class Session(Endpoints):
                 service have no seconds, so events of the minute in which it begins are included.
             projects: Only events of these projects. A poll is one call for any number of projects.
             every: Seconds between two polls.
-            cursor: The ``cursor`` of an earlier watch or `events_since`, to continue from; *period_start* is then
-                ignored.
+            cursor: Where to continue: the ``cursor`` of an earlier watch or `events_since`, or a store that keeps it,
+                such as `FileCursor`. *period_start* is ignored if there is a position. Of several programs with one
+                store, one watches; another takes over within ``2 * every`` seconds after its end.
+            doorbell: Lets the watch look at once, before the next poll is due: a `WebhookReceiver` of this event loop,
+                a `RedisDoorbell`, or an object with a coroutine method ``wait()``.
 
-        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
-        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises `EventsLost`
+        once if the position is older than 30 days, because the service stores events for 30 days. More events than one
+        reply can contain are read by project: a call for each.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """
-        start = period_start if cursor is None else cursor
-        return EventWatch(self._for_events(), start, projects, every)
+        return EventWatch(
+            self._for_events(),
+            cursor=cursor,
+            period_start=period_start,
+            projects=projects,
+            every=every,
+            doorbell=doorbell,
+        )
 
     def events_since(
         self,
-        cursor: Cursor | None,
+        cursor: Cursor | CursorStore | None,
         *,
         period_start: dt.timedelta = dt.timedelta(0),
         projects: Iterable[int] | None = None,
@@ -356,17 +370,23 @@ class Session(Endpoints):
         event and repeat none. An event that the service lists only after the call belongs to the next run.
 
         Args:
-            cursor: The ``cursor`` of the run before, or of a `watch`; None for the first run.
+            cursor: The ``cursor`` of the run before, or of a `watch`; None for the first run. A store, such as
+                `FileCursor`, keeps it, and lets one of several programs run at a time.
             period_start: Age of the first events of the first run, 30 days at most; ignored if there is a cursor.
             projects: Only events of these projects. It is one call for any number of projects.
 
-        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
-        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises `EventsLost`
+        once if the position is older than 30 days, because the service stores events for 30 days.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """
-        start = period_start if cursor is None else cursor
-        return EventsSince(self._for_events(), start, projects)
+        return EventsSince(
+            self._for_events(),
+            cursor=cursor,
+            period_start=period_start,
+            projects=projects,
+            lease_seconds=JOB_LEASE_SECONDS,
+        )
 
     def _for_events(self) -> SessionCaller:
         # Not coalesced: a cached or shared reply is older than the request for it, so that events would be lost.

@@ -1,113 +1,170 @@
-"""Polls for events and changes of tags, without a public URL. What is new in a reply is decided in `cursor`."""
+"""Iterators over events, without a public URL. What is new in a reply is decided in `event_tracker`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Self
 
 import anyio
-import attrs
 
-from .._protocol.endpoints import Endpoints
-from .._protocol.service import MAX_RECORDS
 from .._protocol.values import as_number, shown
 from .._transport.caller import Caller
-from ..errors import InvalidCall, TooManyRecords
-from ..models import Event, Task
-from .cursor import Cursor, EventTracker
-from .streams import TaskStream
+from ..errors import InvalidCall
+from ..models import Event
+from .cursor import Cursor
+from .cursor_stores import CursorStore, StoredPosition
+from .doorbell import Doorbell
+from .event_reader import EventReader
+from .event_tracker import RETENTION, EventTracker
 
 logger = logging.getLogger("worksection_async")
 
+JOB_LEASE_SECONDS = 90.0
+"""Lease of a job that looks once. It is extended with each event."""
 
-class EventLog:
-    """Looks for new events; the base of the iterators over events.
+
+class EventLog(ABC):
+    """The base of the iterators over events: it looks for new events, and keeps the position.
 
     Args:
         caller: Makes the calls.
-        start: A cursor, or the age of the first events.
+        cursor: Where to continue: a position, or a store that may contain one.
+        period_start: Age of the first events, if there is no position.
         projects: Only events of these projects; None means all.
+        lease_seconds: For how long another program waits for a sign of this one.
     """
 
-    def __init__(self, caller: Caller, start: Cursor | dt.timedelta, projects: Iterable[int] | None) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        *,
+        cursor: Cursor | CursorStore | None,
+        period_start: dt.timedelta,
+        projects: Iterable[int] | None,
+        lease_seconds: float,
+    ) -> None:
+        if not dt.timedelta(0) <= period_start <= RETENTION:
+            problem = (
+                f"must not be negative, and at most {RETENTION.days} days: the service stores events for that long"
+            )
+            raise InvalidCall("get_events", f"period_start: {problem}")
         self._caller = caller
-        self._endpoints = Endpoints(caller)
-        self._clock_offset = 0.0
-        """Seconds by which the service's clock is ahead of this machine's; known after the first reply."""
-        self._waited = 0.0
-        """Seconds from the last request for a slot to its reply."""
-        self._begins_at: float | None = None
-        """The start on this machine's clock, until the first look."""
-        if isinstance(start, dt.timedelta):
-            if start < dt.timedelta(0):
-                raise InvalidCall("get_events", "period_start: must not be negative")
-            self._begins_at = caller.clock.time() - start.total_seconds()
-            start = Cursor(looked_at=self._begins_at, since=self._begins_at)
-        self._tracker = EventTracker(start, projects)
+        self._projects = None if projects is None else frozenset(projects)
+        self._begins_at = caller.clock.time() - period_start.total_seconds()
+        self._stored = None
+        if cursor is not None and not isinstance(cursor, Cursor):
+            if not isinstance(cursor, CursorStore):
+                raise InvalidCall(
+                    "watch", f"cursor must be a Cursor or a store such as FileCursor, got {shown(cursor)}"
+                )
+            self._stored = StoredPosition(cursor, lease_seconds)
+            cursor = None
+        self._start(cursor)
+
+    def _start(self, cursor: Cursor | None) -> None:
+        """Continue at *cursor*, or begin."""
+        begins_at = self._begins_at if cursor is None else None
+        cursor = cursor or Cursor(looked_at=self._begins_at, since=self._begins_at)
+        self._tracker = EventTracker(cursor, self._projects)
+        self._reader = EventReader(self._caller, self._tracker, begins_at)
+        self._has_looked = False
 
     @property
     def cursor(self) -> Cursor:
-        """The position after the last yielded event. Save it after the event was handled."""
+        """The position after the last yielded event. Save it after the event was handled.
+
+        A store is not needed for it, and saves it by itself.
+        """
         return self._tracker.cursor
+
+    async def aclose(self) -> None:
+        """Let another program watch, if there is a store: end the lease. The position is not saved once more."""
+        if self._stored is not None:
+            await self._stored.end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def _look(self) -> None:
-        """Request the events since the position."""
-        projects = self._tracker.projects
-        only = next(iter(projects)) if projects and len(projects) == 1 else None
+    async def __anext__(self) -> Event:
         while True:
-            period = self._tracker.period(self._now(), self._waited)
-            started_at = anyio.current_time()
-            events = await self._endpoints.get_events(period, id_project=only)
-            self._waited = anyio.current_time() - started_at
-            self._set_clock()
-            # The period ended when the service made the reply. It was too short if the call waited in the queue for
-            # long, or if the clock of this machine is wrong, which the first reply shows.
-            if self._tracker.covers(period, now := self._now()):
-                break
-        if len(events) >= MAX_RECORDS:
-            raise TooManyRecords("get_events", f"{MAX_RECORDS} events or more in {period}")
-        self._tracker.add(events, period=period, looked_at=now - self._waited, now=now)
-        self._begins_at = None
+            await self._keep_position()
+            if (event := self._tracker.take()) is not None:
+                return event
+            await self._wait_for_look()
+            await self._keep_position()
+            await self._look()
 
-    def _now(self) -> float:
-        """Return the time on the service's clock; before the first reply, on this machine's clock."""
-        return self._caller.clock.time() + self._clock_offset
+    @abstractmethod
+    async def _wait_for_look(self) -> None:
+        """Wait until the next look is due; raises `StopAsyncIteration` after the last one."""
 
-    def _set_clock(self) -> None:
-        """Adopt the service's clock from the last reply; all times of the cursor are on it."""
-        replied_at = self._caller.replied_at()
-        if replied_at is not None:
-            # Too low by the delay of the reply, never too high.
-            self._clock_offset = replied_at - self._caller.clock.time()
-        if self._begins_at is not None:
-            self._tracker.begin_at(self._begins_at + self._clock_offset)
+    async def _look(self) -> None:
+        """Look for new events; raises `EventsLost` once, after the new position was saved."""
+        loss = await self._reader.look()
+        self._has_looked = True
+        if loss is not None:
+            await self._keep_position()
+            raise loss
+
+    async def _keep_position(self) -> None:
+        """Store the position, and extend the lease. If it was lost, wait for it and start again from the store."""
+        if self._stored is None:
+            return
+        # Not before the first look: until then the clock of the service is not known.
+        if self._stored.is_held and self._has_looked:
+            await self._stored.save(self.cursor)
+        if not self._stored.is_held:
+            self._start(await self._stored.begin())
 
 
 class EventWatch(EventLog):
     """An endless iterator over events: ``async for event in watch``. It polls in ``__anext__`` and starts no task.
 
-    ``cursor`` covers the events that were yielded. Save it after an event has been handled: after a crash the events
-    that were not yielded yet are returned again.
+    With a store, the position is saved when the loop asks for the next event: an event is yielded again if the program
+    ends while it handles it. ``async with watch:`` lets another program that waits for the store continue at once.
+
+    Without a store, ``cursor`` covers the events that were yielded. Save it after an event has been handled: after a
+    crash the events that were not yielded yet are returned again.
     """
 
     def __init__(
-        self, caller: Caller, start: Cursor | dt.timedelta, projects: Iterable[int] | None, every: float
+        self,
+        caller: Caller,
+        *,
+        cursor: Cursor | CursorStore | None,
+        period_start: dt.timedelta,
+        projects: Iterable[int] | None,
+        every: float,
+        doorbell: Doorbell | None,
     ) -> None:
-        super().__init__(caller, start, projects)
-        self._every = _interval(every)
+        self._every = checked_interval(every)
+        if doorbell is not None and not isinstance(doorbell, Doorbell):
+            raise InvalidCall("watch", f"doorbell needs a method wait(), got {shown(doorbell)}")
+        # Another program takes over within twice the interval: it asks for the lease every sixth part of this time.
+        super().__init__(caller, cursor=cursor, period_start=period_start, projects=projects, lease_seconds=1.5 * every)
+        self._doorbell = doorbell
         self._last_try = float("-inf")
 
-    async def __anext__(self) -> Event:
-        while (event := self._tracker.take()) is None:
-            await anyio.sleep(max(0.0, self._last_try + self._every - anyio.current_time()))
-            self._last_try = anyio.current_time()
-            await self._look()
-        return event
+    async def _wait_for_look(self) -> None:
+        pause = max(0.0, self._last_try + self._every - anyio.current_time())
+        if self._doorbell is None or not pause:
+            await anyio.sleep(pause)
+        else:
+            with anyio.move_on_after(pause):
+                await self._doorbell.wait()
+        self._last_try = anyio.current_time()
 
     async def dispatch_to(self, handler: Callable[[Event], Awaitable[object]]) -> None:
         """Call *handler* with each event, one after the other, without end: a coroutine function, or a `Router`.
@@ -128,80 +185,22 @@ class EventsSince(EventLog):
     ``cursor`` covers the events that were yielded, at the end all of them: the next run starts there.
     """
 
-    _has_looked = False
+    _has_ended = False
 
     async def __anext__(self) -> Event:
-        if not self._has_looked:
-            await self._look()
-            self._has_looked = True
-        if (event := self._tracker.take()) is None:
+        if self._has_ended:
             raise StopAsyncIteration
-        return event
+        return await super().__anext__()
+
+    async def _wait_for_look(self) -> None:
+        if self._has_looked:
+            self._has_ended = True
+            await self.aclose()
+            raise StopAsyncIteration
 
 
-def _interval(every: float) -> float:
+def checked_interval(every: float) -> float:
+    """Return *every*; raises `InvalidCall` if it is not a positive number of seconds."""
     if not as_number(every) > 0:
         raise InvalidCall("watch", f"every must be a positive number of seconds, not {shown(every)}")
     return every
-
-
-@attrs.frozen(kw_only=True)
-class TagChange:
-    """A change of the tags of a task; the service has no event for it."""
-
-    task: Task
-    """The current task, with its tags."""
-    added: Mapping[int, str]
-    """The new tags: id to name."""
-    removed: Mapping[int, str]
-    """The removed tags: id to name."""
-
-
-class TagWatch:
-    """An endless iterator over changes of tags: ``async for change in watch``.
-
-    Each poll compares the tags of all tasks with the previous poll. A tag that is added and removed between two polls
-    is not reported, and neither are the tags of a new task.
-    """
-
-    def __init__(self, caller: Caller, every: float) -> None:
-        self._caller = caller
-        self._every = _interval(every)
-        self._tags: dict[int, Mapping[int, str]] = {}
-        self._position = float("-inf")
-        self._pending: list[TagChange] = []
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> TagChange:
-        while not self._pending:
-            await anyio.sleep(max(0.0, self._position + self._every - anyio.current_time()))
-            self._position = anyio.current_time()
-            await self._poll()
-        return self._pending.pop(0)
-
-    async def _poll(self) -> None:
-        tags: dict[int, Mapping[int, str]] = {}
-        changes = []
-        async for top in TaskStream(self._caller, None, extra=["tags", "subtasks"], flat=True):
-            for task in _with_subtasks(top):
-                before = self._tags.get(task.id)
-                now = before if "tags" in task.extra else task.tags  # tags that could not be read are no change
-                if now is not None:
-                    tags[task.id] = now
-                if before is not None and now is not None and before.keys() != now.keys():
-                    changes.append(_change(task, before))
-        self._tags, self._pending = tags, changes
-
-
-def _with_subtasks(task: Task) -> Iterator[Task]:
-    yield task
-    for child in task.child:
-        yield from _with_subtasks(child)
-
-
-def _change(task: Task, before: Mapping[int, str]) -> TagChange:
-    added: dict[int, Any] = {number: name for number, name in task.tags.items() if number not in before}
-    removed = {number: name for number, name in before.items() if number not in task.tags}
-    return TagChange(task=task, added=added, removed=removed)

@@ -37,9 +37,12 @@ def resolved(path: str | os.PathLike[str], owner: str) -> Path:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write *text* to a file in one step: an interrupted write leaves the old content."""
+    """Write *text* to a file in one step: an interrupted write leaves the old content, even if the machine stops."""
     temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

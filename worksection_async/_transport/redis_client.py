@@ -24,6 +24,12 @@ return 1
 """
 """Compare and swap, with an expiry in seconds."""
 
+UNLOCK = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+"""Delete a lock if it has this holder."""
+
 SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 
 
@@ -48,3 +54,15 @@ def connect(url_or_client: str | Client) -> Client:
         problem = "the URL of the server is invalid; are special characters in the password percent-encoded?"
         raise InvalidCall("redis", problem)
     return client
+
+
+def checked_key(key: str, owner: str) -> str:
+    """Return *key*; raises `InvalidCall` if it is empty or has braces, which derived keys need for a cluster.
+
+    Args:
+        key: The argument.
+        owner: Name of the class that got it, for the error.
+    """
+    if not isinstance(key, str) or not key or "{" in key or "}" in key:
+        raise InvalidCall(owner, f"key must be a name without braces, not {key!r}")
+    return key

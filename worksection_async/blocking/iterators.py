@@ -6,11 +6,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from .._sync.cursor import Cursor
 from .._sync.streams import Plan
-from .._sync.watch import EventLog, EventsSince, EventWatch, TagChange, TagWatch
+from .._sync.tag_watch import TagChange, TagWatch
+from .._sync.watch import EventLog, EventsSince, EventWatch
 from .._transport.callbacks import checked
 from .._transport.fork import reset_now_and_after_fork
 from ..models import Event
@@ -91,15 +93,33 @@ class _BlockingEventLog(BlockingIterator[Event]):
 
     @property
     def cursor(self) -> Cursor:
-        """The position after the last yielded event. Save it after the event was handled."""
+        """The position after the last yielded event. Save it after the event was handled.
+
+        A store is not needed for it, and saves it by itself.
+        """
         return self._events.cursor
+
+    def close(self) -> None:
+        """Let another program watch, if there is a store: end the lease. The position is not saved once more."""
+        background.run(self._events.aclose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class BlockingEventWatch(_BlockingEventLog):
     """An endless iterator over events: ``for event in watch``. It polls in ``__next__`` and starts no task.
 
-    ``cursor`` covers the events that were yielded. Save it after an event has been handled: after a crash the events
-    that were not yielded yet are returned again.
+    With a store, the position is saved when the loop asks for the next event: an event is yielded again if the program
+    ends while it handles it. ``with watch:`` lets another program that waits for the store continue at once.
+
+    Without a store, ``cursor`` covers the events that were yielded. Save it after an event has been handled: after a
+    crash the events that were not yielded yet are returned again.
     """
 
     def dispatch_to(self, handler: Callable[[Event], object]) -> None:

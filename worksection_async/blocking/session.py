@@ -23,6 +23,8 @@ from .._session.environment import account_in_environment
 from .._session.options import SAME, Same
 from .._session.session import Session
 from .._sync.cursor import Cursor
+from .._sync.cursor_stores import CursorStore
+from .._sync.doorbell import Doorbell
 from .._sync.streams import Plan
 from .._transfer.destination import DownloadedFile, Progress
 from .._transfer.downloads import DownloadReport
@@ -322,7 +324,8 @@ class BlockingSession(Endpoints):
         period_start: dt.timedelta = dt.timedelta(0),
         projects: Iterable[int] | None = None,
         every: float = 60.0,
-        cursor: Cursor | None = None,
+        cursor: Cursor | CursorStore | None = None,
+        doorbell: Doorbell | None = None,
     ) -> BlockingEventWatch:
         """Poll for events: ``for event in ws.watch()``. It needs no public URL and uses the bulk lane.
 
@@ -331,21 +334,27 @@ class BlockingSession(Endpoints):
                 service have no seconds, so events of the minute in which it begins are included.
             projects: Only events of these projects. A poll is one call for any number of projects.
             every: Seconds between two polls.
-            cursor: The ``cursor`` of an earlier watch or `events_since`, to continue from; *period_start* is then
-                ignored.
+            cursor: Where to continue: the ``cursor`` of an earlier watch or `events_since`, or a store that keeps it,
+                such as `FileCursor`. *period_start* is ignored if there is a position. Of several programs with one
+                store, one watches; another takes over within ``2 * every`` seconds after its end.
+            doorbell: Lets the watch look at once, before the next poll is due: a `WebhookReceiver` of this event loop,
+                a `RedisDoorbell`, or an object with a coroutine method ``wait()``.
 
-        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
-        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises `EventsLost`
+        once if the position is older than 30 days, because the service stores events for 30 days. More events than one
+        reply can contain are read by project: a call for each.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """
         return BlockingEventWatch(
-            self._session.watch(period_start=period_start, projects=projects, every=every, cursor=cursor)
+            self._session.watch(
+                period_start=period_start, projects=projects, every=every, cursor=cursor, doorbell=doorbell
+            )
         )
 
     def events_since(
         self,
-        cursor: Cursor | None,
+        cursor: Cursor | CursorStore | None,
         *,
         period_start: dt.timedelta = dt.timedelta(0),
         projects: Iterable[int] | None = None,
@@ -356,12 +365,13 @@ class BlockingSession(Endpoints):
         event and repeat none. An event that the service lists only after the call belongs to the next run.
 
         Args:
-            cursor: The ``cursor`` of the run before, or of a `watch`; None for the first run.
+            cursor: The ``cursor`` of the run before, or of a `watch`; None for the first run. A store, such as
+                `FileCursor`, keeps it, and lets one of several programs run at a time.
             period_start: Age of the first events of the first run, 30 days at most; ignored if there is a cursor.
             projects: Only events of these projects. It is one call for any number of projects.
 
-        Iterating raises what `get_events` raises; the next step continues at the same position. It raises
-        `InvalidCall` if the cursor is older than 30 days, because the service stores events for 30 days.
+        Iterating raises what `get_events` raises; the next step continues at the same position. It raises `EventsLost`
+        once if the position is older than 30 days, because the service stores events for 30 days.
 
         Vendor page: https://worksection.com/en/faq/api-projects.html
         """

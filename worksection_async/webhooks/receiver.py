@@ -17,6 +17,7 @@ from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from .._protocol.structure import Malformed
 from .._protocol.time_zones import to_time_zone
 from .._session.session import Session
+from .._sync.doorbell import Bell
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
 from .._transport.tasks import decode
 from ..errors import InvalidCall
@@ -73,7 +74,7 @@ class WebhookReceiver:
 
     Args:
         handler: A coroutine function or a `Router`, called with each event. With one worker, events are handled in
-            the order of arrival.
+            the order of arrival. None ignores the events: the receiver is only the doorbell of a watch.
         acknowledge: ``"after"`` handles the events of a delivery before it is answered, for a handler that only hands
             them to another program, such as a task queue. If it takes longer than 4 seconds, the answer is 503 and the
             handler goes on; if the handler fails, the answer is 500. The service sends neither again, but counts
@@ -97,7 +98,7 @@ class WebhookReceiver:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler | None = None,
         *,
         acknowledge: Literal["before", "after"] = "before",
         username: str | None = None,
@@ -123,9 +124,10 @@ class WebhookReceiver:
         self._memory = memory_for(remember)
         self._acknowledges_after = acknowledge == "after"
         self._counts: Counter[str] = Counter()
-        self._queue = EventQueue(handler, self._counts, self._memory, workers, drain)
+        self._queue = EventQueue(handler or _ignore, self._counts, self._memory, workers, drain)
         self._accepting = anyio.Lock(fast_acquire=True)
         self._has_warned = False
+        self._bell = Bell()
 
     def __repr__(self) -> str:
         return f"<WebhookReceiver {'open' if self._queue.is_open else 'not open'}, {self.statistics().waiting} waiting>"
@@ -133,6 +135,13 @@ class WebhookReceiver:
     def statistics(self) -> WebhookStatistics:
         """Return the counts of events so far."""
         return WebhookStatistics(**{field.name: self._counts[field.name] for field in attrs.fields(WebhookStatistics)})
+
+    async def wait(self) -> None:
+        """Wait for the next delivery, as the `Doorbell` of a watch in this event loop.
+
+        A delivery that is a repetition, cannot be read or is answered with 503 counts as well.
+        """
+        await self._bell.wait()
 
     async def __aenter__(self) -> Self:
         await self._queue.open()
@@ -169,6 +178,8 @@ class WebhookReceiver:
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
+        if body:
+            self._bell.ring()
         return await self._deliver(body, header(scope, b"content-encoding"), header(scope, b"content-type"))
 
     async def _deliver(self, body: bytes, content_encoding: bytes, content_type: bytes) -> Response:
@@ -290,3 +301,7 @@ class WebhookReceiver:
         for webhook in earlier:
             await ws.delete_webhook(webhook.id)
         return id_webhook
+
+
+async def _ignore(event: Event) -> None:
+    pass

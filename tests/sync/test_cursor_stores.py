@@ -1,0 +1,307 @@
+"""Stores keep the position of a watch: each event is yielded at least once, and one of several programs watches."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+import redis
+
+from tests.support.events import (
+    DAY,
+    HOUR,
+    MINUTE,
+    START,
+    Service,
+    collect,
+    create_events,
+    events_within,
+    keys,
+    stored_events,
+    with_simulator,
+)
+from tests.support.valkey import valkey as valkey  # noqa: PLC0414  # a fixture
+from worksection_async import Cursor, CursorStore, FileCursor, Lease
+from worksection_async.errors import EventsLost, InvalidCall, StorageError, TransportError
+from worksection_async.models import Event
+from worksection_async.redis import RedisCursor
+
+Stores = Callable[[], CursorStore]
+"""Makes objects for one stored position, as each program does."""
+
+KINDS = ["file", "redis"]
+
+
+@pytest.fixture(params=KINDS)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    if request.param == "file":
+        yield lambda: FileCursor(tmp_path / "state" / "cursor.json")
+    else:
+        url = request.getfixturevalue("valkey")
+        redis.Redis.from_url(url).flushdb()
+        yield lambda: RedisCursor(url, "acme-events")
+
+
+HOUR_AGO = dt.timedelta(hours=1)
+A_CURSOR = Cursor(looked_at=START, since=START - 5, seen={"a": ("2026-06-01 10:00:00", (START,))})
+
+
+# The stores
+
+
+@pytest.mark.anyio
+async def test_a_store_returns_what_was_saved(stores: Stores) -> None:
+    store, lease = stores(), Lease(60)
+    assert isinstance(store, CursorStore)
+    assert await store.acquire(lease)
+    assert await store.load() is None
+    assert await store.save(A_CURSOR, lease)
+    assert await store.load() == A_CURSOR
+    await store.release(lease)
+    assert await stores().load() == A_CURSOR
+
+
+@pytest.mark.anyio
+async def test_one_lease_is_held_at_a_time(stores: Stores) -> None:
+    """Also by two watches that share the object."""
+    first, second = Lease(60), Lease(60)
+    store, other = stores(), stores()
+    assert await store.acquire(first)
+    assert await store.acquire(first), "it is extended"
+    for each in (store, other):
+        assert not await each.acquire(second)
+        assert not await each.save(A_CURSOR, second)
+        await each.release(second)
+    assert await store.load() is None
+    assert not await other.acquire(second), "only its holder can end a lease"
+    await store.release(first)
+    assert await other.acquire(second)
+    assert not await store.save(A_CURSOR, first)
+    await other.release(second)
+
+
+@pytest.mark.anyio
+async def test_a_lease_in_redis_ends_by_its_time_and_is_extended_by_saving(valkey: str) -> None:
+    client = redis.Redis.from_url(valkey)
+    client.flushdb()
+    store, lease = RedisCursor(valkey, "position"), Lease(60)
+    assert await store.acquire(lease)
+    client.pexpire("{position}:lease", 5_000)
+    assert await store.save(A_CURSOR, lease)
+    assert 50_000 < client.pttl("{position}:lease") <= 60_000
+    client.delete("{position}:lease")  # as if it had expired
+    assert not await store.save(Cursor(looked_at=START + 1), lease), "the lease may have been another one's meanwhile"
+    assert await store.load() == A_CURSOR
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("text", ["", "{}", "nonsense"])
+async def test_a_text_that_is_no_cursor_is_reported_with_its_place(valkey: str, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "cursor.json"
+    path.write_text(text)
+    with pytest.raises(InvalidCall, match=rf"{re.escape(str(path))} does not contain a cursor\. Delete it"):
+        await FileCursor(path).load()
+    redis.Redis.from_url(valkey).set("broken", text or "x")
+    with pytest.raises(InvalidCall, match="the key broken does not contain a cursor"):
+        await RedisCursor(valkey, "broken").load()
+
+
+@pytest.mark.anyio
+async def test_a_server_that_cannot_be_used_is_a_storage_error() -> None:
+    store = RedisCursor("redis://127.0.0.1:1", "acme")
+    with pytest.raises(StorageError, match=r"the server of the cursor acme cannot be used \(ConnectionError\)"):
+        await store.acquire(Lease(60))
+
+
+def test_arguments_are_checked(tmp_path: Path) -> None:
+    for key in ("", "a{b}", 7):
+        with pytest.raises(InvalidCall, match="RedisCursor: key must be a name without braces"):
+            RedisCursor("redis://127.0.0.1", key)  # type: ignore[arg-type]
+    with pytest.raises(InvalidCall, match="FileCursor: the path must be text"):
+        FileCursor(7)  # type: ignore[arg-type]
+    ws = Service().session()
+    for make in (ws.watch, ws.events_since):
+        with pytest.raises(InvalidCall, match=r"cursor must be a Cursor or a store such as FileCursor, got 'a\.json'"):
+            make(cursor="a.json")  # type: ignore[arg-type]
+
+
+# The watch
+
+
+def test_an_event_that_was_not_handled_completely_is_yielded_again(tmp_path: Path) -> None:
+    """The position is saved when the loop asks for the next event."""
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        handled: list[Event] = []
+
+        async def run() -> None:
+            """Handle one event, and fail in the next one."""
+            failing_at = len(handled) + 1
+            async with ws.watch(cursor=FileCursor(tmp_path / "c")) as watch:
+                async for event in watch:
+                    if len(handled) == failing_at:
+                        raise KeyError(event)
+                    handled.append(event)
+
+        async with sim.session() as ws:
+            async with ws.watch(cursor=FileCursor(tmp_path / "c")) as watch:
+                assert await events_within(MINUTE, watch) == []
+            await create_events(sim, 3)
+            for _ in range(5):
+                with pytest.raises(KeyError):
+                    await run()
+            with anyio.move_on_after(MINUTE):
+                await run()
+        assert keys(handled) == stored_events(sim)
+
+    with_simulator(main)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one store", "a store for each watch"])
+def test_a_watch_that_ended_with_an_error_does_not_keep_the_lease(tmp_path: Path, shared: bool) -> None:
+    """Even without ``async with``."""
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        store = FileCursor(tmp_path / "c")
+        async with sim.session(retries=0) as ws:
+            sim.fail("get_events", "reset")
+            with contextlib.suppress(TransportError):
+                await anext(ws.watch(cursor=store))
+            await create_events(sim, 1)
+            watch = ws.watch(cursor=store if shared else FileCursor(tmp_path / "c"), period_start=HOUR_AGO)
+            del store
+            assert keys(await events_within(MINUTE, watch)) == stored_events(sim)
+
+    with_simulator(main)
+
+
+def test_the_position_is_saved_although_nothing_happens(tmp_path: Path) -> None:
+    """After 29 quiet days a restart must not be too late."""
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with sim.session() as ws:
+            for _ in range(2):
+                async with ws.watch(cursor=FileCursor(tmp_path / "c"), every=DAY) as watch:
+                    assert await events_within(29 * DAY, watch) == []
+            await create_events(sim, 1)
+            async with ws.watch(cursor=FileCursor(tmp_path / "c"), every=DAY) as watch:
+                assert keys(await events_within(MINUTE, watch)) == stored_events(sim)
+
+    with_simulator(main)
+
+
+def test_a_first_run_begins_at_period_start_and_a_later_one_at_the_position(tmp_path: Path) -> None:
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        await create_events(sim, 1)
+        async with sim.session() as ws:
+            for count in (2, 0):
+                events = ws.events_since(FileCursor(tmp_path / "c"), period_start=HOUR_AGO)
+                found = await collect(events)
+                assert len(found) == count
+                assert await collect(events) == []
+
+    with_simulator(main)
+
+
+def test_lost_events_are_reported_once_although_the_program_ends(tmp_path: Path) -> None:
+    async def main(sim: Service) -> None:
+        store = FileCursor(tmp_path / "c")
+        lease = Lease(60)
+        assert await store.acquire(lease)
+        await store.save(Cursor(looked_at=sim.clock.time() - 31 * DAY), lease)
+        await store.release(lease)
+        sim.clear_events()
+        await create_events(sim, 1)
+        async with sim.session() as ws:
+            async with ws.watch(cursor=FileCursor(tmp_path / "c")) as watch:
+                with pytest.raises(EventsLost):
+                    await anext(watch)
+            async with ws.watch(cursor=FileCursor(tmp_path / "c")) as watch:
+                assert keys(await events_within(MINUTE, watch)) == stored_events(sim)
+
+    with_simulator(main)
+
+
+def test_a_second_watch_waits_and_takes_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        found: dict[str, list[Event]] = {"first": [], "second": []}
+
+        async def run(name: str, seconds: float) -> None:
+            async with ws.watch(cursor=FileCursor(tmp_path / "c"), every=MINUTE) as watch:
+                found[name] += await events_within(seconds, watch)
+
+        async with sim.session() as ws, anyio.create_task_group() as tasks:
+            tasks.start_soon(run, "first", HOUR)
+            await anyio.sleep(MINUTE)
+            tasks.start_soon(run, "second", 2 * HOUR)
+            await create_events(sim, 1)
+            await anyio.sleep(HOUR)
+            assert (len(found["first"]), len(found["second"])) == (2, 0)
+            await create_events(sim, 2)
+        assert keys(found["first"] + found["second"]) == stored_events(sim)
+        assert len(found["second"]) == 4
+
+    with caplog.at_level(logging.INFO, logger="worksection_async"):
+        with_simulator(main)
+    assert [record.message for record in caplog.records if "another program" in record.message] == [
+        f"another program watches with <FileCursor {tmp_path / 'c'}>: waiting for its end"
+    ]
+
+
+def test_a_watch_whose_lease_expired_waits_and_starts_again(valkey: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its position is not saved over that of the other watch, and no event is yielded twice by later steps."""
+    client = redis.Redis.from_url(valkey)
+    client.flushdb()
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with sim.session() as ws:
+            slow = ws.watch(cursor=RedisCursor(valkey, "c"), every=MINUTE)
+            assert await events_within(90, slow) == []
+            await create_events(sim, 2)
+            first = await anext(slow)  # its handler takes long: meanwhile another watch takes over
+            client.delete("{c}:lease")
+            async with ws.watch(cursor=RedisCursor(valkey, "c"), every=MINUTE) as other:
+                found = await events_within(90, other)
+                assert await events_within(90, slow) == [], "it waits"
+                saved = await RedisCursor(valkey, "c").load()
+                found += await events_within(1, other)
+            await create_events(sim, 1)
+            rest = await events_within(5 * MINUTE, slow)
+        assert saved is not None
+        assert len(saved.seen) == 4
+        assert found[0] == first, "at least once"
+        assert keys(found + rest) == stored_events(sim)
+
+    with caplog.at_level(logging.INFO, logger="worksection_async"):
+        with_simulator(main)
+    assert "another program took over the watch with <RedisCursor c>" in caplog.text
+
+
+def test_a_store_that_fails_stops_the_step_and_the_next_one_saves(tmp_path: Path) -> None:
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        path, blocker = tmp_path / "c", tmp_path / "c.new"
+        async with sim.session() as ws, ws.watch(cursor=FileCursor(path)) as watch:
+            assert await events_within(90, watch) == []
+            await create_events(sim, 1)
+            found = [await anext(watch)]
+            blocker.mkdir()
+            with pytest.raises(StorageError, match=re.escape(f"watch: {path}: Is a directory")):
+                await anext(watch)
+            blocker.rmdir()
+            found += await events_within(90, watch)
+        assert keys(found) == stored_events(sim)
+
+    with_simulator(main)
