@@ -62,6 +62,8 @@ SLOW = [
     "tests/testing/test_limits.py",
     "tests/testing/test_server.py",
     "tests/testing/test_vendor_client.py",
+    "tests/webhooks/test_redis_memory.py::test_processes_that_get",
+    "tests/webhooks/test_task_queues.py",
     "tests/webhooks/test_webhooks.py::test_a_thousand_events_across_a_restart",
     "tests/webhooks/test_webhooks.py::test_the_number_of_remembered_keys",
 ]

@@ -14,7 +14,7 @@ import pytest
 
 import worksection_async
 from tests.support.constants import DOCS, ROOT
-from tests.support.examples import python_blocks
+from tests.support.examples import program_of, python_blocks
 from worksection_async import ApiKey, TokenBucket, blocking
 from worksection_async.testing import Simulator
 
@@ -28,7 +28,8 @@ def examples() -> list[Any]:
         pytest.param(code, id=f"{page.name}-{number}")
         for page in PAGES
         for number, code in enumerate(python_blocks(page), 1)
-        if "import pytest\n" not in code  # tests/testing/test_plugin.py runs the examples of tests
+        # tests/testing/test_plugin.py runs the examples of tests, tests/webhooks/test_task_queues.py the programs
+        if "import pytest\n" not in code and not program_of(code)
     ]
 
 

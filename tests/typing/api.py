@@ -63,7 +63,7 @@ from worksection_async.models import (
     UserSchedule,
     Webhook,
 )
-from worksection_async.redis import RedisTokenVault
+from worksection_async.redis import RedisMemory, RedisTokenVault
 from worksection_async.webhooks import Router, WebhookReceiver, parse_events
 
 DAY = dt.date(2026, 12, 31)
@@ -296,6 +296,7 @@ async def routing(ws: Session) -> None:
     assert_type(router.statistics().unhandled, int)
     WebhookReceiver(router)
     WebhookReceiver(count)
+    WebhookReceiver(count, remember=RedisMemory("redis://", "hooks"))
     await ws.watch().dispatch_to(router)
     await ws.watch().dispatch_to(count)
 

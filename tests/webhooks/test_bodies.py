@@ -263,7 +263,7 @@ def fail(*_: object, **__: object) -> Any:
     ("owner", "name"),
     [
         (Structure, "at"),
-        (deduplication.RecentEvents, "without_repetitions"),
+        (deduplication.RecentEvents, "reserve"),
     ],
 )
 async def test_a_fault_of_this_package_is_not_answered_with_ok(

@@ -19,13 +19,13 @@ import anyio
 import anyio.abc
 import httpx
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from tests.support.webhook_deliveries import EVENT, OK, RecordingHandler, body, client, record
+from tests.support.webhook_servers import in_fastapi, served
 from worksection_async import errors
 from worksection_async.models import Event
 from worksection_async.testing import Simulator
@@ -185,7 +185,8 @@ def events(*numbers: tuple[int, str]) -> list[Event]:
     return parse_events(body(*(record(number, action) for number, action in numbers)))
 
 
-def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> None:
+@pytest.mark.anyio
+async def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> None:
     recent = RecentEvents(10)
     close, reopen, other = events((1, "close"), (1, "reopen"), (2, "close"))
     for delivery, new in (
@@ -199,25 +200,28 @@ def test_events_equal_to_the_last_ones_of_the_same_object_are_repetitions() -> N
         ([close, reopen, other], []),
         ([close, close], [close]),
     ):
-        assert recent.without_repetitions(delivery) == new
-        recent.add(new)
+        assert await recent.reserve(delivery) == new
 
 
-def test_the_number_of_remembered_keys_is_limited() -> None:
+@pytest.mark.anyio
+async def test_the_number_of_remembered_keys_is_limited() -> None:
     recent = RecentEvents(3)
     for number in range(1, 100):
-        recent.add(events((number, "close")))
-        recent.add(events(*[(number, "update"), (number, "reopen")] * 100))
+        await recent.reserve(events((number, "close")))
+        await recent.reserve(events(*[(number, "update"), (number, "reopen")] * 100))
     assert len(recent._keys) == 3
     assert {len(keys) for keys in recent._keys.values()} == {MAX_KEYS_PER_OBJECT}
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["close", "reopen"])), max_size=6), max_size=6))
 def test_a_delivery_that_is_repeated_at_once_contains_no_new_events(deliveries: list[list[tuple[int, str]]]) -> None:
-    recent = RecentEvents(10)
-    for delivery in deliveries:
-        recent.add(recent.without_repetitions(events(*delivery)))
-        assert recent.without_repetitions(events(*delivery)) == []
+    async def deliver() -> None:
+        recent = RecentEvents(10)
+        for delivery in deliveries:
+            await recent.reserve(events(*delivery))
+            assert await recent.reserve(events(*delivery)) == []
+
+    anyio.run(deliver)
 
 
 # The receiver
@@ -538,19 +542,6 @@ def in_starlette(receiver: WebhookReceiver) -> Any:
     return Starlette(routes=[Mount("/hooks", receiver), Route("/exact", receiver)], lifespan=lifespan)
 
 
-def in_fastapi(receiver: WebhookReceiver) -> Any:
-    fastapi = pytest.importorskip("fastapi")
-
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        async with receiver:
-            yield
-
-    app = fastapi.FastAPI(lifespan=lifespan)
-    app.mount("/hooks", receiver)
-    return app
-
-
 def in_litestar(receiver: WebhookReceiver) -> Any:
     litestar = pytest.importorskip("litestar")
 
@@ -559,25 +550,6 @@ def in_litestar(receiver: WebhookReceiver) -> Any:
         await receiver(scope, receive, send)
 
     return litestar.Litestar([hooks], lifespan=[lambda _: receiver])
-
-
-@asynccontextmanager
-async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
-    """Serve *app* with uvicorn on a socket, with lifespan, in this event loop, which must be asyncio."""
-    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", log_config=None, http="h11", ws="none"))
-    config = server.config
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    if server.should_exit:
-        raise RuntimeError("the application did not start")
-    async with anyio.create_task_group() as group:
-        group.start_soon(server.main_loop)
-        try:
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        finally:
-            server.should_exit = True
-    await server.shutdown()
 
 
 @pytest.mark.anyio
@@ -605,6 +577,32 @@ async def test_the_receiver_works_behind_a_real_server(
         assert handler.events == []
         handler.unblocked.set()
     assert handler.object_ids == [9]  # at the end of the lifespan at the latest
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("wrap", "path", "status"),
+    [
+        pytest.param(lambda receiver: receiver, "/hooks", 200, id="alone"),
+        pytest.param(lambda receiver: receiver, "/hooks/", 200, id="alone-slash"),
+        pytest.param(in_starlette, "/hooks/", 200, id="starlette-slash"),
+        pytest.param(in_starlette, "/hooks", 307, id="starlette"),
+        pytest.param(in_starlette, "/exact", 200, id="starlette-route"),
+        pytest.param(in_starlette, "/exact/", 307, id="starlette-route-slash"),
+        pytest.param(in_fastapi, "/hooks/", 200, id="fastapi-slash"),
+        pytest.param(in_fastapi, "/hooks", 307, id="fastapi"),
+        pytest.param(in_litestar, "/hooks", 200, id="litestar"),
+        pytest.param(in_litestar, "/hooks/", 200, id="litestar-slash"),
+    ],
+)
+async def test_a_url_with_the_slash_of_the_documentation_is_answered_directly(
+    handler: RecordingHandler, wrap: Callable[[WebhookReceiver], Any], path: str, status: int
+) -> None:
+    """The page says with which slash a framework replies with a redirect, which the service treats as an error."""
+    async with WebhookReceiver(handler) as receiver, client(wrap(receiver)) as http:
+        assert (await http.post(path, content=EVENT)).status_code == status
+    assert handler.object_ids == ([9] if status == 200 else [])
 
 
 @pytest.mark.anyio

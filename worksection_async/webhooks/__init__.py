@@ -3,12 +3,14 @@
 Vendor page: https://worksection.com/en/faq/webhooks.html
 """
 
+from .deduplication import EventMemory
 from .parsing import UnreadableEvent, parse_events
 from .receiver import WebhookReceiver
 from .router import Handler, Router, RouterStatistics
 from .statistics import WebhookStatistics
 
 __all__ = [
+    "EventMemory",
     "Handler",
     "Router",
     "RouterStatistics",

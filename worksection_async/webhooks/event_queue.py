@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 
 import anyio
@@ -15,6 +15,7 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..models import Event
+from .deduplication import EventMemory
 from .router import Handler
 
 logger: logging.Logger = logging.getLogger("worksection_async")
@@ -54,17 +55,15 @@ class EventQueue:
     Args:
         handler: Called with each event.
         counts: The counts of the receiver: ``waiting``, ``handled``, ``failed`` and ``abandoned`` are kept here.
-        forget: Called with an event for which the handler failed.
+        memory: Told whether the handler returned or failed, before the delivery of the event is answered.
         workers: Number of concurrent handlers.
         drain: Seconds to handle the queued events when the context is left.
     """
 
-    def __init__(
-        self, handler: Handler, counts: Counter[str], forget: Callable[[Event], None], workers: int, drain: float
-    ) -> None:
+    def __init__(self, handler: Handler, counts: Counter[str], memory: EventMemory, workers: int, drain: float) -> None:
         self._handler = handler
         self._counts = counts
-        self._forget = forget
+        self._memory = memory
         self._workers = workers
         self._drain = drain
         self._stream: MemoryObjectSendStream[_Queued] | None = None
@@ -139,13 +138,13 @@ class EventQueue:
             except (Exception, asyncio.CancelledError) as exc:
                 if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
                     raise
-                self._counts["failed"] += 1
-                self._forget(event)
+                self._counts.update(failed=1, waiting=-1)
                 item.batch.has_failed = True
                 logger.exception("the webhook handler failed for %s %s", event.kind, event.object.id)
+                await self._memory.forget([event])
             else:
-                self._counts["handled"] += 1
-            self._counts["waiting"] -= 1
+                self._counts.update(handled=1, waiting=-1)
+                await self._memory.confirm(event)
             item.batch.finish_one()
 
 

@@ -24,7 +24,7 @@ from ..errors import InvalidCall
 from ..models import Event, WebhookEvent
 from .basic_auth import BasicAuth
 from .body import UnsupportedEncoding, charset, decompress
-from .deduplication import RecentEvents
+from .deduplication import EventMemory, memory_for
 from .event_queue import Batch, EventQueue
 from .parsing import UnreadableEvent, excerpt, read_events, unreadable
 from .router import Handler
@@ -69,7 +69,8 @@ class WebhookReceiver:
     the handler is logged and counted; the next event is handled, and the service does not notice.
 
     Repetitions are dropped: events that equal the last ones of the same task, comment or project (`Event.key`).
-    The last *remember* objects are kept in memory, so an event can be handled twice after a restart.
+    The last *remember* objects are kept in memory, so an event can be handled twice after a restart, or if several
+    receivers get it. A `worksection_async.redis.RedisMemory` is common to them and outlives them.
 
     Args:
         handler: A coroutine function or a `Router`, called with each event. With one worker, events are handled in
@@ -83,7 +84,8 @@ class WebhookReceiver:
         tz: Time zone of the account, as in `Session`; without it, date-times are naive.
         queue_size: Maximum number of events that wait for the handler.
         max_body: Maximum size of a body in bytes, also after it was decompressed.
-        remember: Number of tasks, comments and projects whose latest events are remembered.
+        remember: Number of tasks, comments and projects whose latest events are remembered in this process; or a
+            `RedisMemory`, for several processes or machines behind one URL.
         workers: Number of concurrent handlers.
         drain: Seconds to handle the queued events when the context is left. The remaining events are abandoned and
             logged.
@@ -104,7 +106,7 @@ class WebhookReceiver:
         tz: dt.tzinfo | str | None = None,
         queue_size: int = 1000,
         max_body: int = 4_194_304,
-        remember: int = 10_000,
+        remember: int | EventMemory = 10_000,
         workers: int = 1,
         drain: float = 30.0,
     ) -> None:
@@ -119,10 +121,11 @@ class WebhookReceiver:
         self._tz = to_time_zone("WebhookReceiver", tz)
         self._queue_size = queue_size
         self._max_body = max_body
-        self._recent_events = RecentEvents(remember)
+        self._memory = memory_for(remember)
         self._acknowledges_after = acknowledge == "after"
         self._counts: Counter[str] = Counter()
-        self._queue = EventQueue(handler or _ignore, self._counts, self._recent_events.forget, workers, drain)
+        self._queue = EventQueue(handler or _ignore, self._counts, self._memory, workers, drain)
+        self._accepting = anyio.Lock(fast_acquire=True)
         self._has_warned = False
         self._bell = Bell()
 
@@ -196,31 +199,36 @@ class WebhookReceiver:
         return response
 
     async def _read_and_accept(self, body: bytes, content_encoding: bytes, content_type: bytes) -> Response:
+        deadline = anyio.current_time() + ACKNOWLEDGE_SECONDS
         try:
             content = decompress(body, content_encoding, self._max_body)
         except Malformed as exc:
-            return await self._acknowledge(self._accept([unreadable(exc, body)]))
+            return await self._acknowledge(await self._accept([unreadable(exc, body)]), deadline)
         if content is None:
             return TOO_LARGE
         events = read_events(content, self._tz, charset(content_type))
-        return await self._acknowledge(self._accept(await decode(lambda: list(events), len(content))))
+        results = await decode(lambda: list(events), len(content))
+        return await self._acknowledge(await self._accept(results), deadline)
 
-    def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Batch | None:
+    async def _accept(self, results: Sequence[Event | UnreadableEvent]) -> Batch | None:
         """Queue all new events of a delivery, or none if there is no room.
 
-        Not a coroutine, so that two deliveries cannot interleave.
+        One delivery at a time, so that events are queued in the order in which the memory recorded them, and the room
+        that was found in the queue is still there when the memory, which may be on another machine, has answered.
         """
         events = [event for event in results if isinstance(event, Event)]
-        new = self._recent_events.without_repetitions(events)
-        waiting = self._counts["waiting"]
-        # A delivery longer than the queue never fits, so it is accepted when the queue is empty.
-        if not self._queue.is_open and not self._has_warned:
-            self._has_warned = True
-            logger.error(NOT_OPEN)
-        if not self._queue.is_open or (waiting and waiting + len(new) > self._queue_size):
+        async with self._accepting:
+            if not self._has_room(len(events)):
+                return None
+            new = await self._memory.reserve(events)
+            batch = None
+            try:
+                batch = self._queue.put(new) if self._queue.is_open else None
+            finally:
+                if batch is None:  # events that could not be queued are no repetitions
+                    await self._memory.forget(new)
+        if batch is None:
             return None
-        batch = self._queue.put(new)
-        self._recent_events.add(new)  # after they are queued: events that could not be queued are no repetitions
         counts = {"received": len(events), "duplicates": len(events) - len(new)}
         self._counts.update(counts | {"unreadable": len(results) - len(events)})
         for error in results:
@@ -229,13 +237,22 @@ class WebhookReceiver:
                 logger.error("%s", error)
         return batch
 
-    async def _acknowledge(self, batch: Batch | None) -> Response:
+    def _has_room(self, count: int) -> bool:
+        """Return True if the context is open and *count* events fit into the queue."""
+        if not self._queue.is_open and not self._has_warned:
+            self._has_warned = True
+            logger.error(NOT_OPEN)
+        waiting = self._counts["waiting"]
+        # A delivery longer than the queue never fits, so it is accepted when the queue is empty.
+        return self._queue.is_open and not (waiting and waiting + count > self._queue_size)
+
+    async def _acknowledge(self, batch: Batch | None, deadline: float) -> Response:
         """Return the response to a delivery, after its events were handled if that was asked for."""
         if batch is None:
             self._counts["refused"] += 1
             return BUSY
         if self._acknowledges_after:
-            with anyio.move_on_after(ACKNOWLEDGE_SECONDS) as waiting:
+            with anyio.CancelScope(deadline=deadline) as waiting:
                 await batch.wait()
             if waiting.cancelled_caught:
                 logger.warning("a webhook delivery was answered with 503: its events are handled for too long")
