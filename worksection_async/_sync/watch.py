@@ -77,7 +77,7 @@ class EventLog(ABC):
     def cursor(self) -> Cursor:
         """The position after the last yielded event. Save it after the event was handled.
 
-        A store is not needed for it, and saves it by itself.
+        A store saves it for you.
         """
         return self._tracker.cursor
 

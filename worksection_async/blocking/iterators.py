@@ -95,7 +95,7 @@ class _BlockingEventLog(BlockingIterator[Event]):
     def cursor(self) -> Cursor:
         """The position after the last yielded event. Save it after the event was handled.
 
-        A store is not needed for it, and saves it by itself.
+        A store saves it for you.
         """
         return self._events.cursor
 
