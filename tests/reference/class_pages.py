@@ -70,7 +70,7 @@ TOPICS = [
         "webhooks.md",
         "Webhooks, filters and lookups",
         "Guides: [webhooks](../webhooks.md), [searching and lookups](../searching.md).",
-        [*exported(webhooks), *exported(filters), *exported(lookups)],
+        [*exported(webhooks), redis.RedisMemory, *exported(filters), *exported(lookups)],
     ),
     Topic(
         "events.md",
