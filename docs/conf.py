@@ -1,4 +1,4 @@
-"""Sphinx: Markdown pages and an API reference from the docstrings."""
+"""Sphinx: the Markdown pages of this folder, which a Git host shows, too."""
 
 from worksection_async import __version__
 
@@ -7,14 +7,12 @@ author = "the worksection-async developers"
 copyright = f"2026, {author}"  # noqa: A001
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["README.md"]
+extensions = ["myst_parser", "sphinx_llm.txt"]
 html_theme = "furo"
 html_title = f"worksection-async {release}"
-myst_enable_extensions = ["colon_fence"]
-myst_heading_anchors = 2
-autodoc_default_options = {"members": True, "inherited-members": True, "member-order": "bysource"}
-autodoc_typehints = "signature"
-autodoc_class_signature = "mixed"
-suppress_warnings = ["myst.xref_missing", "ref.python"]
-nitpicky = False
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
+myst_heading_anchors = 3
+nitpicky = True
+llms_txt_description = "An asyncio client for Worksection with typed models, a shared rate limiter and OAuth2."
+llms_txt_full_build = True

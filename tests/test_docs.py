@@ -1,9 +1,15 @@
-"""Every Python example in the README and in docs/ runs against the simulator."""
+"""Every Python example in the README and in docs/ runs against the simulator, and each page is complete.
+
+Tests in examples run in tests/testing/test_plugin.py, programs in tests/webhooks/test_task_queues.py, commands in
+tests/cli/test_documented_commands.py.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import tomllib
+from collections.abc import Awaitable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +20,13 @@ import pytest
 
 import worksection_async
 from tests.support.constants import DOCS, ROOT
-from tests.support.examples import program_of, python_blocks
+from tests.support.examples import PAGES, blocks, is_test, languages, program_of, python_blocks
 from worksection_async import ApiKey, TokenBucket, blocking
+from worksection_async._protocol.actions import ACTIONS
 from worksection_async.testing import Simulator
 
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+NOT_RUN = {"blocking.md": "Django is not installed for the tests"}
+"""Pages with blocks ``py``, which only have to be valid, and the reason."""
 
 pytestmark = pytest.mark.anyio
 
@@ -28,13 +36,38 @@ def examples() -> list[Any]:
         pytest.param(code, id=f"{page.name}-{number}")
         for page in PAGES
         for number, code in enumerate(python_blocks(page), 1)
-        # tests/testing/test_plugin.py runs the examples of tests, tests/webhooks/test_task_queues.py the programs
-        if "import pytest\n" not in code and not program_of(code)
+        if not is_test(code) and not program_of(code)
     ]
 
 
 def test_examples_are_found() -> None:
-    assert len(examples()) >= 5
+    assert len(examples()) >= 60
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_block_has_a_language_whose_blocks_are_checked(page: Path) -> None:
+    directives = {"{include} ../README.md", "{toctree}"} if page.name == "index.md" else set()
+    assert languages(page) <= {"python", "py", "console", "text"} | directives
+    assert bool(blocks(page, "py")) is (page.name in NOT_RUN)
+    for code in blocks(page, "py"):
+        compile(code, page.name, "exec")
+
+
+def test_the_comparison_has_the_numbers_of_the_project() -> None:
+    text = (DOCS / "why.md").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    [vendor] = [it for it in project["dependency-groups"]["tests"] if "worksection-api-client==" in it]
+    assert f"(version {vendor.partition('==')[2]} is compared here)" in text
+    assert f"| actions | {len(ACTIONS)}, each" in text
+    assert f"all {len(ACTIONS)} of them" in (DOCS / "start.md").read_text("utf-8")
+    assert len(project["project"]["dependencies"]) == 6
+    assert "| dependencies | six |" in text
+
+
+def test_the_readme_leads_to_each_page() -> None:
+    text = PAGES[0].read_text("utf-8")
+    pages = {page.name for page in PAGES[1:]} - {"index.md"}
+    assert [page for page in sorted(pages) if f"(docs/{page}" not in text] == []
 
 
 @pytest.mark.parametrize("code", examples())
@@ -50,13 +83,20 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     sim.add_file(task, "requirements.doc", b"doc", id=17694)
     async with sim, sim.session(limiter=TokenBucket(1e6)) as ws:
         names: dict[str, Any] = {"ws": ws, "date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
-        monkeypatch.setattr(worksection_async, "Session", lambda *_, **__: ws)
+        monkeypatch.setattr(worksection_async, "Session", _session_class(ws))
         if "BlockingSession" in code:
             await anyio.to_thread.run_sync(_run_blocking, code, names, sim, monkeypatch)
             return
         await _run(code, names)
         if "main" in names:
             await names["main"]()
+
+
+def _session_class(ws: object) -> Mock:
+    """Return a replacement of a session class whose constructors return *ws*."""
+    session = Mock(return_value=ws)
+    session.from_env.return_value = ws
+    return session
 
 
 class _Asyncio:
@@ -66,14 +106,17 @@ class _Asyncio:
     def run(main: Any) -> None:
         main.close()
 
+    @staticmethod
+    async def gather(*calls: Awaitable[object]) -> list[object]:
+        """Trio has no gather; the order of the calls does not matter here."""
+        return [await call for call in calls]
+
 
 def _run_blocking(code: str, names: dict[str, Any], sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run *code* in a thread without an event loop, as programs with a `BlockingSession` do."""
     options: dict[str, Any] = {"limiter": TokenBucket(1e6), "transport": sim.transport()}
     with blocking.BlockingSession("http://127.0.0.1", ApiKey(sim.api_key), **options) as ws:
-        session = Mock(return_value=ws)
-        session.from_env.return_value = ws
-        monkeypatch.setattr(blocking, "BlockingSession", session)
+        monkeypatch.setattr(blocking, "BlockingSession", _session_class(ws))
         exec(code, names)
 
 

@@ -1,31 +1,33 @@
-"""Every command in a console block of the documentation runs against the simulator."""
+"""Every command in a console block of the documentation: ours run against the simulator, the others are checked."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import re
-import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.support.constants import DOCS, ROOT
+from tests.support.constants import ROOT
+from tests.support.examples import PAGES, commands
 from worksection_async.__main__ import main
 from worksection_async.testing import Simulator
 
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 INTERACTIVE = ("login", "simulate", "demo")
 """Commands with tests of their own, because they do not end."""
 
+FOREIGN_VARIABLES = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
+OTHER_PROGRAMS = {"cat", "jq"}
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+SOURCES = "".join(path.read_text("utf-8") for path in (ROOT / "worksection_async").rglob("*.py"))
+
 
 def documented(page: Path) -> list[list[str]]:
-    """Return the arguments of the commands in the console blocks of *page*, without programs behind a pipe."""
-    blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    lines = [
-        line.partition(" | ")[0]
-        for block in blocks
-        for line in re.findall(r"^\$ worksection (.*)", block, re.MULTILINE)
-    ]
-    return [shlex.split(line) for line in lines if line.split()[0] not in INTERACTIVE]
+    """Return the arguments of our command in the console blocks of *page*."""
+    return [words[1:] for words in commands(page) if words[0] == "worksection" and words[1] not in INTERACTIVE]
 
 
 def test_commands_are_found() -> None:
@@ -40,3 +42,65 @@ def test_the_commands_of_the_page_succeed(
     monkeypatch.chdir(tmp_path)
     for command in documented(page):
         assert main(command) == 0, command
+
+
+def is_valid(words: list[str]) -> bool:
+    """Return whether the parts of a command of another program that belong to this project exist."""
+    program, *arguments = words
+    if variable := re.fullmatch(r"(\w+)=.*", program):
+        return is_variable(variable[1]) and is_valid(arguments)
+    match Path(program).name, arguments:
+        case "export", [assignment]:
+            return is_variable(assignment.partition("=")[0])
+        case "pip", ["install", *targets]:
+            return are_targets(targets)
+        case (("python" | "python3"), ["-m", module, *_]):
+            return importlib.util.find_spec(module) is not None
+        case (("python" | "python3"), ["-c", code]):
+            return compile(code, "command", "exec") is not None
+        case (("python" | "python3"), [script]):
+            return script.endswith(".py")
+        case "nox", ["-s", session, *rest]:
+            name = session.partition("-")[0]
+            return f"def {name}(session" in (ROOT / "noxfile.py").read_text("utf-8") and are_paths(rest)
+        case "pytest", rest:
+            return are_paths(rest)
+    return program in OTHER_PROGRAMS
+
+
+def is_variable(name: str) -> bool:
+    return name in FOREIGN_VARIABLES or f'"{name}"' in SOURCES
+
+
+def are_targets(targets: list[str]) -> bool:
+    """Return whether the extras and the dependency groups of an installation exist."""
+    extras = [extra for target in targets for part in re.findall(r"\[(.+)\]", target) for extra in part.split(",")]
+    groups = [group for option, group in itertools.pairwise(targets) if option == "--group"]
+    known_extras = {"uv", *PYPROJECT["project"]["optional-dependencies"]}  # uv is an extra of nox
+    return set(extras) <= known_extras and set(groups) <= set(PYPROJECT["dependency-groups"])
+
+
+def are_paths(arguments: list[str]) -> bool:
+    return all((ROOT / argument).exists() for argument in arguments if argument.startswith("tests/"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_other_commands_of_the_page_are_valid(page: Path) -> None:
+    others = [words for words in commands(page) if words[0] != "worksection"]
+    assert [words for words in others if not is_valid(words)] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["pip", "install", "worksection-async[client]"],
+        ["pip", "install", "-e", ".", "--group", "test"],
+        [".venv/bin/nox", "-s", "test"],
+        [".venv/bin/pytest", "tests/limiter"],
+        ["python", "-m", "worksection_sync"],
+        ["export", "WORKSECTION_KEY=1"],
+        ["worksecton", "watch"],
+    ],
+)
+def test_an_invalid_command_is_found(command: list[str]) -> None:
+    assert not is_valid(command)

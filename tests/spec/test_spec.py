@@ -617,9 +617,11 @@ def test_generated_table_of_actions(toy: dict[str, str]) -> None:
 
 def test_generated_reference_page(toy: dict[str, str]) -> None:
     assert toy["docs/actions.md"].startswith(f"<!-- {MARK} _spec/*.toml -->\n")
+    page = "reference/actions-tasks.md"
     assert (
-        "| `search_chores`: Find chores. | mood, from, **id** | `list[Chore]` | tasks_read | yes | docs |\n"
-        "| `do_chore`: Do it. | – | `None` | tasks_read (access token only) | no | inferred |\n"
+        f"| [`search_chores`]({page}#search_chores): Find chores. | mood, from, **id** | `list[Chore]` "
+        "| tasks_read | yes | docs |\n"
+        f"| [`do_chore`]({page}#do_chore): Do it. | – | `None` | tasks_read (access token only) | no | inferred |\n"
     ) in toy["docs/actions.md"]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.support.constants import DOCS
-from tests.support.examples import python_blocks
+from tests.support.examples import PAGES, is_test, python_blocks
 
 pytest_plugins = ["pytester"]
 
@@ -177,8 +177,11 @@ def test_blocking(blocking_worksection, worksection, worksection_sim):
     run(pytester, tests).assert_outcomes(passed=1)
 
 
-def test_the_documented_tests_pass(pytester: pytest.Pytester) -> None:
-    examples = [code for code in python_blocks(DOCS / "testing.md") if "import pytest\n" in code]
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(map(is_test, python_blocks(page)))], ids=lambda page: page.name
+)
+def test_the_documented_tests_pass(pytester: pytest.Pytester, page: Path) -> None:
+    examples = [code for code in python_blocks(page) if is_test(code)]
     run(pytester, "\n".join(examples)).assert_outcomes(passed=2 * len(examples))
 
 

@@ -19,7 +19,7 @@ def endpoint_doc(spec: Spec, action: ActionSpec, group: Group) -> str:
         _wrap(" ".join(_constraint_docs(action))),
         _section("Args", {attribute_name(name): param.doc for name, param in action.params.items()}),
         ["Returns:", *_wrap(_returns_doc(spec, action), "    ")],
-        _section("Raises", dict(_raises(spec, action))),
+        _section("Raises", dict(possible_errors(spec, action))),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -87,7 +87,7 @@ def _field_types(spec: Spec, model: str, *, is_nested: bool) -> set[str]:
     return types.union(*nested)
 
 
-def _raises(spec: Spec, action: ActionSpec) -> Iterator[tuple[str, str]]:
+def possible_errors(spec: Spec, action: ActionSpec) -> Iterator[tuple[str, str]]:
     """Yield the error classes an action can raise, from the spec where it says so."""
     if causes := list(_invalid_call_causes(action)):
         yield "InvalidCall", f"{', or '.join(causes)}. No request was sent."

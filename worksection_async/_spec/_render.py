@@ -6,6 +6,7 @@ import attrs
 
 from ._endpoint_docs import endpoint_doc
 from ._filters import render_filter_fields
+from ._page import render_page
 from ._python import (
     attribute_name,
     field_annotation,
@@ -16,7 +17,7 @@ from ._python import (
     return_shape,
 )
 from ._schema import ActionSpec, EnumSpec, ErrorSpec, FieldSpec, Group, ModelSpec, Spec
-from ._source import HEADER, MARK, docstring, join_lines
+from ._source import HEADER, docstring, join_lines
 
 BASE = ("Change", "Clock", "Hours", "Model", "Raw", "Seconds")
 
@@ -47,7 +48,7 @@ def render(spec: Spec) -> dict[str, str]:
         f"{package}/_protocol/actions.py": _actions(spec),
         f"{package}/_protocol/filter_fields.py": render_filter_fields(spec),
         f"{package}/_protocol/service.py": _service(spec),
-        "docs/actions.md": _page(spec),
+        "docs/actions.md": render_page(spec),
     }
     if records := spec.enums.get("EventObjectType"):
         files[f"{package}/models/_changed_fields.py"] = _changed_fields(spec, records)
@@ -272,40 +273,3 @@ def _webhooks(spec: Spec) -> dict[str, object]:
 
 def _error(error: ErrorSpec) -> str:
     return f"    KnownError({error.message!r}, {error.kind!r}, {error.code!r}, {error.default!r}, {error.hint!r}),"
-
-
-def _page(spec: Spec) -> str:
-    intro = (
-        "Each action of the service is a coroutine method of `Session` with the name of the action. "
-        "Required parameters (bold) can be positional; all others are keyword-only. "
-        "*Retried* tells whether a call is sent again if its reply was lost. "
-        "*Source* tells where the facts come from: the vendor's documentation (docs), a recorded reply (recorded), "
-        "the vendor's own client (vendor-client) or inference (inferred)."
-    )
-    return (
-        join_lines(
-            f"<!-- {MARK} _spec/*.toml -->\n",
-            f"# Actions\n\n{intro}\n",
-            (_page_group(group) for group in spec.groups.values()),
-        ).rstrip()
-        + "\n"
-    )
-
-
-def _page_group(group: Group) -> str:
-    return join_lines(
-        f"## {group.title}\n",
-        f"[Vendor page]({group.source})\n",
-        "| action | parameters | returns | scope | retried | source |",
-        "|---|---|---|---|---|---|",
-        (_page_row(action, it) for action, it in group.actions.items()),
-    )
-
-
-def _page_row(name: str, action: ActionSpec) -> str:
-    params = ", ".join(f"**{param}**" if it.required else param for param, it in action.params.items()) or "–"
-    returns = "`DownloadedFile`" if action.returns == "file" else f"`{return_annotation(action.returns)}`"
-    retried = "yes" if action.can_repeat else "no"
-    token = " (access token only)" if action.credential == "token" else ""
-    returns = returns.replace("|", "\\|")
-    return f"| `{name}`: {action.doc} | {params} | {returns} | {action.scope}{token} | {retried} | {action.evidence} |"

@@ -49,7 +49,7 @@ class Simulator(Account):
 
         async with Simulator(seed="empty") as sim:
             project = sim.add_project("Moon")
-            sim.fail("post_task", "timeout")
+            sim.fail("post_task", "too_many_requests")
             async with sim.session() as ws:
                 task = await ws.post_task(project.id, "Launch")
             assert task.id in sim.tasks
