@@ -157,7 +157,9 @@ def test_message_of_a_read_says_that_it_can_be_repeated(error: WorksectionError,
 @pytest.mark.parametrize("error", EXAMPLES, ids=_id)
 def test_message_names_the_action_and_tells_if_the_request_was_sent(error: WorksectionError) -> None:
     assert str(error).startswith(f"{error.action}: ")
-    says_sent = re.search(r"the service (refused|failed)|may have been executed|already exists|only reads", str(error))
+    says_sent = re.search(
+        r"the service (refused|failed)|may have been executed|may be lost|already exists|only reads", str(error)
+    )
     says_unsent = re.search(r"No request was sent|was not sent", str(error))
     assert (says_sent is not None, says_unsent is not None) == (error.sent, not error.sent)
 

@@ -8,7 +8,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -17,6 +17,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.numbers import Int64
 from tests.support.virtual_time import run_on_virtual_clock, virtual_time
 from worksection_async import Lane, TokenBucket, Waiting
 from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS, MAX_JITTER
@@ -172,6 +173,15 @@ def test_an_invalid_rate_is_refused(rate: Any) -> None:
 
 
 @virtual_time
+async def test_integers_of_other_types_are_accepted() -> None:
+    limiter = TokenBucket(cast(Any, Int64(2)), burst=cast(Any, Int64(3)), clock=trio.current_time)
+    began = trio.current_time()
+    for _ in range(4):
+        await limiter.acquire()
+    assert trio.current_time() - began == pytest.approx(0.5, rel=0.08)
+
+
+@virtual_time
 async def test_other_invalid_arguments_are_refused() -> None:
     with pytest.raises(InvalidCall, match="burst"):
         TokenBucket(1, burst=0)
@@ -181,7 +191,7 @@ async def test_other_invalid_arguments_are_refused() -> None:
         await bucket().acquire(max_wait=-1)
     with pytest.raises(InvalidCall, match="burst must be at least 1, not '1'"):
         TokenBucket(1, burst="1")  # type: ignore[arg-type]
-    with pytest.raises(InvalidCall, match="get_tasks: max_wait must not be negative, not '5'"):
+    with pytest.raises(InvalidCall, match="get_tasks: max_wait must be a number of seconds, 0 or more, got '5'"):
         await bucket().acquire(max_wait="5", action="get_tasks")  # type: ignore[arg-type]
 
 

@@ -4,13 +4,14 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.numbers import Int64
 from worksection_async import ApiKey, MemoryTokenStore, OAuthApp, Session, Token, TokenBucket
 from worksection_async._protocol.account import is_loopback, origin_of
 from worksection_async.errors import InvalidCall
@@ -188,19 +189,25 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "zero timeout": ({"timeout": 0}, "timeout must be a positive number"),
     "negative timeout": ({"timeout": -1.0}, "timeout must be a positive number"),
     "timeout is not a number": ({"timeout": float("nan")}, "timeout must be a positive number"),
-    "negative retries": ({"retries": -1}, "retries must not be negative"),
+    "negative retries": ({"retries": -1}, "retries must be a number, 0 or more, got -1"),
     "text for timeout": ({"timeout": "30"}, "timeout must be a positive number"),
     "None for timeout": ({"timeout": None}, "timeout must be a positive number"),
     "timedelta for timeout": ({"timeout": dt.timedelta(seconds=30)}, "timeout must be a positive number"),
-    "Decimal for patience": ({"patience": Decimal(60)}, "patience must not be negative"),
-    "text for retries": ({"retries": "3"}, "retries must not be negative"),
-    "text for max_wait": ({"max_wait": "5"}, "max_wait must not be negative"),
+    "Decimal for patience": (
+        {"patience": Decimal(60)},
+        "patience must be a number of seconds, 0 or more, got Decimal",
+    ),
+    "text for retries": ({"retries": "3"}, "retries must be a number, 0 or more, got '3'"),
+    "text for max_wait": ({"max_wait": "5"}, "max_wait must be a number of seconds, 0 or more, got '5'"),
 }
 INVALID_IN_VIEWS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown lane": ({"lane": "express"}, "lane must be one of interactive, normal, bulk"),
     "lane is None": ({"lane": None}, "lane must be one of"),
-    "negative wait": ({"max_wait": -0.1}, "max_wait must not be negative"),
-    "max_wait is not a number": ({"max_wait": float("nan")}, "max_wait must not be negative"),
+    "negative wait": ({"max_wait": -0.1}, "max_wait must be a number of seconds, 0 or more, got -0.1"),
+    "max_wait is not a number": (
+        {"max_wait": float("nan")},
+        "max_wait must be a number of seconds, 0 or more",
+    ),
 }
 
 
@@ -225,6 +232,16 @@ def test_limits_of_the_valid_ranges_are_accepted(fast_limiter: TokenBucket) -> N
     view = session.with_options(lane="bulk", max_wait=0, retries=99).with_options(max_wait=None)
     assert isinstance(view, Session)
     assert view.limiter is session.limiter
+
+
+def test_integers_of_other_types_are_accepted(fast_limiter: TokenBucket) -> None:
+    numbers: Any = {"timeout": Int64(5), "retries": Int64(0), "patience": Int64(1), "max_wait": Int64(0)}
+    session = Session("acme", KEY, limiter=fast_limiter, **numbers).with_options(max_age=cast(Any, Int64(2)))
+    options = session._caller.options
+    given = [options.timeout, options.retries, options.patience, options.max_wait, options.max_age]
+    assert [(type(each), each) for each in given] == [(int, number) for number in (5, 0, 1, 0, 2)]
+    with pytest.raises(InvalidCall, match=r"retries must be a number, 0 or more, got -1"):
+        Session("acme", KEY, retries=cast(Any, Int64(-1)))
 
 
 def test_all_spellings_of_an_account_share_one_limiter() -> None:

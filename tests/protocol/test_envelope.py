@@ -377,6 +377,14 @@ def test_401_and_403_are_auth_errors_with_and_without_json(status: int, body: ob
     assert caught.value.http_status == status
 
 
+def test_a_text_instead_of_json_is_shown_with_the_refusal() -> None:
+    with pytest.raises(AuthError, match=r"HTTP 403 without a message \(error code: 1020\)"):
+        read(b"error code: 1020\r\n", status=403)
+    with pytest.raises(AuthError) as caught:
+        read_flat(b"access_token=9f8e7d6c", status=403)
+    assert "9f8e7d6c" not in str(caught.value), "the reply may contain a part of a token"
+
+
 CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Cloudflare</body></html>"
 
 

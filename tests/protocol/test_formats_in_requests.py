@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.numbers import Int64
 from worksection_async._protocol import compound_formats, formats
 from worksection_async._protocol.compound_formats import to_attach, to_files, to_options, to_uploads
 from worksection_async._protocol.formats import (
@@ -61,22 +62,6 @@ FORMATS: dict[str, formats.Format] = {
 
 def hours(number: float) -> dt.timedelta:
     return dt.timedelta(hours=number)
-
-
-class Int64:
-    """An integer of another library, as ``numpy.int64``: not an `int`, but with ``__index__``."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __index__(self) -> int:
-        return self.number
-
-    def __float__(self) -> float:
-        return float(self.number)
-
-    def __repr__(self) -> str:
-        return f"int64({self.number})"
 
 
 class Float32:

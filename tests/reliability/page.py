@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.reliability.situations import KINDS, SITUATIONS, Kind, Outcome, Situation, observe
+from tests.reliability.situations import KINDS, Kind, Outcome, Situation, observe, situations_of
 from tests.support.constants import DOCS
 from tests.support.virtual_time import run_on_virtual_clock
 
@@ -32,7 +32,7 @@ def row(situation: Situation, kind: Kind) -> str:
 
 def _tables(kind: Kind) -> Iterator[str]:
     yield f"\n## {kind.text}, such as `{kind.action}`\n"
-    for place, situations in SITUATIONS.items():
+    for place, situations in situations_of(kind).items():
         yield f"\n### {kind.text}: {place}\n\n"
         yield "| situation | if it occurs once | if it persists | test |\n|---|---|---|---|\n"
         yield from (row(situation, kind) for situation in situations)

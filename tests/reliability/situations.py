@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from worksection_async import Session, TokenBucket
+from worksection_async import MemoryTokenStore, OAuth2, Session, TokenBucket
 from worksection_async.errors import RateLimited, WorksectionError
 from worksection_async.testing import Simulator, VirtualClock, faults
 from worksection_async.testing._reply import ServiceRefusal, SimulatedReply, error_reply, html_reply
@@ -24,6 +24,10 @@ class Situation:
     key: str
     text: str
     fault: Callable[[], Fault]
+    has_login: bool = False
+    """Whether the session has the tokens of a login; otherwise it has an API key."""
+    is_record: bool = False
+    """Whether it is about a record in the reply, which a download does not have."""
 
 
 @attrs.frozen
@@ -60,6 +64,12 @@ def _refusal(message: str, status: int = 200) -> Fault:
     return answer(error_reply(ServiceRefusal(message, status=status)))
 
 
+def _json(value: object, status: int = 200) -> SimulatedReply:
+    return SimulatedReply(json.dumps(value).encode(), status)
+
+
+ODD_RECORD = {"id": 123, "name": "Design", "date_end": "soon"}
+
 SITUATIONS: dict[str, list[Situation]] = {
     "the request is not sent": [
         Situation("unreachable", "connection refused, or no route to the service", faults.unreachable),
@@ -91,6 +101,38 @@ SITUATIONS: dict[str, list[Situation]] = {
             lambda: answer(SimulatedReply(b"", 503, {"Retry-After": "3"})),
         ),
     ],
+    "the service refuses the token of a login (`OAuth2`)": [
+        Situation(
+            "token-expired",
+            "`Access token is expired`, with HTTP 401",
+            lambda: _refusal("Access token is expired", 401),
+            has_login=True,
+        ),
+        Situation(
+            "token-revoked",
+            "`Access token has been revoked`",
+            lambda: _refusal("Access token has been revoked"),
+            has_login=True,
+        ),
+        Situation(
+            "token-invalid",
+            'only `{"error": "invalid_token"}`',
+            lambda: answer(_json({"error": "invalid_token"})),
+            has_login=True,
+        ),
+        Situation(
+            "token-scope",
+            "the token lacks the scope of the action",
+            lambda: answer(_json({"error": "insufficient_scope"}, 403)),
+            has_login=True,
+        ),
+        Situation(
+            "token-firewall",
+            "HTTP 401 with the HTML page of a firewall",
+            lambda: answer(html_reply(401, "Unauthorized")),
+            has_login=True,
+        ),
+    ],
     "the reply is lost": [
         Situation("reset-before", "connection reset; the action was not executed", faults.reset),
         Situation("reset-after", "connection reset; the action was executed", lambda: faults.reset(executed=True)),
@@ -111,7 +153,19 @@ SITUATIONS: dict[str, list[Situation]] = {
         Situation(
             "shape",
             "JSON without the envelope",
-            lambda: answer(SimulatedReply(json.dumps([1]).encode()), executed=True),
+            lambda: answer(_json([1]), executed=True),
+        ),
+        Situation(
+            "odd-value",
+            "a value that cannot be read, in a field that may be absent",
+            lambda: answer(_json({"status": "ok", "data": ODD_RECORD}), executed=True),
+            is_record=True,
+        ),
+        Situation(
+            "odd-id",
+            "a value that cannot be read, in a field without which there is no record",
+            lambda: answer(_json({"status": "ok", "data": {"id": "?"}}), executed=True),
+            is_record=True,
         ),
     ],
 }
@@ -145,22 +199,33 @@ KINDS = [
 ]
 
 
+def situations_of(kind: Kind) -> dict[str, list[Situation]]:
+    """Return the situations in which a call of *kind* can be, by what the service has seen of the call."""
+    has_records = kind.key != "download"
+    return {
+        place: [situation for situation in situations if has_records or not situation.is_record]
+        for place, situations in SITUATIONS.items()
+    }
+
+
 async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcome:
     """Make a call of *kind* while *situation* occurs for *times* requests (None: for all); on the virtual clock."""
     sim = _simulator()
     sim.fail(kind.action, situation.fault(), times=times)
     error: WorksectionError | None = None
     limiter = TokenBucket(clock=sim.clock.monotonic)
-    async with sim.session(limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
+    login = OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair())) if situation.has_login else None
+    async with sim.session(login, limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
         try:
             await kind.call(ws)
         except WorksectionError as exc:
             error = exc
+    calls = [request for request in sim.requests if request.action != "oauth2_refresh"]
     return Outcome(
         error=type(error).__name__ if error else "",
         is_sent=error is not None and error.sent,
-        requests=len(sim.requests),
-        executions=sum(request.executed for request in sim.requests),
+        requests=len(calls),
+        executions=sum(request.executed for request in calls),
     )
 
 

@@ -7,12 +7,12 @@ import itertools
 import pytest
 
 from tests.reliability.page import PAGE, outcomes_of, row
-from tests.reliability.situations import KINDS, SITUATIONS, Kind, Situation
+from tests.reliability.situations import KINDS, Kind, Situation, situations_of
 
 COMBINATIONS = [
     pytest.param(situation, kind, id=f"{kind.key}-{situation.key}")
     for kind in KINDS
-    for situation in itertools.chain.from_iterable(SITUATIONS.values())
+    for situation in itertools.chain.from_iterable(situations_of(kind).values())
 ]
 
 

@@ -174,6 +174,30 @@ async def test_proxy_that_refuses_is_named_and_is_not_asked_again_for_a_status_4
     assert not any(PASSWORD in text for text in texts_of_error(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("text", "attempts"),
+    [
+        ("Invalid username/password", 1),
+        ("Requested NO AUTHENTICATION REQUIRED from proxy server, but got USERNAME/PASSWORD.", 1),
+        ("Proxy Server could not connect: Host unreachable.", 3),
+    ],
+)
+async def test_socks_proxy_that_refuses_the_password_is_not_asked_again(
+    text: str, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        raise httpx.ProxyError(text, request=request)
+
+    monkeypatch.setattr("worksection_async._transport.retry.FIRST_DELAY_SECONDS", 0.0)
+    async with session(transport=httpx.MockTransport(refuse), retries=2) as ws:
+        with pytest.raises(TransportError, match=text) as caught:
+            await ws.get_tasks(26)
+    assert (caught.value.sent, len(asked)) == (False, attempts)
+
+
 async def test_unreachable_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

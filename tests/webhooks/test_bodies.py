@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -34,6 +35,14 @@ def handler() -> RecordingHandler:
 def text(value: str, encoding: str = "utf-8") -> bytes:
     """A delivery whose text is encoded without escapes, as PHP's JSON_UNESCAPED_UNICODE does."""
     return json.dumps([record(1, new={"text": value})], ensure_ascii=False).encode(encoding)
+
+
+def form(value: str, encoding: str = "utf-8") -> bytes:
+    """A delivery as a form, whose text is escaped in *encoding*."""
+    return urlencode({"payload": text(value, encoding)}).encode()
+
+
+FORM = "application/x-www-form-urlencoded"
 
 
 def raw_deflate(content: bytes) -> bytes:
@@ -161,6 +170,11 @@ def test_any_bytes_are_decompressed_or_malformed(content: bytes, encoding: bytes
         (text("План"), "application/json; charset=base64"),
         (text("План"), "application/json; charset=a\0b"),
         (text("План"), "nonsense; charset"),
+        (form("План", "windows-1251"), f"{FORM}; charset=windows-1251"),
+        (quote(text("План", "koi8-u")).encode(), f"{FORM}; charset=koi8-u"),
+        (form("План"), FORM),
+        (form("План"), f"{FORM}; charset=windows-1251"),  # escapes are UTF-8, whatever the charset of the page
+        (form("План"), f"{FORM}; charset=base64"),
     ],
 )
 async def test_the_text_has_the_charset_of_the_content_type(
@@ -187,6 +201,12 @@ async def test_a_text_in_another_charset_is_unreadable(
     answer, receiver = await deliver(handler, content, Content_Type=content_type)
     assert (answer.status_code, receiver.statistics().unreadable) == (200, 1)
     assert f"unexpected body at $: {reason}; it starts with '[{{" in caplog.text
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=x-unknown", "; charset=base64"])
+async def test_a_form_in_an_unknown_charset_costs_only_its_letters(handler: RecordingHandler, charset: str) -> None:
+    await deliver(handler, form("План 7", "windows-1251"), Content_Type=FORM + charset)
+    assert [event.new for event in handler.events] == [{"text": "\ufffd\ufffd\ufffd\ufffd 7"}]
 
 
 @given(st.binary(), st.binary(max_size=40))

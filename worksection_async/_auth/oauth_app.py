@@ -57,21 +57,25 @@ def _origin(base_url: str) -> str:
 
 
 def _is_client_id(_: object, __: object, value: str) -> None:
-    if not isinstance(value, str) or not value:
-        raise InvalidCall("OAuthApp", f"client_id must be the id of the application as text, got {shown(value)}")
+    with contextlib.suppress(ValueError):  # a lone surrogate cannot be a part of a URL
+        if isinstance(value, str) and value.encode():
+            return
+    raise InvalidCall("OAuthApp", f"client_id must be the id of the application as text, got {shown(value)}")
 
 
 def _is_https(_: object, __: object, value: str) -> None:
     with contextlib.suppress(ValueError):
         url = urlsplit(value if isinstance(value, str) else "")
-        if url.scheme == "https" and url.hostname and not url.fragment:
+        if url.scheme == "https" and url.hostname and not url.fragment and value.encode():
             return
     raise InvalidCall("OAuthApp", f"redirect_uri must be the registered https URL, not {shown(value)}")
 
 
 def _is_link(app: OAuthApp, __: object, value: str) -> None:
-    if urlsplit(urljoin(app.redirect_uri, value)).scheme != "https":
-        raise InvalidCall("OAuthApp", f"login_url must be an https URL or a path, not {shown(value)}")
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str) and urlsplit(urljoin(app.redirect_uri, value)).scheme == "https":
+            return
+    raise InvalidCall("OAuthApp", f"login_url must be an https URL or a path, not {shown(value)}")
 
 
 def _checked_scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import anyio
 
-from .._protocol.values import as_number, shown
+from .._protocol.values import as_number, plain_number, shown
 from .._transport.callbacks import checked
 from .._transport.fork import reset_now_and_after_fork
 from .._transport.tasks import in_thread
@@ -49,6 +49,7 @@ class Limiter(ABC):
     """Whether a visit to the bucket can block; if so, it runs in a worker thread."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        rate, burst = plain_number(rate), plain_number(burst)
         if not 0 < as_number(rate) < math.inf:
             problem = f"rate must be a positive number of requests per second, not {shown(rate)}"
             raise InvalidCall(type(self).__name__, problem)

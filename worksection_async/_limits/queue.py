@@ -44,7 +44,7 @@ def _is_lane(waiter: Waiter, _: object, lane: Lane) -> None:
 
 def _is_duration(waiter: Waiter, _: object, seconds: float | None) -> None:
     if seconds is not None and not as_number(seconds) >= 0:
-        raise InvalidCall(waiter.action, f"max_wait must not be negative, not {shown(seconds)}")
+        raise InvalidCall(waiter.action, f"max_wait must be a number of seconds, 0 or more, got {shown(seconds)}")
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
-from .._protocol.values import as_number, shown
+from .._protocol.values import as_number, plain_number, shown
 from ..errors import InvalidCall, TransportError
 from .bucket_state import BucketState
 from .limiter import T
@@ -46,6 +46,7 @@ class SharedTokenBucket(TokenBucket):
         super().__init__(rate, clock=clock)
         if on_outage not in ("error", "local"):
             raise InvalidCall(type(self).__name__, f'on_outage must be "error" or "local", not {shown(on_outage)}')
+        peers = plain_number(peers)
         if not as_number(peers) >= 1:
             raise InvalidCall(type(self).__name__, f"peers must be at least 1, not {shown(peers)}")
         self._peers = peers if on_outage == "local" else 0

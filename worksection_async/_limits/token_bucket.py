@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from .._protocol.service import REQUESTS_PER_SECOND
+from .._protocol.values import plain_number
 from .bucket_state import BucketState
 from .limiter import Limiter, T
 
@@ -26,7 +27,7 @@ class TokenBucket(Limiter):
         self, rate: float = REQUESTS_PER_SECOND, burst: int = 1, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(rate, burst, clock)
-        self._state = BucketState(self._interval, burst)
+        self._state = BucketState(self._interval, plain_number(burst))
 
     def _change(self, change: Callable[[BucketState, float], T]) -> T:
         with self._visit_lock:

@@ -110,7 +110,9 @@ def _error_without_message(
         reason = "a page instead of the API: a proxy or firewall answered"
     elif reply.status in (401, 403):
         message = next(reversed(_challenge(reply)), f"HTTP {reply.status} without a message")
-        return AuthError(action, message, refuses_token=_refuses_token("", reply), http_status=reply.status)
+        details = _excerpt(reply) if quotes else ""  # such as "error code: 1020" of a content delivery network
+        refuses_token = _refuses_token("", reply)
+        return AuthError(action, message, details=details, refuses_token=refuses_token, http_status=reply.status)
     if 300 <= reply.status < 400:
         reason = "a redirect, which is not followed: check the account"
     error = UnexpectedReply(action, path, reason, http_status=reply.status, excerpt=_excerpt(reply) if quotes else "")

@@ -4,7 +4,9 @@ import datetime as dt
 import math
 import operator
 import re
-from typing import SupportsIndex, cast
+from typing import SupportsIndex, TypeVar, cast
+
+T = TypeVar("T")
 
 ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})", re.ASCII)
 
@@ -46,6 +48,12 @@ def as_integer(value: object) -> int | None:
         return None
     str(number)  # raises ValueError for thousands of digits, which cannot be sent
     return number
+
+
+def plain_number(value: T) -> T:
+    """Return the `int` for a number of another integer type, as ``numpy.int64``, and any other value unchanged."""
+    number = None if isinstance(value, int | float) else as_integer(value)
+    return value if number is None else cast(T, number)
 
 
 def as_number(value: object) -> float:

@@ -8,7 +8,7 @@ from enum import Enum
 import attrs
 
 from .._limits.queue import LANES, Lane, Waiting
-from .._protocol.values import as_number
+from .._protocol.values import as_number, plain_number, shown
 from .._transport.callbacks import checked
 from ..errors import InvalidCall
 
@@ -22,6 +22,21 @@ class Same(Enum):
 SAME = Same.SAME
 
 
+# A converter for each type: mypy infers no type variables from converters.
+
+
+def _count(number: int) -> int:
+    return plain_number(number)
+
+
+def _seconds(number: float) -> float:
+    return plain_number(number)
+
+
+def _seconds_or_none(number: float | None) -> float | None:
+    return plain_number(number)
+
+
 def _ordinary_on_wait(function: Callable[[Waiting], object] | None) -> Callable[[Waiting], object] | None:
     return checked("Session", "on_wait", function)
 
@@ -30,26 +45,26 @@ def _ordinary_on_wait(function: Callable[[Waiting], object] | None) -> Callable[
 class Options:
     """How calls are made; the meaning of each option is documented at `Session` and `Session.with_options`."""
 
-    timeout: float = 30.0
-    retries: int = 3
+    timeout: float = attrs.field(default=30.0, converter=_seconds)
+    retries: int = attrs.field(default=3, converter=_count)
     lane: Lane = "normal"
-    max_wait: float | None = None
-    patience: float = 60.0
-    max_age: float = 0.0
+    max_wait: float | None = attrs.field(default=None, converter=_seconds_or_none)
+    patience: float = attrs.field(default=60.0, converter=_seconds)
+    max_age: float = attrs.field(default=0.0, converter=_seconds)
     coalesce: bool = True
     repeat_writes: bool = False
     on_wait: Callable[[Waiting], object] | None = attrs.field(default=None, converter=_ordinary_on_wait)
 
     def __attrs_post_init__(self) -> None:
         """Raise `InvalidCall` for an invalid value; written so that NaN is invalid."""
-        problems = {
-            "timeout must be a positive number of seconds": not as_number(self.timeout) > 0,
-            "retries must not be negative": not as_number(self.retries) >= 0,
-            f"lane must be one of {', '.join(LANES)}": self.lane not in LANES,
-            "max_wait must not be negative": self.max_wait is not None and not as_number(self.max_wait) >= 0,
-            "patience must not be negative": not as_number(self.patience) >= 0,
-            "max_age must not be negative": not as_number(self.max_age) >= 0,
+        requirements = {
+            "timeout": ("a positive number of seconds", as_number(self.timeout) > 0),
+            "retries": ("a number, 0 or more", as_number(self.retries) >= 0),
+            "lane": (f"one of {', '.join(LANES)}", self.lane in LANES),
+            "max_wait": ("a number of seconds, 0 or more", self.max_wait is None or as_number(self.max_wait) >= 0),
+            "patience": ("a number of seconds, 0 or more", as_number(self.patience) >= 0),
+            "max_age": ("a number of seconds, 0 or more", as_number(self.max_age) >= 0),
         }
-        for problem, is_present in problems.items():
-            if is_present:
-                raise InvalidCall("Session", problem)
+        for name, (requirement, is_met) in requirements.items():
+            if not is_met:
+                raise InvalidCall("Session", f"{name} must be {requirement}, got {shown(getattr(self, name))}")

@@ -11,7 +11,7 @@ from typing import Self
 
 import anyio
 
-from .._protocol.values import as_number, shown
+from .._protocol.values import as_number, plain_number, shown
 from .._transport.caller import Caller
 from ..errors import InvalidCall
 from ..models import Event
@@ -201,6 +201,7 @@ class EventsSince(EventLog):
 
 def checked_interval(every: float) -> float:
     """Return *every*; raises `InvalidCall` if it is not a positive number of seconds."""
-    if not as_number(every) > 0:
+    seconds = plain_number(every)
+    if not as_number(seconds) > 0:
         raise InvalidCall("watch", f"every must be a positive number of seconds, not {shown(every)}")
-    return every
+    return seconds

@@ -39,6 +39,9 @@ TRANSIENT = (
 )  # fmt: skip
 """Errors of a transport after which another attempt can succeed."""
 
+REFUSALS_OF_A_PROXY = ("4", "Requested ", "Invalid username/password")
+"""Beginnings of `httpx.ProxyError`: HTTP 4xx, no common SOCKS authentication, a wrong SOCKS password."""
+
 LIMITS = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS)
 
 ANOTHER_LOOP = "; a transport belongs to one event loop: give the session of each event loop a transport of its own"
@@ -237,7 +240,7 @@ class Http:
             what += ANOTHER_LOOP
         elif not isinstance(exc, TRANSIENT):
             what += f" (raised {place_of(exc)})"
-        is_refused = isinstance(exc, httpx.ProxyError) and str(exc).startswith("4")  # 407: it wants a password
+        is_refused = isinstance(exc, httpx.ProxyError) and str(exc).startswith(REFUSALS_OF_A_PROXY)
         return kind(action, what, sent=sent, is_permanent=is_refused or not isinstance(exc, TRANSIENT))
 
     def _httpx_request(

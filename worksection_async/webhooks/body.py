@@ -8,6 +8,7 @@ import gzip
 import io
 import zlib
 from email.message import Message
+from urllib.parse import parse_qsl, unquote_plus
 
 from .._protocol.decoding import text_of
 from .._protocol.structure import Malformed
@@ -67,13 +68,18 @@ def charset(content_type: bytes) -> str:
     return message.get_content_charset("utf-8")
 
 
+def _is_other_charset(encoding: str) -> bool:
+    """Return whether *encoding* may be a charset other than UTF-8; Python may not know it."""
+    return encoding.lower().replace("-", "_") not in NOT_CHARSETS | {"utf_8"}
+
+
 def decode_text(body: bytes, encoding: str) -> str:
     """Decode *body*, by UTF-8 or UTF-16 if it has the byte order mark of one, and by UTF-8 if *encoding* is wrong.
 
     Raises:
         Malformed: The text has neither encoding.
     """
-    if not body.startswith(MARKS) and encoding.lower().replace("-", "_") not in NOT_CHARSETS | {"utf_8"}:
+    if not body.startswith(MARKS) and _is_other_charset(encoding):
         with contextlib.suppress(LookupError, ValueError):  # unknown, and no text in this encoding
             return body.decode(encoding)
     try:
@@ -81,3 +87,22 @@ def decode_text(body: bytes, encoding: str) -> str:
     except UnicodeDecodeError:
         reason = "not UTF-8" if encoding == "utf-8" else f"neither {encoding!r:.40} nor UTF-8"
     raise Malformed("$", reason)
+
+
+def form_fields(text: str, encoding: str) -> list[tuple[str, str]]:
+    """Return the names and values of a form; a text without ``=`` is one value.
+
+    Escaped bytes are UTF-8, as the standard says. If they are not, they are in *encoding*. Bytes in neither of them
+    become U+FFFD, because the rest of the form can be read.
+    """
+    if _is_other_charset(encoding):
+        for candidate in ("utf-8", encoding):
+            with contextlib.suppress(LookupError, ValueError):  # unknown, and no text in this encoding
+                return _unescaped_fields(text, candidate, "strict")
+    return _unescaped_fields(text, "utf-8", "replace")
+
+
+def _unescaped_fields(text: str, encoding: str, errors: str) -> list[tuple[str, str]]:
+    if "=" not in text:
+        return [("", unquote_plus(text, encoding, errors))]
+    return parse_qsl(text, keep_blank_values=True, encoding=encoding, errors=errors)

@@ -13,14 +13,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
 
 from .._protocol.decoding import from_json
 from .._protocol.structure import Malformed, Structure
 from .._protocol.time_zones import to_time_zone
 from ..errors import UnexpectedReply, WorksectionError, mask_secrets
 from ..models import Event
-from .body import decode_text
+from .body import decode_text, form_fields
 
 MAX_WRAPPERS = 4
 """Accepted levels of JSON text in JSON text, and of lists in lists, around an event."""
@@ -86,7 +85,7 @@ def read_events(
     try:
         if isinstance(body, bytes):
             body = decode_text(body, encoding)
-        for path, record in _find_records("$", _decode(body), MAX_WRAPPERS):
+        for path, record in _find_records("$", _decode(body, encoding), MAX_WRAPPERS):
             yield _structure_event(path, record, tz)
     except Malformed as exc:
         yield unreadable(exc, body)
@@ -156,8 +155,11 @@ def _may_be_event(record: Mapping[str, Any]) -> bool:
     return bool(record.keys() & {"action", "object"}) or any(isinstance(it, dict | list) for it in record.values())
 
 
-def _decode(text: str) -> object:
-    """Decode JSON, or a form that contains JSON or fields; an empty body or a single word such as "ping" is None."""
+def _decode(text: str, encoding: str = "utf-8") -> object:
+    """Decode JSON, or a form that contains JSON or fields; an empty body or a single word such as "ping" is None.
+
+    *encoding* is the charset of the escaped bytes of a form that are not UTF-8.
+    """
     text = text.strip("\ufeff\0 \t\r\n")
     if not text or re.fullmatch(r"[A-Za-z][\w-]{0,31}", text):
         return None
@@ -165,13 +167,12 @@ def _decode(text: str) -> object:
         return from_json(text)
     except ValueError:
         if re.match(r"[\w.\-+%\[\]]+=|%(5B|7B)", text, re.IGNORECASE) and not text.startswith("["):
-            return _decode_form(text)
+            return _decode_form(form_fields(text, encoding))
     raise Malformed("$", "not JSON")
 
 
-def _decode_form(text: str) -> object:
+def _decode_form(fields: list[tuple[str, str]]) -> object:
     """Return the JSON text in the first field that contains one, or the fields as a dict."""
-    fields = parse_qsl(text, keep_blank_values=True) if "=" in text else [("", unquote_plus(text))]
     for name, value in fields:
         for candidate in (value, name):
             if candidate.lstrip().startswith(("[{", "{", '"[', '"{')):
