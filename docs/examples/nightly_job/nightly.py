@@ -1,0 +1,150 @@
+"""Copy the projects, tasks, comments and costs of an account into a SQL database: ``python nightly.py [URL]``."""
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy import create_engine, delete, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from tables import Base, Comment, Cost, Position, Project, Task, store
+from worksection_async import Cursor, Plan
+from worksection_async.blocking import BlockingSession
+from worksection_async.errors import NotFound, WorksectionError
+from worksection_async.lookups import TaskTree
+
+Database = sessionmaker[Session]
+
+THREADS = 4
+"""Calls at once: the reply to one can arrive after the next one may be sent."""
+
+EVENTS_SECONDS = 29 * 24 * 3600
+"""Age of a position from which it is safe to continue: the service stores events for 30 days."""
+
+
+def main() -> None:
+    """Copy everything. A run that was interrupted or killed is continued by the next one."""
+    url = sys.argv[1] if len(sys.argv) > 1 else "sqlite:///worksection.db?timeout=60"
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    database = sessionmaker(engine)
+    console = Console(stderr=True)
+    with BlockingSession.from_env() as session, Progress(console=console, disable=not console.is_terminal) as progress:
+        ws = session.with_options(lane="bulk")  # calls of other programs go first
+        copy_projects(ws, database)
+        copy_tasks(ws, database, progress)
+        copy_costs(ws, database, progress)
+        copy_comments(ws, database, progress)
+
+
+def copy_projects(ws: BlockingSession, database: Database) -> None:
+    """Copy all projects, in one call."""
+    rows = [
+        {"id": project.id, "name": project.name, "status": project.status, "date_end": project.date_end}
+        for project in ws.get_projects()
+    ]
+    with database.begin() as db:
+        store(db, Project, rows)
+
+
+def copy_tasks(ws: BlockingSession, database: Database, progress: Progress) -> None:
+    """Copy all tasks, up to 10 000 per call, and mark those that were commented on since the last run."""
+    with database() as db:
+        position = db.get(Position, 1)
+    cursor = Cursor.from_json(position.cursor) if position else None
+    is_late = cursor is not None and cursor.looked_at < time.time() - EVENTS_SECONDS
+    # Before the tasks: the next run gets the events that happen meanwhile.
+    events = ws.events_since(None if is_late else cursor)
+    commented = {event.id_task for event in events if event.object.type == "comment"}
+
+    tree = TaskTree(ws.iter_tasks(extra=["subtasks", "archive"], progress=bar(progress, "tasks")))
+    rows = [
+        {
+            "id": node.task.id,
+            "parent_id": node.parent.task.id if node.parent else None,
+            "project_id": node.task.project.id if node.task.project else None,
+            "name": node.task.name,
+            "status": node.task.status,
+            "assignee": node.task.user_to.email if node.task.user_to else None,
+            "date_end": node.task.date_end,
+            "date_closed": node.task.date_closed,
+        }
+        for node in tree
+    ]
+    mark = update(Task).values(comments_due=Task.comments_due + 1)
+    with database.begin() as db:
+        store(db, Task, rows)
+        db.execute(delete(Comment).where(Comment.task_id.not_in(select(Task.id))))
+        db.execute(mark if is_late else mark.where(Task.id.in_(commented)))
+        store(db, Position, [{"id": 1, "cursor": events.cursor.to_json()}])
+
+
+def copy_costs(ws: BlockingSession, database: Database, progress: Progress) -> None:
+    """Copy all costs, up to 10 000 per call; there are no events for them."""
+    rows = [
+        {
+            "id": cost.id,
+            "task_id": cost.task.id if cost.task else None,
+            "member": cost.user_from.email if cost.user_from else None,
+            "date": cost.date,
+            "minutes": round(cost.time.total_seconds() / 60),
+            "money": cost.money,
+        }
+        for cost in ws.iter_costs(progress=bar(progress, "costs"))
+    ]
+    with database.begin() as db:
+        store(db, Cost, rows)
+
+
+def copy_comments(ws: BlockingSession, database: Database, progress: Progress) -> None:
+    """Copy the comments of the marked tasks, one call per task; each task is committed at once."""
+    with database() as db:
+        due = list(db.scalars(select(Task.id).where(Task.comments_due > 0)))
+    random.shuffle(due)  # so that two runs at a time share the work
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(partial(copy_comments_of, ws, database), due)
+        list(progress.track(done, total=len(due), description="comments"))
+
+
+def copy_comments_of(ws: BlockingSession, database: Database, id_task: int) -> None:
+    """Copy the comments of one task."""
+    with database() as db:
+        due = db.scalar(select(Task.comments_due).where(Task.id == id_task))
+    if not due:
+        return  # another run was quicker
+    try:
+        comments = ws.get_comments(id_task)
+    except NotFound:  # deleted since; the next run deletes its row
+        return
+    rows = [
+        {
+            "id": comment.id,
+            "task_id": id_task,
+            "author": comment.user_from.email if comment.user_from else None,
+            "date_added": comment.date_added,
+            "text": comment.text,
+        }
+        for comment in comments
+    ]
+    with database.begin() as db:
+        # Not if another run has seen a later change meanwhile.
+        db.execute(update(Task).where(Task.id == id_task, Task.comments_due == due).values(comments_due=0))
+        store(db, Comment, rows, Comment.task_id == id_task)
+
+
+def bar(progress: Progress, name: str) -> Callable[[Plan], None]:
+    """Return a callback that shows the plan of a stream: the calls made, and those needed as far as is known."""
+    task = progress.add_task(name)
+    return lambda plan: progress.update(task, completed=plan.done, total=plan.calls)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except WorksectionError as error:
+        sys.exit(f"{error} The next run continues here.")
