@@ -1,8 +1,11 @@
-"""Fixtures of the examples: a strict simulator, and the environment of a program that uses it as its account."""
+"""The account of the examples: a strict simulator, and the environment of a program that uses it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,27 +29,41 @@ class Account:
 
     sim: Simulator
     url: str
-    environment: dict[str, str]
+    variables: dict[str, str]
 
     @property
     def refused(self) -> int:
         """Number of requests that arrived too early."""
         return sum(not request.accepted for request in self.sim.requests)
 
+    def requested(self, action: str) -> int:
+        """Return the number of requests for an action."""
+        return sum(request.action == action for request in self.sim.requests)
 
-@pytest.fixture
-def account(tmp_path: Path) -> Iterator[Account]:
+
+def filled(script: str, variables: dict[str, str]) -> str:
+    """Return a script of a README, with *variables* in the place of the values that it exports."""
+
+    def value(found: re.Match[str]) -> str:
+        return f"{found[1]}={shlex.quote(variables[found[1]])}" if found[1] in variables else found[0]
+
+    return re.sub(r"\b([A-Z_]+)=(\S+)", value, script)
+
+
+@contextlib.contextmanager
+def simulated_account() -> Iterator[Account]:
     sim = Simulator(rate=STRICT_RATE)
     with sim.serve() as url:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WORKSECTION_")}
-        yield Account(
-            sim,
-            url,
-            {
-                **inherited,
-                "WORKSECTION_ACCOUNT": url,
-                "WORKSECTION_API_KEY": sim.api_key,
-                "LIMITER_RATE": str(LIMITER_RATE),
-                "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).with_name("fast_limiter"))]),
-            },
-        )
+        variables = {
+            "WORKSECTION_ACCOUNT": url,
+            "WORKSECTION_API_KEY": sim.api_key,
+            "LIMITER_RATE": str(LIMITER_RATE),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).with_name("fast_limiter"))]),
+        }
+        yield Account(sim, url, variables)
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    with simulated_account() as account:
+        yield account
