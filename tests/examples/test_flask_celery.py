@@ -89,7 +89,7 @@ def test_a_request_becomes_a_task_and_its_end_is_shown(desk: Desk) -> None:
     assert "being worked on" in desk.wait_for(page, "Printer #")
     [task] = desk.created("Printer")
     assert (task.project and task.project.id, sim.tasks[task.id].text) == (26, "It is urgent")
-    readme.run(filled(CLOSE.replace("331915", str(task.id)), desk.account.variables), **desk.account.variables)
+    readme.run(filled(CLOSE.replace("332151", str(task.id)), desk.account.variables), **desk.account.variables)
     desk.wait_for(page, "is done")
     assert httpx.post(f"{desk.url}/webhook", json=[]).status_code == 401
     assert all(delivery.ok for delivery in sim.deliveries)

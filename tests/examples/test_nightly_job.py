@@ -1,9 +1,7 @@
-"""The nightly job, as cron starts it: processes that share the account's limit, one of which is killed."""
+"""The nightly job of docs/examples/nightly_job, as cron starts it: processes that share the account's rate limit."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import subprocess
 import sys
 import time
@@ -11,64 +9,79 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.examples.conftest import LIMITER_RATE, Account
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.examples.conftest import LIMITER_RATE, Account, filled
+from tests.support import readme
 from tests.support.constants import DOCS
 from worksection_async import ApiKey, TokenBucket
 from worksection_async.blocking import BlockingSession
+from worksection_async.testing import Simulator
 
 FOLDER = DOCS / "examples" / "nightly_job"
+INSTALL_AND_DEMO, REAL_ACCOUNT = readme.console_blocks(FOLDER / "README.md")
 
 
-def start(account: Account, database: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", str(FOLDER / "nightly.py"), f"sqlite:///{database}?timeout=60"]
-    return subprocess.Popen(command, env=account.environment, stderr=subprocess.PIPE, text=True)
+def sqlite(path: Path) -> str:
+    return f"sqlite:///{path}?timeout=60"
+
+
+def start(account: Account, url: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "error", str(FOLDER / "nightly.py"), url]
+    return subprocess.Popen(
+        command,
+        env=readme.environment(**account.variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finish(run: subprocess.Popen[str]) -> None:
-    """Wait for the end of a run; nothing is printed, because cron would send it by mail."""
-    _, printed = run.communicate(timeout=100)
+    """Wait for the end of a run; it prints nothing, because cron would send that by mail."""
+    printed, _ = run.communicate(timeout=100)
     assert (run.returncode, printed) == (0, "")
 
 
-def query(database: Path, sql: str) -> list[Any]:
-    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
-        return connection.execute(sql).fetchall()
+def query(url: str, sql: str) -> list[Any]:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql))]
+    finally:
+        engine.dispose()
 
 
-def copied_tasks(database: Path) -> set[int]:
+def copied_tasks(url: str) -> set[int]:
     """Return the ids of the tasks whose comments are complete in the database."""
     try:
-        return {id_task for (id_task,) in query(database, "SELECT id FROM task WHERE NOT comments_due")}
-    except sqlite3.OperationalError:  # the job has not created the table yet
+        return {id_task for (id_task,) in query(url, "SELECT id FROM task WHERE comments_due = 0")}
+    except DBAPIError:  # the job has not created the table yet
         return set()
 
 
-def wait_for_copied_tasks(run: subprocess.Popen[str], database: Path, count: int) -> None:
-    while len(copied_tasks(database)) < count:
-        assert run.poll() is None, run.communicate()
-        time.sleep(0.05)
-
-
-def assert_equal(database: Path, account: Account) -> None:
+def assert_equal(url: str, sim: Simulator) -> None:
     """Compare all rows of the database with the account."""
-    sim = account.sim
-    assert set(query(database, "SELECT id, name, status FROM project")) == {
+    assert sorted(query(url, "SELECT id, name, status FROM project")) == sorted(
         (project.id, project.name, project.status) for project in sim.projects.values()
-    }
-    assert set(query(database, "SELECT id, project_id, name, status, assignee, comments_due FROM task")) == {
+    )
+    assert sorted(query(url, "SELECT id, project_id, name, status, assignee, comments_due FROM task")) == sorted(
         (task.id, task.project and task.project.id, task.name, task.status, task.user_to and task.user_to.email, 0)
         for task in sim.tasks.values()
-    }
-    assert set(query(database, "SELECT id, author, text FROM comment")) == {
+    )
+    assert sorted(query(url, "SELECT id, author, text FROM comment")) == sorted(
         (comment.id, comment.user_from and comment.user_from.email, comment.text) for comment in sim.comments.values()
-    }
-    assert set(query(database, "SELECT id, task_id, minutes, money FROM cost")) == {
+    )
+    costs = query(url, "SELECT id, task_id, minutes, money FROM cost")
+    assert sorted((*others, float(money)) for *others, money in costs) == sorted(
         (cost.id, cost.task and cost.task.id, cost.time.total_seconds() // 60, float(cost.money))
         for cost in sim.costs.values()
-    }
+    )
 
 
-def requested(account: Account) -> Counter[object]:
+def requested_tasks(account: Account) -> Counter[int]:
     """Return the ids of the tasks whose comments were requested."""
     return Counter(
         int(request.params["id_task"]) for request in account.sim.requests if request.action == "get_comments"
@@ -77,20 +90,22 @@ def requested(account: Account) -> Counter[object]:
 
 def test_a_killed_run_is_continued_and_changes_are_copied(account: Account, tmp_path: Path) -> None:
     """Two runs at a time, into databases of their own; one is killed in the middle."""
-    database, other_database = tmp_path / "killed.db", tmp_path / "other.db"
+    database, other_database = sqlite(tmp_path / "killed.db"), sqlite(tmp_path / "other.db")
     killed, other = start(account, database), start(account, other_database)
-    wait_for_copied_tasks(killed, database, 3)
+    while len(copied_tasks(database)) < 3:
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.05)
     killed.kill()
     killed.communicate()
     copied = copied_tasks(database)
     assert 3 <= len(copied) < len(account.sim.tasks)
     finish(other)
-    assert_equal(other_database, account)
+    assert_equal(other_database, account.sim)
 
     account.sim.requests.clear()
     finish(start(account, database))
-    assert set(requested(account)) == set(account.sim.tasks) - copied
-    assert_equal(database, account)
+    assert set(requested_tasks(account)) == set(account.sim.tasks) - copied
+    assert_equal(database, account.sim)
 
     with BlockingSession(account.url, ApiKey(account.sim.api_key), limiter=TokenBucket(LIMITER_RATE)) as ws:
         ws.post_comment(2602, text="In Python?", email_user_from="kate.greenway@ws.com")
@@ -98,28 +113,55 @@ def test_a_killed_run_is_continued_and_changes_are_copied(account: Account, tmp_
         ws.delete_costs(3690)
     account.sim.delete(account.sim.tasks[331894])  # with its subtasks and comments; the API has no such action
     account.sim.requests.clear()
-    time.sleep(1 / LIMITER_RATE)  # the limiter of the job did not see these requests
     finish(start(account, database))
-    assert requested(account) == {2602: 1}
-    assert_equal(database, account)
+    assert requested_tasks(account) == {2602: 1}
+    assert_equal(database, account.sim)
     assert account.refused == 0
 
 
-def test_two_runs_share_the_work_on_one_database(account: Account, tmp_path: Path) -> None:
-    database = tmp_path / "shared.db"
-    runs = [start(account, database) for _ in range(2)]
+@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+def test_two_runs_share_the_work_on_one_database(
+    account: Account, server: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if server == "sqlite":
+        url = sqlite(tmp_path / "shared.db")
+    else:
+        url = request.getfixturevalue("postgres").replace("asyncpg", "psycopg")
+    runs = [start(account, url) for _ in range(2)]
     for run in runs:
         finish(run)
-    assert_equal(database, account)
-    assert len(account.sim.tasks) <= requested(account).total() < 2 * len(account.sim.tasks)
+    assert_equal(url, account.sim)
+    assert len(account.sim.tasks) <= requested_tasks(account).total() < 2 * len(account.sim.tasks)
     assert account.refused == 0
 
 
 def test_an_error_says_what_to_do(account: Account, tmp_path: Path) -> None:
-    account.environment["WORKSECTION_API_KEY"] = "wrong"
-    run = start(account, tmp_path / "empty.db")
-    _, printed = run.communicate(timeout=60)
+    account.variables["WORKSECTION_API_KEY"] = "wrong"
+    run = start(account, sqlite(tmp_path / "empty.db"))
+    printed, _ = run.communicate(timeout=60)
     assert run.returncode == 1
     assert printed.startswith("get_projects: the service refused:")
     assert printed.endswith("The next run continues here.\n")
     assert "Traceback" not in printed
+
+
+def test_the_commands_for_a_real_account(account: Account, tmp_path: Path) -> None:
+    install, *others = REAL_ACCOUNT.splitlines()
+    assert readme.missing_requirements(install) == []
+    url = sqlite(tmp_path / "reports.db")
+    script = filled("\n".join(others), account.variables).replace("postgresql+psycopg://localhost/reports", url)
+    assert readme.run(script, **account.variables) == ""
+    assert_equal(url, account.sim)
+
+
+def test_the_demo_is_interrupted_and_continued(tmp_path: Path) -> None:
+    install, demo = INSTALL_AND_DEMO.splitlines()
+    assert readme.missing_requirements(install) == []
+    url = sqlite(tmp_path / "demo.db")
+    with readme.program(f"{demo} {url}", tmp_path / "log") as program:
+        program.wait_until(lambda: copied_tasks(url))
+        assert program.interrupt() == 1
+        assert program.output() == "Interrupted. The next run continues here.\n"
+    assert copied_tasks(url) < set(Simulator().tasks)
+    readme.run(f"{demo} {url}")
+    assert_equal(url, Simulator())

@@ -27,9 +27,18 @@ EVENTS_SECONDS = 29 * 24 * 3600
 """Age of a position from which it is safe to continue: the service stores events for 30 days."""
 
 
-def main() -> None:
+def main(url: str = "sqlite:///worksection.db?timeout=60") -> None:
+    """Copy the account into the database at *url*; exit with an error message if that fails."""
+    try:
+        copy_account(url)
+    except WorksectionError as error:
+        sys.exit(f"{error} The next run continues here.")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The next run continues here.")
+
+
+def copy_account(url: str) -> None:
     """Copy everything. A run that was interrupted or killed is continued by the next one."""
-    url = sys.argv[1] if len(sys.argv) > 1 else "sqlite:///worksection.db?timeout=60"
     engine = create_engine(url)
     Base.metadata.create_all(engine)
     database = sessionmaker(engine)
@@ -144,7 +153,4 @@ def bar(progress: Progress, name: str) -> Callable[[Plan], None]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except WorksectionError as error:
-        sys.exit(f"{error} The next run continues here.")
+    main(*sys.argv[1:])
