@@ -15,12 +15,12 @@ import pytest
 from tests.support.constants import ROOT
 from worksection_async.testing import Simulator
 
-LIMITER_RATE = 5.0
+LIMITER_RATE = 2.0
 """Requests per second of the programs together."""
 
 STRICT_RATE = 2 * LIMITER_RATE
-"""Requests per second that the account accepts: twice as many, so that a busy machine may delay a request by half an
-interval. It still notices if two programs do not share their limit: one of the two gaps between them is too short."""
+"""Requests per second that the account accepts: twice as many, so that a busy machine may delay a request by 250 ms.
+It still notices if two programs do not share their limit: one of the two gaps between them is too short."""
 
 
 @attrs.frozen

@@ -1,11 +1,9 @@
 """Copy the projects, tasks, comments and costs of an account into a SQL database: ``python nightly.py [URL]``."""
 
-import random
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from rich.console import Console
 from rich.progress import Progress
@@ -113,19 +111,14 @@ def copy_costs(ws: BlockingSession, database: Database, progress: Progress) -> N
 def copy_comments(ws: BlockingSession, database: Database, progress: Progress) -> None:
     """Copy the comments of the marked tasks, one call per task; each task is committed at once."""
     with database() as db:
-        due = list(db.scalars(select(Task.id).where(Task.comments_due > 0)))
-    random.shuffle(due)  # so that two runs at a time share the work
+        due = db.execute(select(Task.id, Task.comments_due).where(Task.comments_due > 0)).all()
     with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(partial(copy_comments_of, ws, database), due)
+        done = pool.map(lambda task: copy_comments_of(ws, database, *task), due)
         list(progress.track(done, total=len(due), description="comments"))
 
 
-def copy_comments_of(ws: BlockingSession, database: Database, id_task: int) -> None:
-    """Copy the comments of one task."""
-    with database() as db:
-        due = db.scalar(select(Task.comments_due).where(Task.id == id_task))
-    if not due:
-        return  # another run was quicker
+def copy_comments_of(ws: BlockingSession, database: Database, id_task: int, changes: int) -> None:
+    """Copy the comments of one task, and with them the *changes* that were seen before."""
     try:
         comments = ws.get_comments(id_task)
     except NotFound:  # deleted since; the next run deletes its row
@@ -141,8 +134,8 @@ def copy_comments_of(ws: BlockingSession, database: Database, id_task: int) -> N
         for comment in comments
     ]
     with database.begin() as db:
-        # Not if another run has seen a later change meanwhile.
-        db.execute(update(Task).where(Task.id == id_task, Task.comments_due == due).values(comments_due=0))
+        # Another run may have seen a later change meanwhile.
+        db.execute(update(Task).where(Task.id == id_task, Task.comments_due == changes).values(comments_due=0))
         store(db, Comment, rows, Comment.task_id == id_task)
 
 
