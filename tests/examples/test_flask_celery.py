@@ -145,7 +145,11 @@ def test_the_demo_of_the_readme(tmp_path: Path) -> None:
     port, simulator_port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     assert readme.missing_requirements(install) == []
-    with readme.program(f"{demo} {port} {simulator_port}", tmp_path / "log") as program:
+    with (
+        readme.program(f"{demo} {port} {simulator_port} {free_port()}", tmp_path / "log") as program,
+        contextlib.ExitStack() as at_failure,
+    ):
+        at_failure.callback(program.interrupt)  # it ends the programs that it has started
         program.wait_for_port(port)
         page = url + httpx.post(url, data={"title": "Mouse", "text": ""}).headers["Location"]
         program.wait_until(lambda: "being worked on" in httpx.get(page).text)

@@ -1,4 +1,4 @@
-"""Run the help desk with a simulated account: ``python demo.py [PORT [PORT_OF_THE_SIMULATOR]]``."""
+"""Run the help desk with a simulated account: ``python demo.py [PORT [PORT_OF_THE_SIMULATOR [PORT_OF_VALKEY]]]``."""
 
 import os
 import subprocess
@@ -14,18 +14,18 @@ PASSWORD = "only for the demo"  # noqa: S105
 PROJECT = 26
 
 
-def main(port: int = 8000, simulator_port: int = 8010) -> None:
+def main(port: int = 8000, simulator_port: int = 8010, valkey_port: int = 16379) -> None:
     """Serve Valkey, the simulator, the site and its worker until Ctrl-C."""
     url = f"http://127.0.0.1:{port}"
     simulator = Simulator(rate=1.0)
     simulator.add_webhook(
         f"{url}/webhook", ["close_task", "reopen_task"], http_user="worksection", http_pass=PASSWORD, projects=[PROJECT]
     )
-    with ValkeyServer() as valkey, simulator.serve(port=simulator_port) as account, ExitStack() as stack:
+    with ValkeyServer(port=valkey_port), simulator.serve(port=simulator_port) as account, ExitStack() as stack:
         os.environ |= {
             "WORKSECTION_ACCOUNT": account,
             "WORKSECTION_API_KEY": simulator.api_key,
-            "VALKEY_URL": f"redis://127.0.0.1:{valkey.port}/0",
+            "VALKEY_URL": f"redis://127.0.0.1:{valkey_port}/0",
             "HELPDESK_PROJECT": str(PROJECT),
             "WEBHOOK_PASSWORD": PASSWORD,
         }
