@@ -91,17 +91,25 @@ def test_a_request_becomes_a_task_and_its_end_is_shown(desk: Desk) -> None:
     assert (task.project and task.project.id, sim.tasks[task.id].text) == (26, "It is urgent")
     readme.run(filled(CLOSE.replace("332151", str(task.id)), desk.account.variables), **desk.account.variables)
     desk.wait_for(page, "is done")
-    assert httpx.post(f"{desk.url}/webhook", json=[]).status_code == 401
+    webhook = f"{desk.url}/webhook"
+    assert httpx.post(webhook, json=[]).status_code == 401
+    assert httpx.post(webhook, json=[{"action": "new"}], auth=("worksection", PASSWORD)).json() == {"status": "OK"}
     assert all(delivery.ok for delivery in sim.deliveries)
 
 
-@pytest.mark.parametrize("executed", [True, False])
-def test_after_a_lost_reply_the_task_exists_once(desk: Desk, executed: bool) -> None:
-    title = f"Lost {executed}"
-    desk.account.sim.fail("post_task", faults.reset(executed=executed))
+@pytest.mark.parametrize(
+    ("fault", "posts"),
+    [(faults.reset(executed=True), 1), (faults.reset(), 2), (faults.server_error(executed=True), 1)],
+    ids=["executed", "not executed", "executed, server error"],
+)
+def test_after_a_lost_reply_the_task_exists_once(
+    desk: Desk, fault: faults.Fault, posts: int, request: pytest.FixtureRequest
+) -> None:
+    title = request.node.callspec.id
+    desk.account.sim.fail("post_task", fault)
     desk.wait_for(desk.send(title), "being worked on")
     assert len(desk.created(title)) == 1
-    assert desk.account.requested("post_task") == (1 if executed else 2)
+    assert desk.account.requested("post_task") == posts
     assert desk.account.requested("search_tasks") == 1
 
 

@@ -17,10 +17,10 @@ from redis import Redis
 
 from worksection_async import models
 from worksection_async.blocking import BlockingSession
-from worksection_async.errors import ApiError, InvalidCall, RateLimited, WorksectionError
+from worksection_async.errors import ApiError, AuthError, InvalidCall, RateLimited, WorksectionError
 from worksection_async.filters import F
 from worksection_async.redis import RedisTokenBucket
-from worksection_async.webhooks import parse_events
+from worksection_async.webhooks import UnreadableEvent, parse_events
 
 VALKEY = os.environ.get("VALKEY_URL", "redis://127.0.0.1:6379/0")
 PROJECT = int(os.environ["HELPDESK_PROJECT"])
@@ -30,7 +30,7 @@ KEEP = timedelta(days=30)
 
 # The workers of all machines share one limiter. While others keep the account busy, a job goes back to the queue.
 ws = BlockingSession.from_env(limiter=RedisTokenBucket(VALKEY), patience=5)
-events = Redis.from_url(VALKEY, decode_responses=True)
+task_events = Redis.from_url(VALKEY, decode_responses=True)
 site = Flask(__name__)
 jobs = Celery("helpdesk", broker=VALKEY, backend=VALKEY)
 jobs.conf.update(
@@ -54,10 +54,11 @@ def create_task(
 
     *in_doubt* means that an earlier attempt may have created it.
     """
+    # Redelivered: the worker that had the job was killed.
     in_doubt = in_doubt or bool(self.request.delivery_info and self.request.delivery_info["redelivered"])
     try:
         task = (find_task(number) if in_doubt else None) or ws.post_task(PROJECT, f"{title} #{number}", text=text)
-    except RateLimited as error:  # refused, so not executed
+    except (AuthError, RateLimited) as error:  # refused, but not because of this request
         raise again(self, error, in_doubt) from None
     except (ApiError, InvalidCall) as error:  # another attempt would be refused, too
         raise Failed(str(error)) from None
@@ -97,7 +98,7 @@ def accept() -> ResponseReturnValue:
 def show_request(id_job: uuid.UUID) -> str:
     """Show what became of a request; the page reloads itself until the task exists."""
     job = create_task.AsyncResult(str(id_job))
-    is_closed = job.successful() and events.get(f"task:{job.get()['id']}") == "close_task"
+    is_closed = job.successful() and task_events.get(f"task:{job.get()['id']}") == "close_task"
     return render_template("request.html", job=job, is_closed=is_closed)
 
 
@@ -107,7 +108,12 @@ def receive_events() -> ResponseReturnValue:
     given = request.authorization
     if given is None or not hmac.compare_digest((given.password or "").encode(), WEBHOOK_PASSWORD):
         abort(401)
-    for event in parse_events(request.get_data()):
+    try:
+        received = parse_events(request.get_data())
+    except UnreadableEvent:  # after ten errors Worksection would pause the webhook
+        site.logger.exception("a webhook call is not readable")
+        received = []
+    for event in received:
         if event.kind in ("close_task", "reopen_task"):
-            events.set(f"task:{event.object.id}", event.kind, ex=KEEP)
+            task_events.set(f"task:{event.object.id}", event.kind, ex=KEEP)
     return {"status": "OK"}
