@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -16,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.examples.conftest import LIMITER_RATE, Account, filled
 from tests.support import readme
 from tests.support.constants import DOCS
-from worksection_async import ApiKey, TokenBucket
+from worksection_async import ApiKey, Cursor, TokenBucket
 from worksection_async.blocking import BlockingSession
 from worksection_async.testing import Simulator
 
@@ -60,6 +61,13 @@ def query(url: str, sql: str) -> list[Any]:
             return [tuple(row) for row in connection.execute(text(sql))]
     finally:
         engine.dispose()
+
+
+def change(url: str, sql: str, **values: object) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(sql), values)
+    engine.dispose()
 
 
 def copied_tasks(url: str) -> set[int]:
@@ -132,6 +140,20 @@ def test_two_runs_at_a_time_on_one_database(account: Account, tmp_path: Path) ->
         finish(run)
     assert_equal(url, account.sim)
     assert account.refused == 0
+
+
+def test_a_run_after_a_month_reads_all_comments_again(account: Account, tmp_path: Path) -> None:
+    """The service stores events for 30 days."""
+    url = sqlite(tmp_path / "late.db")
+    finish(start(account, url))
+    [(saved,)] = query(url, "SELECT cursor FROM position")
+    late = attrs.evolve(Cursor.from_json(saved), looked_at=time.time() - 31 * 24 * 3600)
+    change(url, "UPDATE position SET cursor = :cursor", cursor=late.to_json())
+    for expected in (account.sim.tasks, ()):
+        first = len(account.sim.requests)
+        finish(start(account, url))
+        assert requested_tasks(account, first) == dict.fromkeys(expected, 1)
+    assert_equal(url, account.sim)
 
 
 def test_an_error_says_what_to_do(account: Account, tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ jobs = Celery("helpdesk", broker=VALKEY, backend=VALKEY)
 jobs.conf.update(
     broker_connection_retry_on_startup=True,
     result_expires=KEEP,
-    task_acks_late=True,  # a job whose worker is killed goes back to the queue
-    task_reject_on_worker_lost=True,
+    task_acks_late=True,  # the job of a killed machine goes back to the queue after an hour,
+    task_reject_on_worker_lost=True,  # and that of a killed worker process at once
     task_track_started=True,
 )
 

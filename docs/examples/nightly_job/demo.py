@@ -4,6 +4,7 @@ import os
 import sys
 
 from nightly import main
+
 from worksection_async.testing import Simulator
 
 simulator = Simulator(rate=1.0)

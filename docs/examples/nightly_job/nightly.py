@@ -1,7 +1,6 @@
 """Copy the projects, tasks, comments and costs of an account into a SQL database: ``python nightly.py [URL]``."""
 
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,17 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tables import Base, Comment, Cost, Position, Project, Task, store
 from worksection_async import Cursor, Plan
-from worksection_async.blocking import BlockingSession
-from worksection_async.errors import NotFound, WorksectionError
+from worksection_async.blocking import BlockingEventsSince, BlockingSession
+from worksection_async.errors import EventsLost, NotFound, WorksectionError
 from worksection_async.lookups import TaskTree
 
 Database = sessionmaker[Session]
 
 THREADS = 4
 """Calls at once: the reply to one can arrive after the next one may be sent."""
-
-EVENTS_SECONDS = 29 * 24 * 3600
-"""Age of a position from which it is safe to continue: the service stores events for 30 days."""
 
 
 def main(url: str = "sqlite:///worksection.db?timeout=60") -> None:
@@ -63,11 +59,9 @@ def copy_tasks(ws: BlockingSession, database: Database, progress: Progress) -> N
     """Copy all tasks, up to 10 000 per call, and mark those that were commented on since the last run."""
     with database() as db:
         position = db.get(Position, 1)
-    cursor = Cursor.from_json(position.cursor) if position else None
-    is_late = cursor is not None and cursor.looked_at < time.time() - EVENTS_SECONDS
     # Before the tasks: the next run gets the events that happen meanwhile.
-    events = ws.events_since(None if is_late else cursor)
-    commented = {event.id_task for event in events if event.object.type == "comment"}
+    events = ws.events_since(Cursor.from_json(position.cursor) if position else None)
+    commented = commented_tasks(events)
 
     tree = TaskTree(ws.iter_tasks(extra=["subtasks", "archive"], progress=bar(progress, "tasks")))
     rows = [
@@ -87,8 +81,17 @@ def copy_tasks(ws: BlockingSession, database: Database, progress: Progress) -> N
     with database.begin() as db:
         store(db, Task, rows)
         db.execute(delete(Comment).where(Comment.task_id.not_in(select(Task.id))))
-        db.execute(mark if is_late else mark.where(Task.id.in_(commented)))
+        db.execute(mark if commented is None else mark.where(Task.id.in_(commented)))
         store(db, Position, [{"id": 1, "cursor": events.cursor.to_json()}])
+
+
+def commented_tasks(events: BlockingEventsSince) -> set[int | None] | None:
+    """Return the ids of the tasks whose comments changed; None means that it can be any task."""
+    try:
+        return {event.id_task for event in events if event.object.type == "comment"}
+    except EventsLost:  # the last run was more than 30 days ago, for example
+        list(events)  # the later ones, so that the next run continues after them
+        return None
 
 
 def copy_costs(ws: BlockingSession, database: Database, progress: Progress) -> None:
