@@ -67,3 +67,11 @@ def simulated_account() -> Iterator[Account]:
 def account() -> Iterator[Account]:
     with simulated_account() as account:
         yield account
+
+
+@pytest.fixture
+def unlimited(account: Account) -> Account:
+    """The account without a rate limit, for tests of something else."""
+    account.sim.rate.per_second = None
+    account.variables["LIMITER_RATE"] = "1000"
+    return account
