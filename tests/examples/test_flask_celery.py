@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -22,6 +23,7 @@ from worksection_async.testing._reply import ServiceRefusal, error_reply
 
 INSTALL_AND_DEMO, CLOSE, WORK, SERVE, REGISTER = readme.console_blocks(DOCS / "examples" / "flask_celery" / "README.md")
 PASSWORD = "a long secret"
+get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 
 
 @attrs.frozen
@@ -35,7 +37,7 @@ class Desk:
 
     def send(self, title: str) -> str:
         """Send a request; return the URL of its page."""
-        answer = httpx.post(self.url, data={"title": title, "text": "It is urgent"})
+        answer = post(self.url, data={"title": title, "text": "It is urgent"})
         assert answer.status_code == 303
         return str(answer.headers["Location"])
 
@@ -45,7 +47,7 @@ class Desk:
 
         def is_shown() -> bool:
             nonlocal shown
-            shown = httpx.get(self.url + page).raise_for_status().text
+            shown = get(self.url + page).raise_for_status().text
             return text in shown
 
         self.server.wait_until(is_shown)
@@ -92,8 +94,8 @@ def test_a_request_becomes_a_task_and_its_end_is_shown(desk: Desk) -> None:
     readme.run(filled(CLOSE.replace("332151", str(task.id)), desk.account.variables), **desk.account.variables)
     desk.wait_for(page, "is done")
     webhook = f"{desk.url}/webhook"
-    assert httpx.post(webhook, json=[]).status_code == 401
-    assert httpx.post(webhook, json=[{"action": "new"}], auth=("worksection", PASSWORD)).json() == {"status": "OK"}
+    assert post(webhook, json=[]).status_code == 401
+    assert post(webhook, json=[{"action": "new"}], auth=("worksection", PASSWORD)).json() == {"status": "OK"}
     assert all(delivery.ok for delivery in sim.deliveries)
 
 
@@ -159,9 +161,9 @@ def test_the_demo_of_the_readme(tmp_path: Path) -> None:
     ):
         at_failure.callback(program.interrupt)  # it ends the programs that it has started
         program.wait_for_port(port)
-        page = url + httpx.post(url, data={"title": "Mouse", "text": ""}).headers["Location"]
-        program.wait_until(lambda: "being worked on" in httpx.get(page).text)
+        page = url + post(url, data={"title": "Mouse", "text": ""}).headers["Location"]
+        program.wait_until(lambda: "being worked on" in get(page).text)
         readme.run(CLOSE.replace(":8010", f":{simulator_port}"))
-        program.wait_until(lambda: "is done" in httpx.get(page).text)
+        program.wait_until(lambda: "is done" in get(page).text)
         assert program.interrupt() == 0
         assert "Traceback" not in program.output()

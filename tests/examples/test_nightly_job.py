@@ -135,6 +135,8 @@ def test_a_killed_run_is_continued_and_changes_are_copied(account: Account, tmp_
 
 def test_two_runs_at_a_time_on_one_database(unlimited: Account, tmp_path: Path) -> None:
     url = sqlite(tmp_path / "shared.db")
+    finish(start(unlimited, url))  # it has created the tables
+    change(url, "UPDATE task SET comments_due = 1")
     runs = [start(unlimited, url) for _ in range(2)]
     for run in runs:
         finish(run)

@@ -34,7 +34,7 @@ def main(url: str = "sqlite:///worksection.db?timeout=60") -> None:
 def copy_account(url: str) -> None:
     """Copy everything. A run that was interrupted or killed is continued by the next one."""
     engine = create_engine(url)
-    Base.metadata.create_all(engine)
+    Base.metadata.create_all(engine)  # in a product: migrations
     database = sessionmaker(engine)
     console = Console(stderr=True)
     with BlockingSession.from_env() as session, Progress(console=console, disable=not console.is_terminal) as progress:
