@@ -5,11 +5,13 @@ Vendor page: https://worksection.com/en/faq/webhooks.html
 
 from .parsing import UnreadableEvent, parse_events
 from .receiver import WebhookReceiver
+from .registration import Registration
 from .router import Handler, Router, RouterStatistics
 from .statistics import WebhookStatistics
 
 __all__ = [
     "Handler",
+    "Registration",
     "Router",
     "RouterStatistics",
     "UnreadableEvent",
