@@ -26,7 +26,8 @@ from .deduplication import RecentEvents
 from .event_queue import Batch, EventQueue
 from .parsing import UnreadableEvent, excerpt, read_events, unreadable
 from .probe import answer_to
-from .registration import Registrar, Registration
+from .registrar import Registrar
+from .registration import Registration
 from .router import Handler
 from .statistics import WebhookStatistics
 
