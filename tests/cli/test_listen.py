@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import getpass
 import os
 import re
@@ -29,6 +28,7 @@ from tests.support.login_harness import free_port
 from worksection_async.__main__ import main
 from worksection_async._cli import listen
 from worksection_async._cli._exit_codes import ExitCode
+from worksection_async._cli._output import print_text
 from worksection_async.models import Event, EventObject, User
 from worksection_async.testing import Simulator
 from worksection_async.testing._server import Server
@@ -89,7 +89,7 @@ class Command:
         """Return the exit code."""
         thread = threading.Thread(target=self._work, args=(steps,))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(listen, "print_text", functools.partial(self._print, listen.print_text))
+            patch.setattr(listen, "print_text", self._print)
             thread.start()
             code = main(["listen", "--every", "0.05", *arguments])
         thread.join()
@@ -100,8 +100,8 @@ class Command:
     def wait_for_lines(self, count: int) -> None:
         wait_until(lambda: len(self.printed) >= count)
 
-    def _print(self, original: Callable[[str], None], text: str) -> None:
-        original(text)
+    def _print(self, text: str) -> None:
+        print_text(text)
         if self._is_listening.is_set():
             self.printed.append(text)
         self._is_listening.set()

@@ -29,7 +29,7 @@ PASSWORD = "WORKSECTION_WEBHOOK_PASSWORD"  # noqa: S105  # the name of the varia
 KINDS = get_args(WebhookEvent)
 
 
-class Kinds(click.ParamType):
+class Kinds(click.ParamType[tuple[str, ...]]):
     """Kinds of events, separated by commas."""
 
     name = "kinds"
@@ -50,7 +50,7 @@ class Kinds(click.ParamType):
         return [CompletionItem(f"{done}{comma}{kind}") for kind in KINDS if kind.startswith(item)]
 
 
-class ReceiverUrl(click.ParamType):
+class ReceiverUrl(click.ParamType[str]):
     """The URL of the program that receives the events."""
 
     name = "url"
@@ -60,9 +60,10 @@ class ReceiverUrl(click.ParamType):
         try:
             parts = urlsplit(value)
             is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            is_url = is_url and "@" not in parts.netloc
         except ValueError:
             is_url = False
-        if not is_url or "@" in parts.netloc:
+        if not is_url:
             self.fail("it must be a URL such as http://127.0.0.1:8000/hooks, without user and password.", param, ctx)
         return str(value)
 

@@ -3,7 +3,7 @@
 import functools
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import anyio
@@ -22,21 +22,22 @@ def webhook_record(event: Event) -> Record:
     page = event.object.page if event.id_task is None else f"/task/{event.id_task}/"
     record: Record = {
         "action": event.action,
-        "object": _present(type=event.object.type, id=str(event.object.id), page=page) | event.object.extra,
+        "object": _present({"type": event.object.type, "id": str(event.object.id), "page": page}, event.object.extra),
     }
     if event.date_added is not None:
         record["date_added"] = moment_text(event.date_added)
     if (user := event.user_from) is not None:
         number = None if user.id is None else str(user.id)
-        record["user_from"] = _present(id=number, email=user.email, name=user.name) | user.extra
+        record["user_from"] = _present({"id": number, "email": user.email, "name": user.name}, user.extra)
     record["new"] = event.new or []  # as PHP writes an empty map
-    if event.action == "update":
+    if event.action == "update" or event.old:
         record["old"] = event.old or []
-    return record | _present(old=event.old or None) | event.extra
+    return {**record, **event.extra}
 
 
-def _present(**values: object) -> Record:
-    return {name: value for name, value in values.items() if value is not None}
+def _present(values: Mapping[str, object], extra: Mapping[str, object]) -> Record:
+    """Return the values that are set, and unknown fields."""
+    return {**{name: value for name, value in values.items() if value is not None}, **extra}
 
 
 def body_of(records: Sequence[Record]) -> bytes:

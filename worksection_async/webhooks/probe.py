@@ -81,27 +81,27 @@ class Probe:
 
     async def problem(self) -> Problem | None:
         """Send a probe; return None if a receiver has answered it."""
-        nonce = secrets.token_hex(16)
-        parts = urlsplit(self.url)
-        headers = {"Content-Type": "application/json"}
-        if self.auth is not None:
-            headers["Authorization"] = self.auth.header
-        request = Request(
-            action=ACTION,
-            method="POST",
-            target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-            headers=headers,
-            content=json.dumps({PROBE: nonce}).encode(),
-        )
+        nonce, parts = secrets.token_hex(16), urlsplit(self.url)
         http = self.http_to(f"{parts.scheme}://{parts.netloc}")
         try:
             await http.open(ACTION)
-            async with http.exchange(request, WEBHOOK_TIMEOUT_SECONDS) as response:
+            async with http.exchange(self._request(nonce), WEBHOOK_TIMEOUT_SECONDS) as response:
                 return await self._problem_of(response, nonce)
         except (InvalidCall, TransportError) as error:
             return Problem(f"it did not answer ({error._sentence})", is_unanswered=True)
         finally:
             await http.aclose()
+
+    def _request(self, nonce: str) -> Request:
+        # A function of its own, because the header must not be a variable in the traceback of an error.
+        parts = urlsplit(self.url)
+        return Request(
+            action=ACTION,
+            method="POST",
+            target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+            headers={"Content-Type": "application/json"} | ({"Authorization": self.auth.header} if self.auth else {}),
+            content=json.dumps({PROBE: nonce}).encode(),
+        )
 
     async def _problem_of(self, response: HttpResponse, nonce: str) -> Problem | None:
         if response.status != 200:
