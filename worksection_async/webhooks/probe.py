@@ -37,6 +37,7 @@ REDIRECT = (
 REASONS = {
     401: "it refuses the credentials: a proxy in front of it removes the header Authorization or wants other "
     "credentials, or a receiver with another password is still running",
+    403: "a firewall, a proxy, or a check of CSRF tokens in front of it refuses the request",
     404: "nothing is served at this path: compare it with the path at which the receiver is mounted",
     405: "it does not accept POST requests at this path: compare it with the path at which the receiver is mounted",
     502: "a proxy in front of it cannot reach the application",

@@ -94,7 +94,7 @@ class Registrar:
 
     async def registered(self) -> int:
         """Wait until the webhook is registered, and return its ID."""
-        while self._id is None:
+        while self._id is None or not self._registered.is_set():
             await self._registered.wait()
         return self._id
 
@@ -135,11 +135,12 @@ class Registrar:
         """Leave one active webhook of the URL: a present one, or else a new one."""
         webhooks = await self._webhooks()
         if not self._usable(webhooks):
-            self._log_loss(webhooks)
+            self._note_loss(webhooks)
             await self._wait_until_reachable()
             webhooks = await self._webhooks()  # another process may have been quicker
             if not self._usable(webhooks):
-                webhooks = await self._register()
+                await self._register()
+                webhooks = await self._webhooks()
         usable = self._usable(webhooks)
         if not usable:
             raise WorksectionError("add_webhook", DELETED_AT_ONCE, sent=True)
@@ -156,8 +157,10 @@ class Registrar:
         self._registered.set()
 
     async def _webhooks(self) -> list[Webhook]:
-        """Return the webhooks of the URL."""
-        return [webhook for webhook in await self._ws.get_webhooks() if webhook.url in self._urls]
+        """Return the webhooks of the URL, also if the service writes it in another way."""
+        webhooks = await self._ws.get_webhooks()
+        self._urls |= {webhook.url for webhook in webhooks if webhook.id == self._created and webhook.url}
+        return [webhook for webhook in webhooks if webhook.url in self._urls or webhook.id == self._created]
 
     def _usable(self, webhooks: Sequence[Webhook]) -> list[Webhook]:
         """Return the active webhooks that may stay.
@@ -178,8 +181,10 @@ class Registrar:
         wanted = self._wanted
         return set(webhook.events) == set(wanted.events) and set(webhook.projects) == set(wanted.projects or ())
 
-    def _log_loss(self, webhooks: Sequence[Webhook]) -> None:
+    def _note_loss(self, webhooks: Sequence[Webhook]) -> None:
         """Log why a webhook is registered again."""
+        if self._registered.is_set():
+            self._registered = anyio.Event()
         if self._is_suspect:
             logger.warning(REFUSED, self._wanted, self._id)
         elif paused := [webhook.id for webhook in webhooks if webhook.status == "paused"]:
@@ -205,8 +210,7 @@ class Registrar:
             logger.log(level, NOT_REACHABLE, self._wanted, problem.reason, pause)
             await anyio.sleep(pause)
 
-    async def _register(self) -> list[Webhook]:
-        """Register the URL, and return its webhooks."""
+    async def _register(self) -> None:
         wanted, auth = self._wanted, self._auth
         self._created = await self._ws.add_webhook(
             wanted.url,
@@ -216,9 +220,6 @@ class Registrar:
             http_pass=auth.password if auth else None,
         )
         self._is_suspect = False
-        webhooks = await self._ws.get_webhooks()
-        self._urls |= {webhook.url for webhook in webhooks if webhook.id == self._created and webhook.url}
-        return [webhook for webhook in webhooks if webhook.url in self._urls]
 
     def _reason(self, error: Exception) -> str:
         """Return what happened and what to do, without the path of the URL."""
