@@ -145,6 +145,9 @@ def test_events_arrive_as_the_service_posts_them(
         assert command.run(steps, "--forward-to", program.url, "--user", "ws") == ExitCode.INTERRUPTED
     assert sorted(program.bodies) == sorted(webhook.bodies)
     assert {event.key for event in program.events} == {event.key for event in simulator.events[-6:]}
+    assert {event.object.page for event in program.events} == {
+        "/project/26/", *(f"/task/{event.id_task}/" for event in simulator.events[-6:-1])
+    }  # fmt: skip
     assert set(program.authorizations) == {httpx.BasicAuth("ws", "geheim☃")._auth_header}
     assert set(program.paths) == {"POST /hooks?key=7 application/json"}
     lines = capsys.readouterr().out.splitlines()
@@ -173,6 +176,18 @@ def test_events_arrive_as_the_service_posts_them(
 )
 def test_a_receiver_reads_back_an_equal_event(event: Event) -> None:
     assert parse_events(body_of([webhook_record(event)])) == [event]
+
+
+def test_the_body_is_an_array_of_one_event_with_ids_as_text() -> None:
+    event = Event(
+        action="post", object=EventObject(type="comment", id=77, page="/project/26/2600/2601/#com77"),
+        date_added=dt.datetime(2026, 1, 2, 3, 5), user_from=User(id=42, email="bo@example.com", name="Bo ☃"),
+    )  # fmt: skip
+    assert body_of([webhook_record(event)]).decode() == (
+        '[{"action": "post", "object": {"type": "comment", "id": "77", "page": "/task/2601/"}, '
+        '"date_added": "2026-01-02 03:05", "user_from": {"id": "42", "email": "bo@example.com", "name": "Bo ☃"}, '
+        '"new": []}]'
+    )
 
 
 def test_a_program_that_is_down_gets_the_later_events(simulator: Simulator, command: Command) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 from starlette.applications import Starlette
@@ -232,7 +233,7 @@ async def test_an_answer_from_a_cache_is_no_proof() -> None:
         it.sim.connect(URL, Response(answer.content, media_type="application/json"))
         async with it.receiver():
             await anyio.sleep(HOUR)
-            assert it.urls == []
+        assert set(it.calls) == {"get_webhooks"}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -240,6 +241,7 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 65_536
+            await anyio.lowlevel.checkpoint()  # the server notices the closed connection
 
     async def stream(_: Request) -> Response:
         return StreamingResponse(endless())

@@ -28,7 +28,7 @@ class Registration:
     receiver.
 
     Any number of processes behind one URL can do that: exactly one webhook remains. A look is one call in the bulk
-    lane, a registration about four.
+    lane, a registration three more, and one for each webhook that it deletes.
 
     Args:
         ws: A session with the admin key or the scope ``administrative``, which stays open as long as the receiver.
