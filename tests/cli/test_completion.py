@@ -53,6 +53,7 @@ def find_shell(name: str) -> str:
         ("worksection call get_tasks --ta", "--table"),
         ("worksection tasks ex", "extra="),
         ("worksection simulate --seed la", "large"),
+        ("worksection listen --events post_task,clo", "post_task,close_task"),
     ],
 )
 def test_words_are_completed(

@@ -24,12 +24,13 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
+from tests.support.login_harness import free_port
 from tests.support.webhook_deliveries import EVENT, OK, RecordingHandler, body, client, record
 from tests.support.webhook_servers import in_fastapi, served
 from worksection_async import errors
 from worksection_async.models import Event
 from worksection_async.testing import Simulator
-from worksection_async.webhooks import UnreadableEvent, WebhookReceiver, WebhookStatistics, parse_events
+from worksection_async.webhooks import Registration, UnreadableEvent, WebhookReceiver, WebhookStatistics, parse_events
 from worksection_async.webhooks.deduplication import MAX_KEYS_PER_OBJECT, RecentEvents
 
 
@@ -626,11 +627,12 @@ async def test_the_handler_gets_all_events_of_a_registered_webhook(
     caplog.set_level(logging.ERROR)
     sim = Simulator(seed="empty")
     project, other = sim.add_project("Moon"), sim.add_project("Mars")
-    receiver = WebhookReceiver(handler, username="ws", password="geheim☃")
-    sim.connect("https://hooks.test", receiver)
     async with sim.session() as ws:
+        registration = Registration(ws, "https://hooks.test/7f3c", projects=[project.id])
+        receiver = WebhookReceiver(handler, register=registration, username="ws", password="geheim☃")
+        sim.connect("https://hooks.test", receiver)
         async with receiver:
-            number = await receiver.register(ws, "https://hooks.test/7f3c", projects=[project.id])
+            number = await receiver.registered()
             (webhook,) = await ws.get_webhooks()
             assert (webhook.id, webhook.projects, len(webhook.events)) == (number, (project.id,), 10)
             task = await ws.post_task(project.id, "Launch")
@@ -655,36 +657,6 @@ async def test_the_handler_gets_all_events_of_a_registered_webhook(
 
 
 @pytest.mark.anyio
-async def test_replace_deletes_earlier_webhooks_of_the_same_url(handler: RecordingHandler) -> None:
-    sim = Simulator(seed="empty")
-    async with sim.session() as ws, WebhookReceiver(handler) as receiver:
-        sim.connect("https://hooks.test", receiver)
-        await receiver.register(ws, "https://hooks.test/a")
-        await receiver.register(ws, "https://hooks.test/b", events=["post_task"])
-        new = await receiver.register(ws, "https://hooks.test/a", events=["close_task"], replace=True)
-        assert [(it.url, it.events) for it in await ws.get_webhooks()] == [
-            ("https://hooks.test/b", ("post_task",)),
-            ("https://hooks.test/a", ("close_task",)),
-        ]
-        assert new in sim.webhooks
-
-
-@pytest.mark.anyio
-async def test_an_unreachable_receiver_cannot_be_registered(handler: RecordingHandler) -> None:
-    sim = Simulator(seed="empty")
-    receiver = WebhookReceiver(handler)
-    sim.connect("https://hooks.test", WebhookReceiver(handler))
-    async with sim.session() as ws:
-        with pytest.raises(errors.InvalidCall, match="not open"):
-            await receiver.register(ws, "https://hooks.test")
-        async with receiver:
-            with pytest.raises(errors.FieldError, match="Url should respond") as caught:
-                await receiver.register(ws, "https://hooks.test")
-    assert (caught.value.code, caught.value.details) == (11, "https://hooks.test")
-    assert sim.webhooks == {}
-
-
-@pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_thousand_events_across_a_restart_are_handled_once_each(
     caplog: pytest.LogCaptureFixture,
@@ -702,14 +674,15 @@ async def test_a_thousand_events_across_a_restart_are_handled_once_each(
 
     sim = Simulator(seed="empty")
     project = sim.add_project("Moon")
-    posted, failed, port = [], 0, 0
+    posted, failed, port = [], 0, free_port()
     async with sim.session() as ws:
+        registration = Registration(ws, f"http://127.0.0.1:{port}/hooks/")
         for _ in range(2):
-            receiver = WebhookReceiver(handler, username="ws", password="secret", queue_size=1000)
-            async with served(in_fastapi(receiver), port) as url:
-                if not port:
-                    port = int(url.rpartition(":")[2])
-                    await receiver.register(ws, f"{url}/hooks/")
+            receiver = WebhookReceiver(
+                handler, register=registration, username="ws", password="secret", queue_size=1000
+            )
+            async with served(in_fastapi(receiver), port):
+                await receiver.registered()
                 for _ in range(500):
                     posted.append((await ws.post_task(project.id, "Launch")).id)
                 deliveries = await sim.deliver()

@@ -21,6 +21,7 @@ COMMANDS = {
     "actions": "List the actions, with their descriptions.",
     "tasks": "Print all tasks of the account, one JSON object per line.",
     "watch": "Print events when they happen, one JSON object per line.",
+    "listen": "Post events to a program on this machine, as webhooks.",
     "download": "Download a file.",
     "login": "Log in with a browser and save the OAuth2 token.",
     "simulate": "Serve a simulated account until Ctrl-C.",

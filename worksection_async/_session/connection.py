@@ -109,6 +109,14 @@ class Connection:
             raise RuntimeError(UNKNOWN_ORIGIN)
         return self._http
 
+    def http_to(self, origin: str) -> Http:
+        """Return a client for another server; the caller has to close it.
+
+        It uses the transport of the session, if it has one, because that replaces the network. The transport of a
+        simulator leads to the simulated service only, so it has another one for the rest.
+        """
+        return Http(origin, getattr(self._transport, "outside", self._transport))
+
     @property
     def limiter(self) -> Limiter:
         if self._limiter is None:

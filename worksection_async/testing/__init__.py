@@ -8,7 +8,7 @@
 # _app.py         the ASGI application: _rate.py → _request.py → _request_log.py → faults.py
 # _service.py     the API: _credentials.py → _params.py → _checks.py → _actions/ → _reply.py
 # _login.py       OAuth2: _oauth.py issues and rotates tokens, _consent.py is the login page (HTML in _pages.py)
-# _webhooks.py    calls the URLs of webhooks after each event
+# _webhooks.py    calls the URLs of webhooks after each event; _webhook_call.py is one call
 # _account.py     the verbs of the account: models in and out (_fields.py, _reading.py); _account_file.py stores it
 # _world.py       the account; _records.py its records; _seeds.py its initial content
 # _render.py      records as JSON; _formats.py, _filters.py the formats of values and of filters

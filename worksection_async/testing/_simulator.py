@@ -271,7 +271,7 @@ class Simulator(Account):
 
     def transport(self) -> SimulatorTransport:
         """Return a transport for `httpx.AsyncClient` to the simulator in process, with its scripted failures."""
-        return SimulatorTransport(self.app, self.clock)
+        return SimulatorTransport(self.app, self.clock, self._deliveries.outside)
 
     def session(self, auth: Auth | None = None, **options: Any) -> Session:
         """Return a `Session` of this account. *auth* is the admin key by default; *options* are passed to `Session`.

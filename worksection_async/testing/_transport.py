@@ -22,8 +22,10 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
     Like `httpx.ASGITransport` it returns complete responses only; to test streaming, use `Simulator.serve`.
     """
 
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock, outside: httpx.AsyncBaseTransport | None = None) -> None:
         self.clock = clock
+        self.outside = outside
+        """The transport to other servers than the service, such as receivers of webhooks; None for the network."""
         self._app = app
         self._transport = httpx.ASGITransport(app=self._failing_app)
 

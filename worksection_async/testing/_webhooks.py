@@ -3,26 +3,21 @@
 URLs of this machine are called over HTTP, those of connected applications in process. Other URLs are never called.
 """
 
-import functools
-import json
-import ssl
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
-import anyio
 import anyio.to_thread
 import attrs
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .._protocol.account import is_loopback
-from .._protocol.service import WEBHOOK_MAX_ERRORS, WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
-from . import _render as render
+from .._protocol.service import WEBHOOK_MAX_ERRORS, WEBHOOK_TIMEOUT_SECONDS
+from . import _reading as reading
 from ._params import Params
 from ._records import Event, Webhook
 from ._reply import Record
+from ._webhook_call import CallResult, body_of, call_webhook, is_local, network_to, webhook_record
 from ._world import World
 
 
@@ -61,6 +56,7 @@ class Webhooks:
     def __init__(self, world: World) -> None:
         self.seconds: float = WEBHOOK_TIMEOUT_SECONDS
         self.deliveries: list[Delivery] = []
+        self.outside = OutsideTransport(self)
         self._world = world
         self._apps: dict[str, ASGIApp] = {}
         self._over_http = _DeliveryQueue()
@@ -91,51 +87,50 @@ class Webhooks:
     async def check_url(self, webhook: Params) -> bool:
         """Call the URL of a new webhook with an empty body; return True if it replies as the service requires."""
         url = webhook.text("url")
-        if self._app(url) is None and not _is_local(url):
+        if self._app(url) is None and not is_local(url):
             return self._world.url_answers(url)
         credentials = webhook.text("http_user"), webhook.text("http_pass")
-        _, error = await self._post(url, credentials, b"")
-        return not error
+        return not (await self._post(url, credentials, b"")).error
 
     def _queue(self, event: Event) -> None:
         for webhook in self._world.webhooks.values():
             is_subscribed = f"{event.action}_{event.type}" in webhook.events
             is_in_project = not webhook.projects or event.project.id in webhook.projects
             if is_subscribed and is_in_project and webhook.status == "active":
-                pending = _PendingCall(webhook, (_event_payload(event),))
+                pending = _PendingCall(webhook, (webhook_record(reading.event(event)),))
                 if self._app(webhook.url) is not None:
                     self._in_process.append(pending)
-                elif _is_local(webhook.url):
+                elif is_local(webhook.url):
                     self._over_http.append(pending)
 
     async def _call(self, pending: _PendingCall) -> Delivery | None:
         webhook = pending.webhook
         if webhook.status != "active" or webhook.id not in self._world.webhooks:
             return None  # it was paused or deleted after the event
-        body = json.dumps(pending.events, ensure_ascii=False).encode()
-        status, error = await self._post(webhook.url, (webhook.http_user, webhook.http_pass), body)
-        webhook.errors += bool(error)
+        result = await self._post(webhook.url, (webhook.http_user, webhook.http_pass), body_of(pending.events))
+        webhook.errors += bool(result.error)
         if webhook.errors >= WEBHOOK_MAX_ERRORS:
             webhook.status = "paused"
-        delivery = Delivery(webhook=webhook.id, url=webhook.url, events=pending.events, status=status, error=error)
+        delivery = Delivery(
+            webhook=webhook.id, url=webhook.url, events=pending.events, status=result.status, error=result.error
+        )
         self.deliveries.append(delivery)
         return delivery
 
-    async def _post(self, url: str, credentials: tuple[str, str], body: bytes) -> tuple[int | None, str]:
-        """Return the status of the reply, and the reason of a failure (empty after a success)."""
-        app = self._app(url)
-        # The explicit transport also ignores proxy settings.
-        transport = httpx.AsyncHTTPTransport(verify=_any_certificate()) if app is None else httpx.ASGITransport(app)
-        try:
-            with anyio.fail_after(self.seconds):
-                async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113
-                    http.auth = httpx.BasicAuth(*credentials) if credentials[0] else httpx.Auth()
-                    response = await http.post(url, content=body, headers={"Content-Type": "application/json"})
-        except TimeoutError:
-            return None, f"no reply within {self.seconds:g} s"
-        except Exception as exc:  # noqa: BLE001  # an application in process may raise any error
-            return None, f"{type(exc).__name__}: {exc}"
-        return response.status_code, _reply_error(response)
+    async def _post(self, url: str, credentials: tuple[str, str], body: bytes) -> CallResult:
+        return await call_webhook(url, body, credentials, self.transport_to(url), self.seconds)
+
+    def transport_to(self, url: str) -> httpx.AsyncBaseTransport:
+        """Return a transport to a connected application or a server of this machine.
+
+        Raises:
+            httpx.ConnectError: *url* is none of them.
+        """
+        if (app := self._app(url)) is not None:
+            return httpx.ASGITransport(app)
+        if is_local(url):
+            return network_to(url)
+        raise httpx.ConnectError("the simulator calls no other machine: use `connect`, or a URL of this machine")
 
     def _app(self, url: str) -> ASGIApp | None:
         return next((app for start, app in self._apps.items() if url.startswith(start)), None)
@@ -195,32 +190,15 @@ class DeliveringApp:
         await self._webhooks.deliver_over_http()
 
 
-@functools.cache
-def _any_certificate() -> ssl.SSLContext:
-    """Return a TLS context that accepts any certificate, because a local server has a self-signed one."""
-    return httpx.create_ssl_context(verify=False)
+class OutsideTransport(httpx.AsyncBaseTransport):
+    """Leads to what the simulator calls: connected applications, and servers of this machine."""
 
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
 
-def _is_local(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
-    except ValueError:
-        return False
-
-
-def _event_payload(event: Event) -> Record:
-    """Return the event as in ``get_events``, except for the page."""
-    page = f"/task/{event.task.id}/" if event.task else event.page
-    return render.event(event) | {"object": {"type": event.type, "id": str(event.id), "page": page}}
-
-
-def _reply_error(response: httpx.Response) -> str:
-    """Return the reason why the service would reject *response*; empty if it is accepted."""
-    if response.status_code != 200:
-        return f"HTTP {response.status_code}"
-    try:
-        is_expected = response.json() == json.loads(WEBHOOK_REPLY)
-    except ValueError:
-        is_expected = False
-    return "" if is_expected else f"the reply is not {WEBHOOK_REPLY}"
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with self._webhooks.transport_to(str(request.url)) as transport:
+            response = await transport.handle_async_request(request)
+            content = b"".join([chunk async for chunk in response.aiter_raw()])
+            await response.aclose()
+            return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(content))

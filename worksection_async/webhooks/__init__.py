@@ -6,12 +6,14 @@ Vendor page: https://worksection.com/en/faq/webhooks.html
 from .deduplication import EventMemory
 from .parsing import UnreadableEvent, parse_events
 from .receiver import WebhookReceiver
+from .registration import Registration
 from .router import Handler, Router, RouterStatistics
 from .statistics import WebhookStatistics
 
 __all__ = [
     "EventMemory",
     "Handler",
+    "Registration",
     "Router",
     "RouterStatistics",
     "UnreadableEvent",

@@ -22,6 +22,16 @@ class BasicAuth:
         if ":" in self.username:
             raise InvalidCall("WebhookReceiver", "username must not contain a colon: it separates name and password")
 
+    @property
+    def pair(self) -> bytes:
+        """The username and the password, separated by a colon."""
+        return f"{self.username}:{self.password}".encode()
+
+    @property
+    def header(self) -> str:
+        """The value of the header ``Authorization`` with these credentials."""
+        return f"Basic {base64.b64encode(self.pair).decode()}"
+
     def is_valid(self, header: bytes) -> bool:
         """Return True if the ``Authorization`` header *header* carries these credentials.
 
@@ -32,5 +42,5 @@ class BasicAuth:
             given = base64.b64decode(encoded.strip(), validate=True)
         except binascii.Error:
             given = b""
-        is_equal = hmac.compare_digest(given, f"{self.username}:{self.password}".encode())
+        is_equal = hmac.compare_digest(given, self.pair)
         return is_equal and scheme.lower() == b"basic"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import anyio
 import attrs
@@ -16,17 +16,19 @@ import attrs
 from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from .._protocol.structure import Malformed
 from .._protocol.time_zones import to_time_zone
-from .._session.session import Session
 from .._sync.doorbell import Bell
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
 from .._transport.tasks import decode
 from ..errors import InvalidCall
-from ..models import Event, WebhookEvent
+from ..models import Event
 from .basic_auth import BasicAuth
 from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import EventMemory, memory_for
 from .event_queue import Batch, EventQueue
 from .parsing import UnreadableEvent, excerpt, read_events, unreadable
+from .probe import answer_to
+from .registrar import Registrar
+from .registration import Registration
 from .router import Handler
 from .statistics import WebhookStatistics
 
@@ -79,6 +81,7 @@ class WebhookReceiver:
             them to another program, such as a task queue. If it takes longer than 4 seconds, the answer is 503 and the
             handler goes on; if the handler fails, the answer is 500. The service sends neither again, but counts
             them as errors.
+        register: Registers the receiver in the background while it is open; without it, call `Session.add_webhook`.
         username: For Basic authentication, together with *password*; without them, any client can call.
         password: See *username*. Both are compared in constant time.
         tz: Time zone of the account, as in `Session`; without it, date-times are naive.
@@ -101,6 +104,7 @@ class WebhookReceiver:
         handler: Handler | None = None,
         *,
         acknowledge: Literal["before", "after"] = "before",
+        register: Registration | None = None,
         username: str | None = None,
         password: str | None = None,
         tz: dt.tzinfo | str | None = None,
@@ -128,6 +132,8 @@ class WebhookReceiver:
         self._accepting = anyio.Lock(fast_acquire=True)
         self._has_warned = False
         self._bell = Bell()
+        self._registration = register
+        self._registrar: Registrar | None = None
 
     def __repr__(self) -> str:
         return f"<WebhookReceiver {'open' if self._queue.is_open else 'not open'}, {self.statistics().waiting} waiting>"
@@ -145,11 +151,17 @@ class WebhookReceiver:
 
     async def __aenter__(self) -> Self:
         await self._queue.open()
+        if self._registration is not None:
+            self._registrar = Registrar(self._registration, self._auth)
+            self._registrar.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        if self._registrar is not None:
+            await self._registrar.stop()
+            self._registrar = None
         return await self._queue.close(exc_type, exc, traceback)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,10 +186,14 @@ class WebhookReceiver:
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         if self._auth is not None and not self._auth.is_valid(header(scope, b"authorization")):
+            if self._registrar is not None and scope["method"] == "POST":
+                self._registrar.credentials_refused()
             return UNAUTHORIZED
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return TOO_LARGE
+        if (answer := answer_to(body, self._auth)) is not None:
+            return Response(200, answer, (JSON,)) if self._queue.is_open else BUSY
         if body:
             self._bell.ring()
         return await self._deliver(body, header(scope, b"content-encoding"), header(scope, b"content-type"))
@@ -261,46 +277,15 @@ class WebhookReceiver:
                 return FAILED
         return OK
 
-    async def register(
-        self,
-        ws: Session,
-        url: str,
-        *,
-        events: Sequence[WebhookEvent] = get_args(WebhookEvent),
-        projects: Sequence[int] | None = None,
-        replace: bool = False,
-    ) -> int:
-        """Register *url*, the public address of this receiver, with its credentials; return the ID of the webhook.
-
-        The service calls the URL before it replies, so the receiver must already be served. In a start-up hook of a
-        web framework it is not.
-
-        Args:
-            ws: A session with the admin key or the scope ``administrative``.
-            url: Public address of this receiver.
-            events: Events to subscribe to; all by default.
-            projects: IDs of projects to limit the webhook to; all by default.
-            replace: Delete other webhooks of the same URL afterwards. Without it, a program that registers at each
-                start receives every event several times.
+    async def registered(self) -> int:
+        """Wait until the webhook of *register* is registered, and return its ID; for tests and readiness checks.
 
         Raises:
-            InvalidCall: The receiver is not open.
-            FieldError: The service could not reach the URL or did not accept its answer.
+            InvalidCall: The receiver has no `Registration`, or is not open.
         """
-        if not self._queue.is_open:
-            raise InvalidCall("add_webhook", "the receiver is not open, so it cannot answer the service's test call")
-        auth = self._auth
-        earlier = [webhook for webhook in await ws.get_webhooks() if webhook.url == url] if replace else []
-        id_webhook = await ws.add_webhook(
-            url,
-            events,
-            projects=projects,
-            http_user=auth.username if auth else None,
-            http_pass=auth.password if auth else None,
-        )
-        for webhook in earlier:
-            await ws.delete_webhook(webhook.id)
-        return id_webhook
+        if self._registrar is None:
+            raise InvalidCall("WebhookReceiver", "registered() needs register=Registration(…), and an open receiver")
+        return await self._registrar.registered()
 
 
 async def _ignore(event: Event) -> None:
