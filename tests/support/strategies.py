@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -44,6 +45,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+@functools.cache
 def model(cls: type[Model], depth: int = 1) -> st.SearchStrategy[Any]:
     """Return a strategy for *cls*; models are nested *depth* levels at most."""
     attrs.resolve_types(cls, include_extras=True)
