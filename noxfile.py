@@ -182,7 +182,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
-    """Measure speed and memory as ratios to other libraries; ``-- NAME`` selects benchmarks."""
+    """Measure speed and memory as ratios to other libraries, and write docs/benchmarks.md. ``-- NAME`` only prints."""
     install(session, "bench", *EXTRAS)
     session.run("python", "-m", "tests.bench.run", *session.posargs)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -45,9 +44,17 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-@functools.cache
+_STRATEGIES: dict[tuple[type[Model], int], st.SearchStrategy[Any]] = {}
+
+
 def model(cls: type[Model], depth: int = 1) -> st.SearchStrategy[Any]:
     """Return a strategy for *cls*; models are nested *depth* levels at most."""
+    if (cls, depth) not in _STRATEGIES:
+        _STRATEGIES[cls, depth] = _model(cls, depth)
+    return _STRATEGIES[cls, depth]
+
+
+def _model(cls: type[Model], depth: int) -> st.SearchStrategy[Any]:
     attrs.resolve_types(cls, include_extras=True)
     required: dict[str, Any] = {}
     optional: dict[str, Any] = {}
