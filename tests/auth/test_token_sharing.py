@@ -23,7 +23,7 @@ from worksection_async.errors import ReauthorizationRequired
 from worksection_async.redis import RedisTokenStore
 from worksection_async.testing import Simulator, faults
 
-CALLS = 500
+CALLS = 100
 SHARERS = 4
 
 COMMON = """

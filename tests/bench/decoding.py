@@ -1,23 +1,32 @@
-"""Time and memory to decode 10 000 tasks (about 10 MB) and to encode them, compared with pydantic."""
+"""Time and memory to decode 10 000 tasks (about 10 MB) and to encode them, compared with pydantic and msgspec."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
 
-from tests.bench.measure import Comparison, best_of_alternating, peak_megabytes
+import msgspec
+
+from tests.bench.measure import OURS, Comparison, Conduct, Result, best_of_alternating, peak_megabytes
 from tests.bench.replies import full_task, reply, task
-from tests.bench.rivals import Envelope
+from tests.bench.rivals import Envelope, TextEnvelope, TypedEnvelope
 from worksection_async._protocol.actions import GET_ALL_TASKS
 from worksection_async._protocol.envelope import Reply, read_reply
 from worksection_async._protocol.structure import Structure
 from worksection_async.models import Task, to_json
 
 
-def compare() -> Iterator[Comparison]:
+def compare() -> Iterator[Result]:
     plain, full = reply(task), reply(full_task)
     yield decoding("with long texts", plain)
     yield decoding("with files, comments and followers", full)
     yield encoding(plain)
+    seconds = best_of_alternating(ours(plain), untyped(plain), runs=5)
+    name = "10 000 tasks with long texts / msgspec, without time types"
+    yield Comparison(name, seconds[0] * 1e3, seconds[1] * 1e3, "ms", None)
+    yield from typed(plain)
     memory = peak_megabytes(ours(plain)), peak_megabytes(pydantic(plain))
     yield Comparison("peak memory of 10 000 tasks with long texts / pydantic", *memory, "MB", 3.0)
 
@@ -34,6 +43,29 @@ def encoding(body: bytes) -> Comparison:
     tasks, envelope = ours(body)(), pydantic(body)()
     seconds = best_of_alternating(lambda: to_json(tasks), envelope.model_dump_json, runs=5)
     return Comparison("10 000 tasks to JSON / pydantic", seconds[0] * 1e3, seconds[1] * 1e3, "ms", 10.0)
+
+
+def typed(body: bytes) -> Iterator[Conduct]:
+    """Observe which libraries read the times, durations and amounts of the service as such."""
+    readers: dict[str, Callable[[], Any]] = {
+        OURS: ours(body),
+        "pydantic": lambda: pydantic(body)().data,
+        "msgspec": lambda: msgspec.json.decode(body, type=TypedEnvelope, strict=False).data,
+    }
+    for library, read in readers.items():
+        try:
+            first = read()[17]
+            values = (first.date_added, first.date_end, first.max_time, first.max_money)
+            expected = dt.datetime(2026, 1, 18, 10, 17), dt.date(2026, 3, 18), dt.timedelta(hours=17), Decimal(17)
+            failure = "" if values == expected else f"expected {expected}, got {values}"
+        except (ValueError, TypeError) as error:
+            failure = f"{type(error).__name__}: {error}"
+        yield Conduct("times, durations and amounts of a reply get their types", library, failure)
+
+
+def untyped(body: bytes) -> Callable[[], TextEnvelope]:
+    decoder = msgspec.json.Decoder(TextEnvelope, strict=False)
+    return lambda: decoder.decode(body)
 
 
 def ours(body: bytes) -> Callable[[], list[Task]]:

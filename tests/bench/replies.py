@@ -23,7 +23,11 @@ def task(number: int) -> dict[str, object]:
         "priority": str(number % 11),
         "user_from": user(number % 50),
         "user_to": user(number % 37),
-        "project": {"id": f"{number % 80}1", "name": f"Project {number % 80}", "page": f"/project/{number % 80}1/"},
+        "project": {
+            "id": f"{number % 80 + 1}",
+            "name": f"Project {number % 80}",
+            "page": f"/project/{number % 80 + 1}/",
+        },
         "text": "Business logic programming. " * 15,
         "date_added": f"2026-01-{number % 28 + 1:02} 10:{number % 60:02}",
         "date_start": f"2026-02-{number % 28 + 1:02}",

@@ -1,4 +1,4 @@
-"""The models of tasks with pydantic: the same fields and values, and the same leniency where it is cheap.
+"""The models of tasks with pydantic and msgspec: the same fields, and the same leniency where it is cheap.
 
 Blank values that mean absent and empty lists that mean empty maps are accepted. Missing IDs beside a page, tags
 without numbers and nulls in required texts are not, because pydantic would have to check for them in every record.
@@ -8,6 +8,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Optional, TypeVar
 
+import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 T = TypeVar("T")
@@ -95,3 +96,56 @@ class Task(TaskRef):
 class Envelope(Model):
     status: str
     data: list[Task]
+
+
+class TextUser(msgspec.Struct, frozen=True):
+    """The models with msgspec. Times, durations and amounts stay texts, because they are not in ISO 8601."""
+
+    id: int | None = None
+    email: str = ""
+    name: str = ""
+
+
+class TextProject(msgspec.Struct, frozen=True):
+    id: int
+    name: str = ""
+    page: str = ""
+
+
+class TextTask(msgspec.Struct, frozen=True):
+    id: int
+    name: str = ""
+    page: str = ""
+    status: str | None = None
+    priority: int | None = None
+    user_from: TextUser | None = None
+    user_to: TextUser | None = None
+    project: TextProject | None = None
+    text: str | None = None
+    date_added: str | None = None
+    date_start: dt.date | None = None
+    date_end: dt.date | None = None
+    time_end: str | None = None
+    max_time: int | str | None = None
+    max_money: int | str | None = None
+    tags: dict[int, str] | list[object] = {}
+
+
+class TextEnvelope(msgspec.Struct, frozen=True):
+    status: str
+    data: list[TextTask]
+
+
+class TypedTask(msgspec.Struct, frozen=True):
+    """The same with types; msgspec has no hook for values of its own types."""
+
+    id: int
+    date_added: dt.datetime | None = None
+    date_end: dt.date | None = None
+    max_time: dt.timedelta | None = None
+    max_money: Decimal | None = None
+
+
+class TypedEnvelope(msgspec.Struct, frozen=True):
+    status: str
+    data: list[TypedTask]

@@ -44,6 +44,12 @@ def pyrate_sqlite(where: str, rate: float) -> Acquire:
     return lambda: limiter.try_acquire_async("slot")
 
 
+def aiolimiter_memory(_: str, rate: float) -> Acquire:
+    from aiolimiter import AsyncLimiter  # noqa: PLC0415
+
+    return AsyncLimiter(1, 1 / rate).acquire
+
+
 def throttled_redis(where: str, rate: float) -> Acquire:
     from throttled.asyncio import RateLimiterType, RedisStore, Throttled, per_sec  # noqa: PLC0415
 

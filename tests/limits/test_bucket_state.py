@@ -121,7 +121,7 @@ class SharedBucket(RuleBasedStateMachine):
 
 
 TestSharedBucket = SharedBucket.TestCase
-TestSharedBucket.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestSharedBucket.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
 @given(st.integers(1, 6), st.integers(1, 40))

@@ -56,7 +56,7 @@ def test_json_can_be_indented_and_is_not_escaped() -> None:
 
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_the_round_trip_is_exact(cls: type[Model], data: st.DataObject) -> None:
     value = data.draw(model(cls))

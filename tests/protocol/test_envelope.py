@@ -92,7 +92,7 @@ def unexpected(body: object, action: str = "get_tasks", status: int = 200) -> Un
         (302, HTML, "check the account"),
         (308, b"[]", "a redirect, which is not followed"),
     ],
-    ids=lambda value: ascii(value)[:40],
+    ids=lambda value: ascii(value if isinstance(value, int) else value[:40])[:40],
 )
 def test_invalid_json_is_an_unexpected_reply(status: int, body: bytes, expected: str) -> None:
     error = unexpected(body, status=status)

@@ -256,7 +256,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(READERS)), json_values)
 def test_any_json_value_is_read_or_raises_an_expected_error(name: str, value: object) -> None:
     kinds = {

@@ -380,7 +380,7 @@ def records_of(result: Any) -> list[Any]:
     return result if isinstance(result, list) else [result]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(st.data())
 def test_any_value_in_any_place_costs_no_more_than_its_field(data: st.DataObject) -> None:
     sample, known_places = data.draw(st.sampled_from(ROWS))

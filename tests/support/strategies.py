@@ -44,8 +44,17 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+_STRATEGIES: dict[tuple[type[Model], int], st.SearchStrategy[Any]] = {}
+
+
 def model(cls: type[Model], depth: int = 1) -> st.SearchStrategy[Any]:
     """Return a strategy for *cls*; models are nested *depth* levels at most."""
+    if (cls, depth) not in _STRATEGIES:
+        _STRATEGIES[cls, depth] = _model(cls, depth)
+    return _STRATEGIES[cls, depth]
+
+
+def _model(cls: type[Model], depth: int) -> st.SearchStrategy[Any]:
     attrs.resolve_types(cls, include_extras=True)
     required: dict[str, Any] = {}
     optional: dict[str, Any] = {}

@@ -36,7 +36,7 @@ GAPS = st.floats(0, 3 * HOUR) | st.sampled_from([0.0, 30.0, 7 * HOUR, 4 * DAY])
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["one watch", "a restart after each poll"])
 @given(gaps=st.lists(st.tuples(st.integers(0, 3), GAPS), max_size=6))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_event_is_yielded_once(
     restarts: bool, monkeypatch: pytest.MonkeyPatch, gaps: list[tuple[int, float]]
 ) -> None:

@@ -69,17 +69,20 @@ async def test_a_long_request_line_gets_the_414_of_nginx(raw: Raw) -> None:
     assert "414 Request-URI Too Large" in response.text
 
 
-@pytest.mark.parametrize("action", ["get_all_tasks", "get_tasks", "search_tasks"])
-async def test_more_than_10000_tasks_are_refused(bare: Raw, action: str) -> None:
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # slow, and independent of the event loop
+async def test_more_than_10000_tasks_are_refused(bare: Raw) -> None:
     project = bare.sim.add_project("Big")
     for number in range(10_000):
         bare.sim.add_task(project, f"Task {number}")
-    assert len(await bare.data(action, id_project=project.id)) == 10_000
+    actions = ["get_all_tasks", "get_tasks", "search_tasks"]
+    for action in actions:
+        assert len(await bare.data(action, id_project=project.id)) == 10_000
     bare.sim.add_task(project, "One more")
-    assert await bare(action, id_project=project.id) == {
-        "status": "error",
-        "message": "Too many tasks (10000 max)",
-    }
+    for action in actions:
+        assert await bare(action, id_project=project.id) == {
+            "status": "error",
+            "message": "Too many tasks (10000 max)",
+        }
 
 
 async def test_a_long_text_is_cut_without_an_error(raw: Raw) -> None:

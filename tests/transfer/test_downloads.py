@@ -280,7 +280,7 @@ async def test_simulator_cuts_and_resumes_downloads(
         ({"Range": "bytes=1-2,5-6"}, 200, CONTENT),
         ({"Range": "lines=1-2"}, 200, CONTENT),
     ],
-    ids=str,
+    ids=lambda value: ascii(value[:10] if isinstance(value, bytes) else value),
 )
 async def test_simulator_serves_ranges(
     simulated: tuple[Simulator, File], headers: dict[str, str], status: int, part: bytes

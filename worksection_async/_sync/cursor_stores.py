@@ -12,7 +12,6 @@ from weakref import ReferenceType, ref
 
 import anyio
 import attrs
-from filelock import FileLock, Timeout
 
 from .._transport.paths import replace_text, resolved
 from .._transport.tasks import in_thread
@@ -75,6 +74,8 @@ class FileCursor:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = resolved(path, "FileCursor")
+        from filelock import FileLock  # noqa: PLC0415  # few programs need it
+
         self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"), thread_local=False)
         # Weak, because a watch that ended with an error may be gone without having released it.
         self._lease: ReferenceType[Lease] | None = None
@@ -105,6 +106,8 @@ class FileCursor:
         return self._lease() if self._lease else None
 
     def _acquire(self, lease: Lease) -> bool:
+        from filelock import Timeout  # noqa: PLC0415
+
         if self._holder is None:
             with self._translate_errors(), contextlib.suppress(Timeout):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
