@@ -8,6 +8,8 @@ import sys
 import anyio
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.events import (
     HOUR,
@@ -204,11 +206,13 @@ async def test_a_server_that_stops_is_logged_once_and_found_again(
 ) -> None:
     monkeypatch.setattr(redis_doorbell, "RETRY_SECONDS", 0.01)
     server = start_valkey()
-    client = redis.Redis(port=server.port)
+    client = redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
     bell = RedisDoorbell(client, "bell")
     await bell.ring()
     assert await is_rung(bell)
     server.stop()
+    while not caplog.records:
+        assert not await is_rung(bell)
     assert not await is_rung(bell)
     with pytest.raises(StorageError, match=r"doorbell: the server of the doorbell bell cannot be used \(Connection"):
         await bell.ring()
