@@ -184,6 +184,30 @@ def test_a_visitor_from_another_account_is_refused(tmp_path: Path, browser: Chro
         browser.run(visit)
 
 
+VISITORS = """
+import app
+from worksection_async.models import Identity
+
+for account in ("acme", "other"):
+    visitor = Identity(id=7, account_url=f"https://{account}.worksection.com")
+    print(account, app.user_of({"session": {}}, visitor))
+print(app.ACCOUNT)
+"""
+
+
+@pytest.mark.parametrize("account", ["Acme", "https://acme.worksection.com/"])
+def test_the_account_is_a_name_or_a_url(account: str, tmp_path: Path) -> None:
+    """In both cases the visitors from it, and only they, are let in, and links lead to its pages."""
+    variables = dict.fromkeys(re.findall(r"(\w+)=…", SERVE), "secret")
+    variables |= {
+        "WORKSECTION_ACCOUNT": account,
+        "SITE_URL": "https://tasks.example.com",
+        "TOKEN_FOLDER": str(tmp_path),
+    }
+    output = readme.run(f"cd docs/examples/fastapi_app && python -c '{VISITORS}'", **variables)
+    assert output.splitlines() == ["acme 7", "other None", "https://acme.worksection.com"]
+
+
 def test_the_webhook_is_registered_and_takes_no_event_from_strangers(site: Site) -> None:
     readme.run(filled(REGISTER, site.variables))
     *_, webhook = site.sim.webhooks.values()

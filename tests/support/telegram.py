@@ -39,14 +39,14 @@ class Telegram:
 
     @contextlib.contextmanager
     def served(self) -> Iterator[str]:
-        """Serve the API on loopback; yield the URL to which a bot appends its token."""
+        """Serve the API on loopback; yield its URL."""
         handler = type("Handler", (_Handler,), {"telegram": self})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.block_on_close = False  # of a killed bot, a request may still wait for updates
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/bot"
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -23,7 +23,8 @@ from worksection_async.login import LoginRoutes
 from worksection_async.models import Event, Identity
 from worksection_async.webhooks import WebhookReceiver
 
-ACCOUNT = os.environ["WORKSECTION_ACCOUNT"]  # https://acme.worksection.com
+account = os.environ["WORKSECTION_ACCOUNT"].lower().rstrip("/")  # acme, or https://acme.worksection.com
+ACCOUNT = account if "://" in account else f"https://{account}.worksection.com"  # as in Identity.account_url
 SITE_URL = os.environ["SITE_URL"]  # https://tasks.example.com
 
 vault = FileTokenVault(os.environ.get("TOKEN_FOLDER", "tokens"))

@@ -1,17 +1,18 @@
-"""Runs the bot with a simulated account: ``TELEGRAM_TOKEN=… TELEGRAM_CHAT=… python demo.py``."""
+"""Runs the bot with a simulated account: ``TELEGRAM_TOKEN=… TELEGRAM_CHAT=… python demo.py [PORT]``."""
 
 import os
 import runpy
+import sys
 import tempfile
 from pathlib import Path
 
 from worksection_async.testing import Simulator
 
 
-def main() -> None:
-    """Run the bot until Ctrl-C."""
+def main(port: int = 8010) -> None:
+    """Run the bot and the simulator until Ctrl-C."""
     sim = Simulator(rate=1.0)
-    with tempfile.TemporaryDirectory() as folder, sim.serve() as url:
+    with tempfile.TemporaryDirectory() as folder, sim.serve(port=port) as url:
         os.environ |= {
             "WORKSECTION_ACCOUNT": url,
             "WORKSECTION_API_KEY": sim.api_key,
@@ -23,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))
