@@ -161,6 +161,16 @@ async def test_a_session_of_a_named_account_is_entered_without_a_token(
         assert (await ws.me()).id == sim.owner.id, "after a login the same session works"
 
 
+async def test_the_url_of_the_account_is_known_from_the_account_or_the_first_token(sim: Simulator) -> None:
+    assert Session("Acme", ApiKey("k")).account_url == "https://acme.worksection.com"
+    store = MemoryTokenStore(sim.issue_pair())
+    ws = Session(None, OAuth2(sim.oauth_app(), store), transport=sim.transport())
+    with pytest.raises(RuntimeError, match="the account is not known before the first call"):
+        _ = ws.account_url
+    async with ws:
+        assert ws.account_url == "http://127.0.0.1"
+
+
 async def test_a_view_is_entered_without_a_token(sim: Simulator) -> None:
     async with session(sim, Store()).as_user(Store()) as view:
         with pytest.raises(ReauthorizationRequired):

@@ -84,6 +84,7 @@ def credentials() -> None:
 async def sessions() -> None:
     async with Session("acme", ApiKey("key")) as ws:
         assert_type(ws, Session)
+        assert_type(ws.account_url, str)
         assert_type(ws.limiter, Limiter)
         assert_type(ws.limiter.statistics(), Statistics)
         assert_type(ws.limiter.eta("bulk"), float)

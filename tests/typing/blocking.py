@@ -67,6 +67,7 @@ DAY = dt.date(2026, 12, 31)
 def sessions() -> None:
     with BlockingSession("acme", ApiKey("key")) as ws:
         assert_type(ws, BlockingSession)
+        assert_type(ws.account_url, str)
         assert_type(ws.limiter, BlockingLimiter)
         assert_type(ws.limiter.statistics(), Statistics)
         assert_type(ws.limiter.eta("bulk"), float)

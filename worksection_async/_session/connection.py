@@ -104,6 +104,13 @@ class Connection:
         return self._http is not None
 
     @property
+    def account_url(self) -> str:
+        """The origin, if it is known."""
+        if not self.origin:
+            raise RuntimeError(UNKNOWN_ORIGIN)
+        return self.origin
+
+    @property
     def http(self) -> Http:
         if self._http is None:
             raise RuntimeError(UNKNOWN_ORIGIN)

@@ -165,6 +165,11 @@ class Session(Endpoints):
         await self._caller.connection.aclose()
 
     @property
+    def account_url(self) -> str:
+        """URL of the account: ``"https://acme.worksection.com"``. With the ``page`` of a record it makes a link."""
+        return self._caller.connection.account_url
+
+    @property
     def limiter(self) -> Limiter:
         """The rate limiter of the account; it reports the length of the queue and forecasts."""
         return self._caller.limiter

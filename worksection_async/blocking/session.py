@@ -165,6 +165,11 @@ class BlockingSession(Endpoints):
         background.finish(self._session.aclose)
 
     @property
+    def account_url(self) -> str:
+        """URL of the account: ``"https://acme.worksection.com"``. With the ``page`` of a record it makes a link."""
+        return self._session.account_url
+
+    @property
     def limiter(self) -> BlockingLimiter:
         """The rate limiter of the account; it reports the length of the queue and forecasts."""
         return BlockingLimiter(self._session.limiter)

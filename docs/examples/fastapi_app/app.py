@@ -23,8 +23,6 @@ from worksection_async.login import LoginRoutes
 from worksection_async.models import Event, Identity
 from worksection_async.webhooks import WebhookReceiver
 
-account = os.environ["WORKSECTION_ACCOUNT"].lower().rstrip("/")  # acme, or https://acme.worksection.com
-ACCOUNT = account if "://" in account else f"https://{account}.worksection.com"  # as in Identity.account_url
 SITE_URL = os.environ["SITE_URL"]  # https://tasks.example.com
 
 vault = FileTokenVault(os.environ.get("TOKEN_FOLDER", "tokens"))
@@ -36,7 +34,7 @@ application = OAuthApp(
     login_url="/auth/login",
     base_url=os.environ.get("WORKSECTION_LOGIN", "https://worksection.com"),  # a simulator has its own
 )
-ws = Session(ACCOUNT, OAuth2(application, vault=vault))
+ws = Session(os.environ["WORKSECTION_ACCOUNT"], OAuth2(application, vault=vault))
 
 VERBS = {"post_comment": "commented", "update_task": "changed it"}
 news: dict[int, str] = {}  # the latest news of each task; in memory, so the app runs in one process
@@ -53,7 +51,7 @@ receiver = WebhookReceiver(remember, username="worksection", password=os.environ
 
 def user_of(scope: Scope, identity: Identity) -> str | None:
     """Remember the visitor in the web session; visitors from other accounts are refused."""
-    if identity.account_url != ACCOUNT:
+    if identity.account_url != ws.account_url:
         return None
     key = str(identity.id)
     scope["session"] |= {"key": key, "name": identity.first_name, "email": identity.email}
@@ -83,7 +81,7 @@ async def show_tasks(request: Request) -> Response:
     view = ws.as_user(visitor["key"]).with_options(lane="interactive", max_wait=5, patience=5, max_age=10)
     tasks = await view.search_tasks(email_user_to=visitor["email"], status="active")
     tasks.sort(key=lambda task: task.date_end or dt.date.max)
-    context = {"tasks": tasks, "news": news, "account": ACCOUNT, "today": dt.date.today()}
+    context = {"tasks": tasks, "news": news, "account": ws.account_url, "today": dt.date.today()}
     return templates.TemplateResponse(request, "tasks.html", context)
 
 

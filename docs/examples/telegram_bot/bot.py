@@ -19,8 +19,6 @@ from worksection_async import FileCursor, Session
 from worksection_async.errors import NotFound, WaitTooLong, WorksectionError
 from worksection_async.models import Event, TaskRef
 
-account = os.environ["WORKSECTION_ACCOUNT"].rstrip("/")  # acme, or https://acme.worksection.com
-ACCOUNT = account if "://" in account else f"https://{account}.worksection.com"
 PROJECT = int(os.environ["WORKSECTION_PROJECT"])
 CHAT = int(os.environ["TELEGRAM_CHAT"])
 EVERY = float(os.environ.get("POLL_SECONDS", "30"))
@@ -50,7 +48,7 @@ async def create_task(message: Message, command: CommandObject, ws: Session) -> 
         except WorksectionError as error:
             await message.reply(html.quote(str(error)))  # what happened, and whether the task may have been created
         else:
-            await message.reply(f"Created {link(task)}")
+            await message.reply(f"Created {link(ws, task)}")
             announced.add(task.id)
 
 
@@ -67,12 +65,12 @@ async def message_for(event: Event, ws: Session) -> str | None:
     except NotFound:
         return None  # it was deleted
     who = event.user_from.name if event.user_from else "Somebody"
-    return f"{html.quote(who)} {VERBS[event.kind]} {link(task)}"
+    return f"{html.quote(who)} {VERBS[event.kind]} {link(ws, task)}"
 
 
-def link(task: TaskRef) -> str:
+def link(ws: Session, task: TaskRef) -> str:
     """Return the name of the task as a link to its page."""
-    return html.link(html.quote(task.name), html.quote(ACCOUNT + task.page))
+    return html.link(html.quote(task.name), html.quote(ws.account_url + task.page))
 
 
 async def notify(bot: Bot, ws: Session) -> None:
