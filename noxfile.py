@@ -51,6 +51,7 @@ SLOW = [
     "tests/login/test_browser.py",
     "tests/models/test_libraries.py::test_dlt",
     "tests/protocol/test_tolerance.py::test_any_value_in_any_place",
+    "tests/reliability/test_soak.py",
     "tests/session/test_call_events.py::test_the_events_of_1000_random_calls",
     "tests/session/test_cancellation.py::test_session_works_after_many_cancelled_calls",
     "tests/session/test_users.py::test_a_thousand_users",
@@ -165,6 +166,13 @@ def budget(session: nox.Session) -> None:
     """Measure the used share of the rate limit at one request per second; takes six minutes on an idle machine."""
     install(session, "tests", *EXTRAS)
     session.run("python", "-m", "tests.budget.budget", *session.posargs)
+
+
+@nox.session(python=RUNNING, default=False)
+def soak(session: nox.Session) -> None:
+    """Make 10 000 calls with random faults; ``-- CALLS SEED`` repeats a run."""
+    install(session, "tests", *EXTRAS)
+    session.run("python", "-m", "tests.reliability.soak", *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from worksection_async import Session, TokenBucket
+from worksection_async import MemoryTokenStore, OAuth2, Session, TokenBucket
+from worksection_async._auth.credentials import Auth
 from worksection_async.errors import RateLimited, WorksectionError
 from worksection_async.testing import Simulator, VirtualClock, faults
 from worksection_async.testing._reply import ServiceRefusal, SimulatedReply, error_reply, html_reply
@@ -36,6 +37,7 @@ class Kind:
     call: Callable[[Session], Awaitable[object]]
     is_repeatable: bool
     """Whether a second execution changes nothing, so that the client may repeat the request."""
+    auth: Callable[[Simulator], Auth | None] = lambda sim: None
 
 
 @attrs.frozen
@@ -48,12 +50,15 @@ class Outcome:
     """The attribute ``sent`` of the error."""
     requests: int
     executions: int
+    """How often the service carried out the action."""
+    is_call_executed: bool
+    """Whether the service carried out what the caller wants, and not only a token refresh before it."""
 
     def __str__(self) -> str:
         seen = f"`{self.error}`, `sent={self.is_sent}`" if self.error else "returns"
         if self.error == RateLimited.__name__:
-            return f"{seen}; requests until `patience` ends"
-        return f"{seen}; {self.requests} request{'s' * (self.requests > 1)}"
+            return f"{seen}; requests until `patience` ends, {self.executions} executed"
+        return f"{seen}; {self.requests} request{'s' * (self.requests > 1)}, {self.executions} executed"
 
 
 def _refusal(message: str, status: int = 200) -> Fault:
@@ -96,6 +101,7 @@ SITUATIONS: dict[str, list[Situation]] = {
         Situation("reset-after", "connection reset; the action was executed", lambda: faults.reset(executed=True)),
         Situation("timeout-before", "timeout; the action was not executed", faults.timeout),
         Situation("timeout-after", "timeout; the action was executed", lambda: faults.timeout(executed=True)),
+        Situation("cut-off", "the connection breaks in the middle of the reply", lambda: faults.cut_off(2)),
         Situation("late", "the reply is later than `timeout`", lambda: faults.delay(TIMEOUT_SECONDS * 2)),
     ],
     "the reply is wrong": [
@@ -142,6 +148,14 @@ KINDS = [
         is_repeatable=False,
     ),
     Kind("download", "A download", "download", _download, is_repeatable=True),
+    Kind(
+        "refresh",
+        "A token refresh before a call",
+        "oauth2_refresh",
+        lambda ws: ws.get_tasks(26),
+        is_repeatable=False,
+        auth=lambda sim: OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair(expires_in=0))),
+    ),
 ]
 
 
@@ -151,21 +165,23 @@ async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcom
     sim.fail(kind.action, situation.fault(), times=times)
     error: WorksectionError | None = None
     limiter = TokenBucket(clock=sim.clock.monotonic)
-    async with sim.session(limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
+    async with sim.session(kind.auth(sim), limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
         try:
             await kind.call(ws)
         except WorksectionError as exc:
             error = exc
+    requests = [request for request in sim.requests if request.action == kind.action]
     return Outcome(
         error=type(error).__name__ if error else "",
         is_sent=error is not None and error.sent,
-        requests=len(sim.requests),
-        executions=sum(request.executed for request in sim.requests),
+        requests=len(requests),
+        executions=sum(request.executed for request in requests),
+        is_call_executed=any(request.executed for request in sim.requests if request.action != "oauth2_refresh"),
     )
 
 
 def _simulator() -> Simulator:
     sim = Simulator(seed="empty", clock=VirtualClock())
     task = sim.add_task(sim.add_project("Owl", id=26), "Development", id=123)
-    sim.add_file(task, "requirements.doc", b"doc", id=17694)
+    sim.add_file(task, "requirements.doc", b"doc" * 100, id=17694)
     return sim
