@@ -176,6 +176,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=RUNNING, default=False)
+def mutants(session: nox.Session) -> None:
+    """Break the code in each possible place, and let its tests notice it; ``-- GROUP`` selects modules."""
+    install(session, "mutants", *EXTRAS)
+    session.run("python", "-m", "tests.mutants", session.create_tmp(), *session.posargs)
+
+
+@nox.session(python=RUNNING, default=False)
 def bench(session: nox.Session) -> None:
     """Measure speed and memory as ratios to other libraries; ``-- NAME`` selects benchmarks."""
     install(session, "bench", *EXTRAS)

@@ -139,6 +139,26 @@ def test_with_steady_demand_no_slot_is_lost(processes: int, requests: int) -> No
     assert send_times[-1] - send_times[0] <= (requests - 1) * (1 + MAX_JITTER) + 1e-6
 
 
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_late_response_delays_the_next_request_by_the_same_time(interval: float) -> None:
+    """Up to `MAX_JITTER`: its request may have arrived late."""
+    state = BucketState(interval)
+    send_and_answer(state, *[0.1] * MIN_RESPONSES, 0.1 + 0.02 * interval)
+    assert state.free_in(state.served_at) == pytest.approx(interval * (1 + MIN_JITTER + 0.02), rel=1e-3)
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_refusal_delays_the_next_request_by_a_random_part_of_the_backoff(interval: float) -> None:
+    delays = []
+    for chance in (0.0, 0.5, 1.0):
+        state = BucketState(interval)
+        sent = send(state, 100.0)
+        state.refused(chance)
+        delays.append(state.due(sent.ticket + 1) - 100.0)
+    backoff = BACKOFF_STEP * interval
+    assert delays == pytest.approx([delays[0], delays[0] + backoff / 2, delays[0] + backoff])
+
+
 def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> None:
     state = BucketState(1.0)
     send(state, 0.0)

@@ -92,6 +92,43 @@ def test_a_promoted_call_joins_the_end_of_the_higher_lane() -> None:
     assert [queue.pop() for _ in range(3)] == [waiters[0], waiters[2], waiters[1]]
 
 
+def test_a_call_that_is_promoted_twice_stays_in_the_queue() -> None:
+    queue, promoted = Queue(), waiter("bulk")
+    queue.add(promoted)
+    queue.promote(promoted, "normal")
+    queue.promote(promoted, "interactive")
+    assert promoted in queue
+    assert (promoted.lane, queue.pop(), len(queue)) == ("interactive", promoted, 0)
+
+
+def test_a_promotion_to_the_own_lane_keeps_the_position() -> None:
+    queue, first, second = Queue(), waiter("normal"), waiter("normal")
+    queue.add(first)
+    queue.add(second)
+    queue.promote(first, "normal")
+    assert queue.pop() is first
+
+
+def test_a_promotion_adds_no_call_that_does_not_wait() -> None:
+    queue, running = Queue(), waiter("bulk")
+    queue.promote(running, "interactive")
+    assert not queue
+    assert running.lane == "interactive"  # its next attempt waits there
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_a_position_counts_the_older_calls_that_ageing_serves_first(older: int, others: int) -> None:
+    queue = Queue()
+    for _ in range(older):
+        queue.add(waiter("bulk"))
+    calls = [waiter("interactive") for _ in range(others + 1)]
+    for each in calls:
+        queue.add(each)
+    position = queue.position(calls[-1])
+    order = list(iter(queue.pop, None))
+    assert (position, type(position)) == (order.index(calls[-1]), int)
+
+
 @given(st.integers(1, 6), st.integers(0, 5))
 def test_a_call_that_waits_again_gets_its_old_position(others: int, later: int) -> None:
     """Its attempt was refused or failed; the calls that arrived later stay behind it."""
