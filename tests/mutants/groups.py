@@ -20,7 +20,13 @@ class Group:
 GROUPS = {
     "limits": Group(
         ["_limits/bucket_state.py", "_limits/queue.py", "_limits/statistics.py"],
-        ["limits/test_bucket_state.py", "limits/test_queue.py", "limits/test_limiter.py", "limits/test_slots.py"],
+        [
+            "limits/test_bucket_state.py",
+            "limits/test_queue.py",
+            "limits/test_statistics.py",
+            "limits/test_limiter.py",
+            "limits/test_slots.py",
+        ],
         [
             "limits/test_bucket_state.py::TestSharedBucket",
             "limits/test_limiter.py::test_the_promises_hold_for_any_order_of_events",
@@ -50,7 +56,13 @@ GROUPS = {
     ),
     "envelope": Group(
         ["_protocol/envelope.py", "_protocol/decoding.py"],
-        ["protocol/test_envelope.py", "protocol/test_decoding.py", "auth/test_oauth_app.py"],
+        [
+            "protocol/test_envelope.py",
+            "protocol/test_flat_replies.py",
+            "protocol/test_refusals.py",
+            "protocol/test_decoding.py",
+            "auth/test_oauth_app.py",
+        ],
         [
             "protocol/test_envelope.py::test_a_damaged_reply",
             "protocol/test_envelope.py::test_a_list_of_records",

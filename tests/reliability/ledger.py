@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-import anyio
 import attrs
 
 from worksection_async import Session
@@ -77,21 +77,19 @@ class Ledger:
     def task_of(self, caller: int) -> OwnTask:
         return self._tasks[caller]
 
-    async def settle(self, call: Callable[[], Awaitable[None]], seconds: float | None) -> WorksectionError | None:
-        """Make a call, count its outcome, and return its error; after *seconds* it is cancelled.
+    async def settle(self, call: asyncio.Task[None], seconds: float | None) -> WorksectionError | None:
+        """Wait for a call, count its outcome, and return its error; after *seconds* it is cancelled.
 
-        Any other exception is raised: a call ends in a value or in a `WorksectionError`.
+        Any other exception is raised: a call ends in a value or in a `WorksectionError`, unless it is cancelled.
         """
-        failure, outcome = None, "returned"
-        with anyio.CancelScope(
-            deadline=anyio.current_time() + seconds if seconds is not None else float("inf")
-        ) as scope:
-            try:
-                await call()
-            except WorksectionError as error:
-                failure, outcome = error, type(error).__name__
-        self._outcomes["cancelled" if scope.cancelled_caught else outcome] += 1
-        return failure
+        await asyncio.wait([call], timeout=seconds)
+        call.cancel()
+        await asyncio.wait([call])
+        error = None if call.cancelled() else call.exception()
+        if error is not None and not isinstance(error, WorksectionError):
+            raise error
+        self._outcomes["cancelled" if call.cancelled() else type(error).__name__ if error else "returned"] += 1
+        return error
 
     @contextlib.contextmanager
     def creation(self, title: str, content: bytes | None = None) -> Iterator[Callable[[int], None]]:
@@ -144,4 +142,5 @@ class Ledger:
         statistics = limiter.statistics()
         assert not any(statistics.waiting.values())
         of_oauth = sum(number for action, number in self._requests.items() if action.startswith("oauth2"))
-        assert statistics.granted == self._requests.total() - of_oauth
+        used = self._requests.total() - of_oauth
+        assert statistics.granted == used, f"{statistics.granted} slots were granted for {used} requests"

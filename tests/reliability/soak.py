@@ -14,7 +14,7 @@ import contextlib
 import random
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,8 +25,9 @@ import httpx
 
 from tests.reliability.ledger import Ledger
 from tests.reliability.resources import MEMORY_TOLERANCE_BYTES, Memory, Resources
-from worksection_async import FileTokenStore, OAuth2, Session
-from worksection_async._limits.queue import LANES
+from worksection_async import FileTokenStore, OAuth2, Session, TokenBucket
+from worksection_async._limits.bucket_state import Visit
+from worksection_async._limits.queue import LANES, Waiting
 from worksection_async._protocol import structure
 from worksection_async.errors import ReauthorizationRequired, WorksectionError
 from worksection_async.testing import Simulator, VirtualClock, faults
@@ -48,7 +49,7 @@ class Quarter:
 
 TIMEOUT_SECONDS = 30.0
 FAULT_SHARE = 0.3
-CANCELLED_SHARE = 0.06
+CANCELLED_SHARE = 0.04
 ACCESS_SECONDS = 60
 """Lifetime of an access token, so that each round has several refreshes."""
 
@@ -111,6 +112,28 @@ class _CountedStream(httpx.AsyncByteStream):
 
 
 @attrs.define(eq=False)
+class Interruption:
+    """A callback for `on_wait` by which an `InterruptingBucket` finds the task that it shall cancel."""
+
+    task: asyncio.Task[None] | None = None
+
+    def __call__(self, waiting: Waiting) -> None:
+        pass
+
+
+class InterruptingBucket(TokenBucket):
+    """Cancels calls in the moment in which they get a slot, before they can use it."""
+
+    def _apply(self, visit: Visit) -> Visit | None:
+        head = self._queue.head()
+        unneeded = super()._apply(visit)
+        interruption = getattr(head.on_wait, "function", None) if head is not None and head.has_slot else None
+        if isinstance(interruption, Interruption) and interruption.task is not None:
+            interruption.task.cancel()
+        return unneeded
+
+
+@attrs.define(eq=False)
 class Soak:
     """One run; its attributes are the parts that the callers share."""
 
@@ -157,19 +180,23 @@ class Soak:
     async def _caller(self, number: int, calls: int, dice: random.Random) -> None:
         session = self.sessions[number % len(self.sessions)]
         own = self.ledger.task_of(number)
-        kinds: list[Callable[[Session, str, random.Random], Awaitable[None]]] = [
+        kinds: list[Callable[[Session, str, random.Random], Coroutine[Any, Any, None]]] = [
             self._create, self._upload, self._download, self._read_shared, own.update, own.read,
         ]  # fmt: skip
         for call in range(calls):
+            interruption = Interruption()
             view = session.with_options(
                 lane=LANES[number % len(LANES)],
                 max_wait=5.0 if dice.random() < 0.1 else None,
                 max_age=dice.choice([0, 0, 60]),
+                on_wait=interruption if dice.random() < CANCELLED_SHARE else None,
             )
             kind = dice.choice(kinds)
             self._let_fail(kind.__name__, dice)
+            title = f"{number}.{call} {dice.random()}"
+            interruption.task = asyncio.create_task(kind(view, title, dice))
             seconds = dice.uniform(0, 40) if dice.random() < CANCELLED_SHARE else None
-            error = await self.ledger.settle(lambda: kind(view, f"{number}.{call} {dice.random()}", dice), seconds)  # noqa: B023
+            error = await self.ledger.settle(interruption.task, seconds)
             if isinstance(error, ReauthorizationRequired):
                 await self.store.save(self.sim.issue_pair())  # the user logs in
 
@@ -229,7 +256,8 @@ async def prepared(sim: Simulator, folder: Path) -> AsyncIterator[Soak]:
     store = FileTokenStore(folder / "tokens" / "token.json")
     await store.save(sim.issue_pair())
     transport = CountingTransport(sim.transport())
-    options: dict[str, Any] = {"transport": transport, "timeout": TIMEOUT_SECONDS}
+    limiter = InterruptingBucket(clock=sim.clock.monotonic)
+    options: dict[str, Any] = {"transport": transport, "limiter": limiter, "timeout": TIMEOUT_SECONDS}
     files = folder / "files"
     files.mkdir()
     async with sim.session(**options) as by_key, sim.session(OAuth2(sim.oauth_app(), store), **options) as by_token:
