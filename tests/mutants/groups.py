@@ -36,8 +36,15 @@ GROUPS = {
     "retry": Group(["_transport/retry.py"], ["session/test_retry.py"]),
     "tokens": Group(
         ["_auth/oauth2.py", "_auth/token.py"],
-        ["auth/test_oauth2.py", "auth/test_credentials.py", "auth/test_token_stores.py"],
         [
+            "auth/test_oauth2.py",
+            "auth/test_refresh_decisions.py",
+            "auth/test_credentials.py",
+            "auth/test_token_stores.py",
+            "session/test_users.py",
+        ],
+        [
+            "session/test_users.py::test_a_thousand_users",
             "auth/test_oauth2.py::test_500_calls",
             "auth/test_token_stores.py::test_a_killed_process",
             "auth/test_token_stores.py::test_the_redis_lock",
