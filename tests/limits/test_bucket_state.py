@@ -203,6 +203,31 @@ def test_the_last_reservation_can_be_returned() -> None:
     assert state.advance(None, 0.0).ticket == second.ticket + 2
 
 
+def test_a_used_ticket_is_replaced() -> None:
+    """A worker thread used the ticket of a cancelled call for another one."""
+    state = BucketState(1.0)
+    used = send(state, 0.0)
+    assert state.advance(used.ticket, 100.0).ticket == used.ticket + 1
+
+
+def test_a_ticket_of_a_lost_state_is_reserved_for_one_call_only() -> None:
+    state = BucketState(1.0)
+    send(state, 0.0)
+    assert state.advance(state.next, 0.0).ticket != state.advance(None, 0.0).ticket
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_call_visits_again_when_responses_can_have_made_its_ticket_due(interval: float) -> None:
+    """A response reduces the jitter, and with it each of the distances before the ticket."""
+    state = BucketState(interval)
+    sent = send(state, 100.0)
+    first, second = (state.advance(None, 100.0) for _ in range(2))
+    soonest = interval * (1 + MIN_JITTER)
+    assert (first.wait, second.wait) == pytest.approx((soonest, 2 * soonest))
+    assert state.due(second.ticket) - 100.0 == pytest.approx(2 * interval * (1 + MAX_JITTER))
+    assert sent.is_used
+
+
 def test_a_used_reservation_cannot_be_returned() -> None:
     """The call was cancelled while a worker thread used its ticket for another call."""
     state = BucketState(1.0)

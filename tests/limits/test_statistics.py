@@ -46,6 +46,13 @@ def test_the_share_of_refusals_is_one_at_most() -> None:
     assert statistics(usage, 61.5).refused_share == 1.0
 
 
+def test_the_pace_follows_the_intervals_between_the_grants_of_waiting_calls() -> None:
+    usage = used(1.0, *(3.0 * number for number in range(40)))
+    assert usage.pace == pytest.approx(3.0, rel=0.01)
+    usage.grant(1_000.0, is_busy=False)  # no call was waiting: the interval says nothing
+    assert usage.pace == pytest.approx(3.0, rel=0.01)
+
+
 def test_avoided_requests_are_counted() -> None:
     usage = used(1.0)
     usage.saved += 2

@@ -25,8 +25,8 @@ only_mutate = {modules}
 also_copy = ["docs", "noxfile.py", "README.md"]
 pytest_add_cli_args = {options}
 pytest_add_cli_args_test_selection = {tests}
-timeout_multiplier = 4.0
-timeout_constant = 3.0
+timeout_multiplier = 2.0
+timeout_constant = 5.0
 track_dependencies = false
 use_git_change_detection = false
 """
