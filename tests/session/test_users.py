@@ -97,7 +97,7 @@ async def test_the_account_of_a_session_without_a_user_must_be_named(sim: Simula
 
 async def test_a_key_needs_a_vault(sim: Simulator) -> None:
     ws = sim.session(OAuth2(sim.oauth_app(), MemoryTokenStore()))
-    with pytest.raises(InvalidCall, match=r"^Session: as_user\(key\) needs a vault: OAuth2\(app, vault=…\)"):
+    with pytest.raises(InvalidCall, match=r"^Session: as_user\(key\) needs a vault: OAuth2\(app, vault=…\)\. "):
         ws.as_user("ada")
 
 

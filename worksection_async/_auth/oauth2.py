@@ -270,7 +270,7 @@ class OAuth2(Auth):
 
     async def _request_refresh(self, stored: Token, record: CallRecord) -> Token:
         """Request the next pair, with one retry: if the reply was lost, *stored* may be invalid already."""
-        for _ in range(2):
+        for _ in (1, 2):
             try:
                 with record.attempt():
                     token = await self._app.refresh(stored)
