@@ -128,14 +128,14 @@ TestSharedBucket.settings = settings(max_examples=300, stateful_step_count=40, d
 def test_with_steady_demand_no_slot_is_lost(processes: int, requests: int) -> None:
     """Each process reserves again after its request: the processes get slots in turn."""
     state, now, send_times = BucketState(1.0), 0.0, []
-    held = [state._reserve(now) for _ in range(processes)]
+    held = [state._reserve() for _ in range(processes)]
     for number in range(requests):
         process = number % processes
         while not (visit := state.advance(held[process], now)).is_used:
             now += visit.wait
         assert visit.ticket == held[process]
         send_times.append(now)
-        held[process] = state._reserve(now)
+        held[process] = state._reserve()
     assert send_times[-1] - send_times[0] <= (requests - 1) * (1 + MAX_JITTER) + 1e-6
 
 
@@ -201,6 +201,25 @@ def test_the_last_reservation_can_be_returned() -> None:
     assert state.advance(None, 0.0).ticket == second.ticket + 1
     state.give_back(state.advance(None, 0.0))
     assert state.advance(None, 0.0).ticket == second.ticket + 2
+
+
+@pytest.mark.parametrize(("ahead", "is_reset"), [(2 * MAX_HOLD_SECONDS - 1, False), (2 * MAX_HOLD_SECONDS + 1, True)])
+def test_a_state_that_is_too_far_in_the_future_is_that_of_a_clock_that_was_set_back(
+    ahead: float, is_reset: bool
+) -> None:
+    """Then a request may just have been sent. Nearer times are holds."""
+    state = BucketState(1.0, next=2, served=1, served_at=100.0 + ahead)
+    state.advance(None, 100.0)
+    assert state.served_at == (100.0 if is_reset else 100.0 + ahead)
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_large_burst_is_no_clock_that_was_set_back(interval: float) -> None:
+    """The requests of a burst reserve the time after them."""
+    state = BucketState(interval, burst=1_000)
+    assert all(state.advance(None, 100.0).is_used for _ in range(1_000))
+    assert not state.advance(None, 100.0).is_used
+    assert state.free_in(100.0) > interval
 
 
 def test_a_used_ticket_is_replaced() -> None:
