@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
 from worksection_async import CallEvent, MemoryTokenStore, OAuth2, Token
@@ -60,6 +61,31 @@ def test_a_token_is_due_one_margin_before_it_expires() -> None:
     margin = REFRESH_MARGIN_SECONDS
     assert [token().is_due(DAY_SECONDS - before) for before in (margin + 1, margin)] == [False, True]
     assert [token().is_due(DAY_SECONDS - before, 0.5) for before in (1.5 * margin + 1, 1.5 * margin)] == [False, True]
+
+
+def test_the_margin_of_a_short_lifetime_is_a_tenth_of_it() -> None:
+    short = attrs.evolve(token(), issued_at=1_000.0, expires_at=1_060.0)
+    assert [short.is_due(now) for now in (1_053.0, 1_054.0)] == [False, True]
+    none = attrs.evolve(token(), issued_at=1_000.0, expires_at=1_000.0)
+    assert [none.is_due(now) for now in (999.95, 1_000.0)] == [False, True]
+
+
+@pytest.mark.parametrize(("jitter", "refreshes"), [(0.0, 0), (1.0, 1)])
+async def test_a_credential_refreshes_up_to_one_margin_earlier(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch, jitter: float, refreshes: int
+) -> None:
+    """So that many processes do not refresh in the same second."""
+    monkeypatch.setattr("worksection_async._auth.oauth2.random.random", lambda: jitter)
+    async with sim:
+        auth = credential(sim, MemoryTokenStore(sim.issue_pair()))
+        sim.advance(seconds=DAY_SECONDS - 1.5 * REFRESH_MARGIN_SECONDS)
+        await auth.ready(OBSERVER)
+        assert sim.oauth.refreshes == refreshes
+
+
+def test_a_credential_that_is_not_ready_cannot_sign(sim: Simulator) -> None:
+    with pytest.raises(RuntimeError, match=r"^call ready before sign$"):
+        credential(sim, MemoryTokenStore()).sign(prepare(GET_PROJECTS, {}), 0.0)
 
 
 def test_a_token_that_cannot_be_refreshed_is_due_when_it_expires() -> None:

@@ -77,8 +77,8 @@ async def test_a_user_without_tokens_has_to_log_in(sim: Simulator) -> None:
     ("arguments", "problem"),
     [
         ({}, "store must have the methods load, save and lock, got None"),
-        ({"vault": MemoryTokenStore()}, "vault must have the method store, got MemoryTokenStore"),
-        ({"vault": FileTokenVault}, "vault must have the method store, got the class FileTokenVault"),
+        ({"vault": MemoryTokenStore()}, "^OAuth2: vault must have the method store, got MemoryTokenStore"),
+        ({"vault": FileTokenVault}, "^OAuth2: vault must have the method store, got the class FileTokenVault"),
         ({"store": MemoryVault()}, "store must have the methods load, save and lock, got MemoryVault"),
     ],
     ids=["nothing", "store", "class", "vault"],
