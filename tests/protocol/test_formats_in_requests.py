@@ -392,6 +392,7 @@ INVALID: list[tuple[formats.Format, object, str]] = [
     (to_clock, "-1:30", "must not be negative"),
     (to_clock, dt.timedelta(seconds=29), "more than half a minute"),
     (to_money, 1e-7, "at least 0.0001"),
+    (to_money, -1e-7, "at least 0.0001"),
     (to_hours, Decimal("0.00001"), "at least 0.0001"),
     (to_clock, "1:-30", "must be hours and minutes"),
     (to_clock, "1:2:3:4", "must be hours and minutes"),
@@ -445,6 +446,7 @@ def test_invalid_value_is_refused_with_a_reason(write: formats.Format, value: ob
     [
         (to_fruit, 5, "must be one of apple, pear, fig tree, got 5"),
         (to_clock, dt.timedelta(seconds=1), "must be 0 or more than half a minute: the service stores whole minutes"),
+        (to_money, 1e-7, "must be 0 or at least 0.0001"),
         (to_id, 1.5, "must be a positive integer, got 1.5"),
     ],
 )
