@@ -53,6 +53,7 @@ SLOW = [
     "tests/models/test_libraries.py::test_dlt",
     "tests/protocol/test_tolerance.py::test_any_value_in_any_place",
     "tests/reference",
+    "tests/reliability/test_soak.py",
     "tests/session/test_call_events.py::test_the_events_of_1000_random_calls",
     "tests/session/test_cancellation.py::test_session_works_after_many_cancelled_calls",
     "tests/session/test_users.py::test_a_thousand_users",
@@ -175,9 +176,21 @@ def budget(session: nox.Session) -> None:
 
 @nox.session(python=RUNNING, default=False)
 def soak(session: nox.Session) -> None:
-    """Run the tests of crashes at full length: 5000 events in 30 virtual days, hundreds of SIGKILLs; takes minutes."""
+    """Test for long: 10 000 calls with random faults, and watches that are killed hundreds of times; takes minutes.
+
+    ``-- CALLS SEED`` repeats a run of the calls alone.
+    """
     install(session, "tests", *EXTRAS)
-    session.run("pytest", "-s", "tests/sync/test_crashes.py", *session.posargs, env={"CRASH_TEST_EVENTS": "5000"})
+    session.run("python", "-m", "tests.reliability.soak", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", "-s", "tests/sync/test_crashes.py", env={"CRASH_TEST_EVENTS": "5000"})
+
+
+@nox.session(python=RUNNING, default=False)
+def mutants(session: nox.Session) -> None:
+    """Break the code in each possible place, and let its tests notice it; ``-- GROUP`` selects modules."""
+    install(session, "mutants", *EXTRAS)
+    session.run("python", "-m", "tests.mutants", session.create_tmp(), *session.posargs)
 
 
 @nox.session(python=RUNNING, default=False)

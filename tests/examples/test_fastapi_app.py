@@ -191,7 +191,7 @@ from worksection_async.models import Identity
 for account in ("acme", "other"):
     visitor = Identity(id=7, account_url=f"https://{account}.worksection.com")
     print(account, app.user_of({"session": {}}, visitor))
-print(app.ACCOUNT)
+print(app.ws.account_url)
 """
 
 

@@ -128,15 +128,35 @@ TestSharedBucket.settings = settings(max_examples=200, stateful_step_count=40, d
 def test_with_steady_demand_no_slot_is_lost(processes: int, requests: int) -> None:
     """Each process reserves again after its request: the processes get slots in turn."""
     state, now, send_times = BucketState(1.0), 0.0, []
-    held = [state._reserve(now) for _ in range(processes)]
+    held = [state._reserve() for _ in range(processes)]
     for number in range(requests):
         process = number % processes
         while not (visit := state.advance(held[process], now)).is_used:
             now += visit.wait
         assert visit.ticket == held[process]
         send_times.append(now)
-        held[process] = state._reserve(now)
+        held[process] = state._reserve()
     assert send_times[-1] - send_times[0] <= (requests - 1) * (1 + MAX_JITTER) + 1e-6
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_late_response_delays_the_next_request_by_the_same_time(interval: float) -> None:
+    """Up to `MAX_JITTER`: its request may have arrived late."""
+    state = BucketState(interval)
+    send_and_answer(state, *[0.1] * MIN_RESPONSES, 0.1 + 0.02 * interval)
+    assert state.free_in(state.served_at) == pytest.approx(interval * (1 + MIN_JITTER + 0.02), rel=1e-3)
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_refusal_delays_the_next_request_by_a_random_part_of_the_backoff(interval: float) -> None:
+    delays = []
+    for chance in (0.0, 0.5, 1.0):
+        state = BucketState(interval)
+        sent = send(state, 100.0)
+        state.refused(chance)
+        delays.append(state.due(sent.ticket + 1) - 100.0)
+    backoff = BACKOFF_STEP * interval
+    assert delays == pytest.approx([delays[0], delays[0] + backoff / 2, delays[0] + backoff])
 
 
 def test_a_late_request_delays_all_reserved_tickets_and_keeps_their_order() -> None:
@@ -181,6 +201,50 @@ def test_the_last_reservation_can_be_returned() -> None:
     assert state.advance(None, 0.0).ticket == second.ticket + 1
     state.give_back(state.advance(None, 0.0))
     assert state.advance(None, 0.0).ticket == second.ticket + 2
+
+
+@pytest.mark.parametrize(("ahead", "is_reset"), [(2 * MAX_HOLD_SECONDS - 1, False), (2 * MAX_HOLD_SECONDS + 1, True)])
+def test_a_state_that_is_too_far_in_the_future_is_that_of_a_clock_that_was_set_back(
+    ahead: float, is_reset: bool
+) -> None:
+    """Then a request may just have been sent. Nearer times are holds."""
+    state = BucketState(1.0, next=2, served=1, served_at=100.0 + ahead)
+    state.advance(None, 100.0)
+    assert state.served_at == (100.0 if is_reset else 100.0 + ahead)
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_large_burst_is_no_clock_that_was_set_back(interval: float) -> None:
+    """The requests of a burst reserve the time after them."""
+    state = BucketState(interval, burst=1_000)
+    assert all(state.advance(None, 100.0).is_used for _ in range(1_000))
+    assert not state.advance(None, 100.0).is_used
+    assert state.free_in(100.0) > interval
+
+
+def test_a_used_ticket_is_replaced() -> None:
+    """A worker thread used the ticket of a cancelled call for another one."""
+    state = BucketState(1.0)
+    used = send(state, 0.0)
+    assert state.advance(used.ticket, 100.0).ticket == used.ticket + 1
+
+
+def test_a_ticket_of_a_lost_state_is_reserved_for_one_call_only() -> None:
+    state = BucketState(1.0)
+    send(state, 0.0)
+    assert state.advance(state.next, 0.0).ticket != state.advance(None, 0.0).ticket
+
+
+@pytest.mark.parametrize("interval", [0.5, 4.0])
+def test_a_call_visits_again_when_responses_can_have_made_its_ticket_due(interval: float) -> None:
+    """A response reduces the jitter, and with it each of the distances before the ticket."""
+    state = BucketState(interval)
+    sent = send(state, 100.0)
+    first, second = (state.advance(None, 100.0) for _ in range(2))
+    soonest = interval * (1 + MIN_JITTER)
+    assert (first.wait, second.wait) == pytest.approx((soonest, 2 * soonest))
+    assert state.due(second.ticket) - 100.0 == pytest.approx(2 * interval * (1 + MAX_JITTER))
+    assert sent.is_used
 
 
 def test_a_used_reservation_cannot_be_returned() -> None:

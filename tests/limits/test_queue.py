@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import Any
 
+import anyio
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Lane, Queue, Waiter
+from worksection_async.errors import InvalidCall
 
 
 def waiter(lane: Lane, **options: Any) -> Waiter:
@@ -48,6 +53,7 @@ def test_ageing_keeps_every_lane_moving() -> None:
         assert head is not None
         served.append(head.lane)
     assert served.count("bulk") == 3
+    assert served.index("bulk") == AGEING_PERIOD - 1
 
 
 @given(st.lists(st.sampled_from(LANES), max_size=40), st.integers(0, AGEING_PERIOD))
@@ -92,11 +98,49 @@ def test_a_promoted_call_joins_the_end_of_the_higher_lane() -> None:
     assert [queue.pop() for _ in range(3)] == [waiters[0], waiters[2], waiters[1]]
 
 
+def test_a_call_that_is_promoted_twice_stays_in_the_queue() -> None:
+    queue, promoted = Queue(), waiter("bulk")
+    queue.add(promoted)
+    queue.promote(promoted, "normal")
+    queue.promote(promoted, "interactive")
+    assert promoted in queue
+    assert (promoted.lane, queue.pop(), len(queue)) == ("interactive", promoted, 0)
+
+
+def test_a_promotion_to_the_own_lane_keeps_the_position() -> None:
+    queue, first, second = Queue(), waiter("normal"), waiter("normal")
+    queue.add(first)
+    queue.add(second)
+    queue.promote(first, "normal")
+    assert queue.pop() is first
+
+
+def test_a_promotion_adds_no_call_that_does_not_wait() -> None:
+    queue, running = Queue(), waiter("bulk")
+    queue.promote(running, "interactive")
+    assert not queue
+    assert running.lane == "interactive"  # its next attempt waits there
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_a_position_counts_the_older_calls_that_ageing_serves_first(older: int, others: int) -> None:
+    queue = Queue()
+    for _ in range(older):
+        queue.add(waiter("bulk"))
+    calls = [waiter("interactive") for _ in range(others + 1)]
+    for each in calls:
+        queue.add(each)
+    position = queue.position(calls[-1])
+    order = list(iter(queue.pop, None))
+    assert (position, type(position)) == (order.index(calls[-1]), int)
+
+
 @given(st.integers(1, 6), st.integers(0, 5))
 def test_a_call_that_waits_again_gets_its_old_position(others: int, later: int) -> None:
     """Its attempt was refused or failed; the calls that arrived later stay behind it."""
     queue, again = Queue(), waiter("normal")
     queue.add(again)
+    number = again.number
     queue.pop()
     before = [waiter("normal") for _ in range(others)]
     for each in before:
@@ -106,6 +150,7 @@ def test_a_call_that_waits_again_gets_its_old_position(others: int, later: int) 
     for each in after:
         queue.add(each)
     assert list(iter(queue.pop, None)) == [again, *before, *after]
+    assert again.number == number
 
 
 def test_positions_of_watched_calls_are_current() -> None:
@@ -120,6 +165,59 @@ def test_positions_of_watched_calls_are_current() -> None:
     assert watched.position == 0
     queue.discard(watched)
     assert not queue.watchers()
+
+
+@given(st.lists(st.sampled_from(LANES), min_size=1, max_size=40), st.integers(0, AGEING_PERIOD))
+def test_watched_calls_have_the_positions_of_the_queue(lanes: list[Lane], grants: int) -> None:
+    queue, watched = Queue(), [waiter(lane, on_wait=print) for lane in lanes]
+    for each in watched:
+        queue.add(each)
+    for _ in range(grants):
+        queue.pop()
+    assert all(each.position == queue.position(each) for each in queue.watchers())
+
+
+def test_calls_of_a_closed_event_loop_are_passed_over() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    queue, alive = Queue(), waiter("normal")
+    queue.add(Waiter(lane="normal", loop=loop))
+    queue.add(alive)
+    assert (queue.pop(), len(queue)) == (alive, 0)
+
+
+def test_waking_a_call_of_a_closed_event_loop_is_no_error() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    Waiter(lane="normal", loop=loop).wake()
+
+
+@pytest.mark.anyio
+async def test_a_call_that_was_woken_before_it_sleeps_does_not_sleep() -> None:
+    """Without it, a call that gets its slot between two steps would sleep for ever."""
+    early = Waiter(lane="normal")
+    early.wake()
+    await anyio.wait_all_tasks_blocked()
+    with anyio.fail_after(60):
+        await early.sleep(math.inf)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"lane": "slow"}, "lane must be one of interactive, normal, bulk, not 'slow'"),
+        ({"max_wait": -1}, "max_wait must not be negative, not -1"),
+    ],
+)
+async def test_a_wrong_option_is_refused_with_the_name_of_the_action(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidCall, match=f"^get_tasks: {problem}"):
+        Waiter(action="get_tasks", **options)
+
+
+@pytest.mark.anyio
+async def test_a_call_may_accept_no_waiting_at_all() -> None:
+    assert Waiter(max_wait=0).max_wait == 0
 
 
 def test_the_calls_of_one_session_are_found() -> None:

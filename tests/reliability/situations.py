@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from worksection_async import MemoryTokenStore, OAuth2, Session, TokenBucket
+from worksection_async._auth.credentials import Auth
 from worksection_async.errors import RateLimited, WorksectionError
 from worksection_async.testing import Simulator, VirtualClock, faults
 from worksection_async.testing._reply import ServiceRefusal, SimulatedReply, error_reply, html_reply
@@ -40,6 +41,7 @@ class Kind:
     call: Callable[[Session], Awaitable[object]]
     is_repeatable: bool
     """Whether a second execution changes nothing, so that the client may repeat the request."""
+    auth: Callable[[Simulator], Auth | None] = lambda sim: None
 
 
 @attrs.frozen
@@ -52,12 +54,15 @@ class Outcome:
     """The attribute ``sent`` of the error."""
     requests: int
     executions: int
+    """How often the service carried out the action."""
+    is_call_executed: bool
+    """Whether the service carried out what the caller wants, and not only a token refresh before it."""
 
     def __str__(self) -> str:
         seen = f"`{self.error}`, `sent={self.is_sent}`" if self.error else "returns"
         if self.error == RateLimited.__name__:
-            return f"{seen}; requests until `patience` ends"
-        return f"{seen}; {self.requests} request{'s' * (self.requests > 1)}"
+            return f"{seen}; requests until `patience` ends, {self.executions} executed"
+        return f"{seen}; {self.requests} request{'s' * (self.requests > 1)}, {self.executions} executed"
 
 
 def _refusal(message: str, status: int = 200) -> Fault:
@@ -138,6 +143,7 @@ SITUATIONS: dict[str, list[Situation]] = {
         Situation("reset-after", "connection reset; the action was executed", lambda: faults.reset(executed=True)),
         Situation("timeout-before", "timeout; the action was not executed", faults.timeout),
         Situation("timeout-after", "timeout; the action was executed", lambda: faults.timeout(executed=True)),
+        Situation("cut-off", "the connection breaks in the middle of the reply", lambda: faults.cut_off(2)),
         Situation("late", "the reply is later than `timeout`", lambda: faults.delay(TIMEOUT_SECONDS * 2)),
     ],
     "the reply is wrong": [
@@ -196,16 +202,29 @@ KINDS = [
         is_repeatable=False,
     ),
     Kind("download", "A download", "download", _download, is_repeatable=True),
+    Kind(
+        "refresh",
+        "A token refresh before a call",
+        "oauth2_refresh",
+        lambda ws: ws.get_tasks(26),
+        is_repeatable=False,
+        auth=lambda sim: OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair(expires_in=0))),
+    ),
 ]
 
 
 def situations_of(kind: Kind) -> dict[str, list[Situation]]:
     """Return the situations in which a call of *kind* can be, by what the service has seen of the call."""
-    has_records = kind.key != "download"
     return {
-        place: [situation for situation in situations if has_records or not situation.is_record]
+        place: [situation for situation in situations if _is_possible(situation, kind)]
         for place, situations in SITUATIONS.items()
     }
+
+
+def _is_possible(situation: Situation, kind: Kind) -> bool:
+    if situation.is_record:
+        return kind.key not in ("download", "refresh")
+    return not (situation.has_login and kind.key == "refresh")
 
 
 async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcome:
@@ -214,23 +233,26 @@ async def observe(situation: Situation, kind: Kind, times: int | None) -> Outcom
     sim.fail(kind.action, situation.fault(), times=times)
     error: WorksectionError | None = None
     limiter = TokenBucket(clock=sim.clock.monotonic)
-    login = OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair())) if situation.has_login else None
-    async with sim.session(login, limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
+    auth = kind.auth(sim)
+    if auth is None and situation.has_login:
+        auth = OAuth2(sim.oauth_app(), MemoryTokenStore(sim.issue_pair()))
+    async with sim.session(auth, limiter=limiter, timeout=TIMEOUT_SECONDS, patience=PATIENCE_SECONDS) as ws:
         try:
             await kind.call(ws)
         except WorksectionError as exc:
             error = exc
-    calls = [request for request in sim.requests if request.action != "oauth2_refresh"]
+    requests = [request for request in sim.requests if request.action == kind.action]
     return Outcome(
         error=type(error).__name__ if error else "",
         is_sent=error is not None and error.sent,
-        requests=len(calls),
-        executions=sum(request.executed for request in calls),
+        requests=len(requests),
+        executions=sum(request.executed for request in requests),
+        is_call_executed=any(request.executed for request in sim.requests if request.action != "oauth2_refresh"),
     )
 
 
 def _simulator() -> Simulator:
     sim = Simulator(seed="empty", clock=VirtualClock())
     task = sim.add_task(sim.add_project("Owl", id=26), "Development", id=123)
-    sim.add_file(task, "requirements.doc", b"doc", id=17694)
+    sim.add_file(task, "requirements.doc", b"doc" * 100, id=17694)
     return sim

@@ -77,8 +77,8 @@ async def test_a_user_without_tokens_has_to_log_in(sim: Simulator) -> None:
     ("arguments", "problem"),
     [
         ({}, "store must have the methods load, save and lock, got None"),
-        ({"vault": MemoryTokenStore()}, "vault must have the method store, got MemoryTokenStore"),
-        ({"vault": FileTokenVault}, "vault must have the method store, got the class FileTokenVault"),
+        ({"vault": MemoryTokenStore()}, "^OAuth2: vault must have the method store, got MemoryTokenStore"),
+        ({"vault": FileTokenVault}, "^OAuth2: vault must have the method store, got the class FileTokenVault"),
         ({"store": MemoryVault()}, "store must have the methods load, save and lock, got MemoryVault"),
     ],
     ids=["nothing", "store", "class", "vault"],
@@ -97,7 +97,7 @@ async def test_the_account_of_a_session_without_a_user_must_be_named(sim: Simula
 
 async def test_a_key_needs_a_vault(sim: Simulator) -> None:
     ws = sim.session(OAuth2(sim.oauth_app(), MemoryTokenStore()))
-    with pytest.raises(InvalidCall, match=r"as_user\(key\) needs a vault: OAuth2\(app, vault=…\)"):
+    with pytest.raises(InvalidCall, match=r"^Session: as_user\(key\) needs a vault: OAuth2\(app, vault=…\)\. "):
         ws.as_user("ada")
 
 

@@ -270,7 +270,7 @@ class OAuth2(Auth):
 
     async def _request_refresh(self, stored: Token, record: CallRecord) -> Token:
         """Request the next pair, with one retry: if the reply was lost, *stored* may be invalid already."""
-        for attempt in (1, 2):
+        for _ in (1, 2):
             try:
                 with record.attempt():
                     token = await self._app.refresh(stored)
@@ -283,7 +283,7 @@ class OAuth2(Auth):
                 return newer  # another client was faster: it does not use the lock, or its lock expired
             if isinstance(failure, AuthError) and (final := self._final_error(stored, failure)) is not None:
                 raise final
-            if attempt == 2 or not failure.sent or failure.retry_after:
+            if not failure.sent or failure.retry_after:
                 break
         unreachable = TransportError(REFRESH, f"the access token could not be refreshed ({failure})", sent=False)
         unreachable.retry_after = failure.retry_after

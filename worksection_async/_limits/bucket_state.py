@@ -74,7 +74,7 @@ class BucketState:
     served: int = 0
     """The last ticket that was used."""
     served_at: float = -math.inf
-    """Time when its request was sent; it is moved forward while the bucket is idle or on hold."""
+    """Time when its request was sent; it is moved forward while the bucket is on hold."""
     jitter: float = MAX_JITTER
     """Share of the interval by which the last request may have arrived later than the next one."""
     backoff: float = 0.0
@@ -99,7 +99,7 @@ class BucketState:
         A ticket that is older than the last used one, or that belongs to a lost state, is replaced by a new one.
         """
         self._reset_if_impossible(now)
-        ticket = held if held is not None and self.served < held < self.next else self._reserve(now)
+        ticket = held if held is not None and self.served < held < self.next else self._reserve()
         wait = max(0.0, self.due(ticket) - now)
         if is_used := wait <= EPSILON_SECONDS:
             self._use(ticket, now)
@@ -153,11 +153,9 @@ class BucketState:
             self.served_at -= self.distance
             self.backoff /= BACKOFF_DECAY
 
-    def _reserve(self, now: float) -> int:
-        ticket = self.next
+    def _reserve(self) -> int:
         self.next += 1
-        self.served_at = max(self.served_at, now - (ticket - self.served) * self.distance)
-        return ticket
+        return self.next - 1
 
     def _use(self, ticket: int, now: float) -> None:
         self.served_at = max(self._nominal(ticket), now)

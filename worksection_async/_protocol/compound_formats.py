@@ -155,9 +155,9 @@ def by_type(value: object) -> WireValue:
 
 def to_attach(value: object) -> Structured:
     """Mark a parameter as files that are sent beside the other parameters; `attachments` encodes them."""
-    raise NotImplementedError("files are encoded by attachments.file_parts")
+    raise NotImplementedError
 
 
 def to_files(value: object) -> Structured:
     """Mark a parameter as files that are the whole body; `attachments` encodes them."""
-    raise NotImplementedError("files are encoded by attachments.file_parts")
+    raise NotImplementedError

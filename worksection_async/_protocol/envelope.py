@@ -38,6 +38,10 @@ class Reply:
     received_at: float = attrs.field(repr=False)
     """Unix time in seconds."""
 
+    def header(self, name: str) -> str:
+        """Return a header; empty if it is missing."""
+        return self.headers.get(name, "")
+
 
 def read_reply(action: Action[T], reply: Reply, structure: Structure) -> T:
     """Return the result of *action*.
@@ -143,7 +147,7 @@ def _is_about_token(text: str) -> bool:
 
 def _challenge(reply: Reply) -> list[str]:
     """Return the error code and the description of a ``WWW-Authenticate`` header (RFC 6750), as far as it has them."""
-    value = reply.headers.get("www-authenticate", "")
+    value = reply.header("www-authenticate")
     return [mask_secrets(text) for text in re.findall(r'\berror(?:_description)?="?([^",]+)', value)]
 
 
@@ -199,11 +203,13 @@ def _retry_after(reply: Reply) -> float | None:
 
     A date in it is compared with the header ``Date``, or with the local clock.
     """
-    value = reply.headers.get("retry-after", "")
+    value = reply.header("retry-after")
     if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
         return float(value)
-    until, now = unix_time(value), unix_time(reply.headers.get("date", ""))
-    seconds = -1.0 if until is None else until - (reply.received_at if now is None else now)
+    until, now = unix_time(value), unix_time(reply.header("date"))
+    if until is None:
+        return None
+    seconds = until - (reply.received_at if now is None else now)
     return seconds if seconds >= 0 else None
 
 

@@ -163,7 +163,7 @@ def to_period(value: object) -> str:
             raise ValueError("must not be negative")
         units = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": dt.timedelta(days=1)}
         sizes = ((max(1, -(-value // size)), unit) for unit, size in units.items())
-        value = next((f"{n}{unit}" for n, unit in sizes if n <= limits[unit]), "31d")
+        value = next((f"{n}{unit}" for n, unit in sizes if n <= limits[unit]), None)
     match = re.fullmatch(r"([1-9]\d{0,3})([mhd])", value) if isinstance(value, str) else None
     if match is None or int(match[1]) > limits[match[2]]:
         raise ValueError("must be 1m..360m, 1h..72h, 1d..30d or a timedelta up to 30 days")

@@ -1,6 +1,7 @@
 """Connects httpx to the simulator in process, with simulated connection failures."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -14,6 +15,21 @@ _ERRORS: dict[str, type[httpx.TransportError]] = {
     "reset": httpx.ReadError,
     "timeout": httpx.ReadTimeout,
 }
+
+
+class _CheckedStream(httpx.AsyncByteStream):
+    """A body; if it is shorter than its Content-Length, the connection breaks at its end, as over a socket."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._stream = cast(httpx.AsyncByteStream, response.stream)
+        self._missing = int(response.headers.get("Content-Length", "0"))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._missing -= len(chunk)
+            yield chunk
+        if self._missing > 0:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 class SimulatorTransport(httpx.AsyncBaseTransport):
@@ -33,9 +49,11 @@ class SimulatorTransport(httpx.AsyncBaseTransport):
         timeout: dict[str, Any] = request.extensions.get("timeout", {})
         try:
             with anyio.fail_after(timeout.get("read")):
-                return await self._transport.handle_async_request(request)
+                response = await self._transport.handle_async_request(request)
         except TimeoutError:
             raise httpx.ReadTimeout("the reply of the simulator is too late", request=request) from None
+        response.stream = _CheckedStream(response)
+        return response
 
     async def _failing_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_or_raise(message: Message) -> None:
