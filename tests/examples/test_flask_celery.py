@@ -80,7 +80,7 @@ def desk(running: Desk) -> Iterator[Desk]:
     running.account.sim.requests.clear()
     yield running
     assert running.account.sim.unused_faults == []
-    assert running.account.refused == 0
+    assert running.account.keeps_the_rate()
 
 
 def test_a_request_becomes_a_task_and_its_end_is_shown(desk: Desk) -> None:

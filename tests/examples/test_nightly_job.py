@@ -130,7 +130,7 @@ def test_a_killed_run_is_continued_and_changes_are_copied(account: Account, tmp_
     finish(start(account, database))
     assert requested_tasks(account, first) == {2602: 1}
     assert_equal(database, account.sim)
-    assert account.refused == 0
+    assert account.keeps_the_rate()
 
 
 def test_two_runs_at_a_time_on_one_database(unlimited: Account, tmp_path: Path) -> None:

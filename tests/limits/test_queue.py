@@ -207,7 +207,7 @@ async def test_a_call_that_was_woken_before_it_sleeps_does_not_sleep() -> None:
     ("options", "problem"),
     [
         ({"lane": "slow"}, "lane must be one of interactive, normal, bulk, not 'slow'"),
-        ({"max_wait": -1}, "max_wait must not be negative, not -1"),
+        ({"max_wait": -1}, "max_wait must be a number of seconds, 0 or more, got -1"),
     ],
 )
 async def test_a_wrong_option_is_refused_with_the_name_of_the_action(options: dict[str, Any], problem: str) -> None:

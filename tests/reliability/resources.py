@@ -37,6 +37,10 @@ class Resources:
     responses: int
     """Responses that have not been closed: over a network, each of them occupies a connection."""
 
+    def are_no_more_than(self, before: Resources) -> bool:
+        """Return whether nothing grew; idle threads end after a while."""
+        return all(mine <= earlier for mine, earlier in zip(attrs.astuple(self), attrs.astuple(before), strict=True))
+
     @classmethod
     def now(cls, responses: int) -> Resources:
         return cls(
