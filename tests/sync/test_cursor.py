@@ -80,7 +80,7 @@ def look(tracker: EventTracker, service: FakeService, now: float, waited: float 
         events = service.get_events(period, now)
         if tracker.covers(period, now):
             break
-    tracker.add(events, period=period, looked_at=now - waited, now=now)
+    tracker.add(tracker.oldest_first(events), period=period, looked_at=now - waited, now=now)
 
 
 def take_all(tracker: EventTracker, limit: int | None = None) -> list[Event]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import logging
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.events import (
     DAY,
@@ -26,11 +34,14 @@ from tests.support.events import (
     stored_events,
     with_simulator,
 )
+from tests.support.valkey import start_valkey
 from tests.support.valkey import valkey as valkey  # noqa: PLC0414  # a fixture
 from worksection_async import Cursor, CursorStore, FileCursor, Lease
+from worksection_async._sync import cursor_stores
 from worksection_async.errors import EventsLost, InvalidCall, StorageError, TransportError
 from worksection_async.models import Event
 from worksection_async.redis import RedisCursor
+from worksection_async.testing import Simulator
 
 Stores = Callable[[], CursorStore]
 """Makes objects for one stored position, as each program does."""
@@ -95,9 +106,44 @@ async def test_a_lease_in_redis_ends_by_its_time_and_is_extended_by_saving(valke
     client.pexpire("{position}:lease", 5_000)
     assert await store.save(A_CURSOR, lease)
     assert 50_000 < client.pttl("{position}:lease") <= 60_000
+
+
+@pytest.mark.anyio
+async def test_an_expired_lease_matters_only_if_another_watch_saved_a_position(valkey: str) -> None:
+    """Otherwise two programs whose handlers are slower than the lease would repeat one event for ever."""
+    client = redis.Redis.from_url(valkey)
+    client.flushdb()
+    store, slow, other = RedisCursor(valkey, "position"), Lease(60), Lease(60)
+    assert await store.acquire(slow)
+    assert await store.save(A_CURSOR, slow)
     client.delete("{position}:lease")  # as if it had expired
-    assert not await store.save(Cursor(looked_at=START + 1), lease), "the lease may have been another one's meanwhile"
-    assert await store.load() == A_CURSOR
+    assert await store.save(Cursor(looked_at=START + 1), slow), "nothing else watches"
+    client.delete("{position}:lease")
+    assert await store.acquire(other)
+    assert await store.save(Cursor(looked_at=START + 1), other), "the same position: the other one only looked"
+    assert await store.save(Cursor(looked_at=START + 2), slow), "the first one that gets further goes on"
+    assert not await store.save(Cursor(looked_at=START + 3), other)
+    assert await store.load() == Cursor(looked_at=START + 2)
+    assert not await store.acquire(other)
+
+
+def test_a_handler_that_is_slower_than_the_lease_gets_each_event_once(valkey: str) -> None:
+    client = redis.Redis.from_url(valkey)
+    client.flushdb()
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        found: list[Event] = []
+        async with sim.session() as ws, ws.watch(cursor=RedisCursor(valkey, "c"), every=MINUTE) as watch:
+            assert await events_within(1, watch) == []
+            await create_events(sim, 2)
+            with anyio.move_on_after(HOUR):
+                async for event in watch:
+                    found.append(event)
+                    client.delete("{c}:lease")  # it expires while the event is handled
+        assert keys(found) == stored_events(sim)
+
+    with_simulator(main)
 
 
 @pytest.mark.anyio
@@ -286,7 +332,7 @@ def test_a_watch_whose_lease_expired_waits_and_starts_again(valkey: str, caplog:
 
     with caplog.at_level(logging.INFO, logger="worksection_async"):
         with_simulator(main)
-    assert "another program took over the watch with <RedisCursor c>" in caplog.text
+    assert "another program watches with <RedisCursor c>, because this one saved no position" in caplog.text
 
 
 def test_a_store_that_fails_stops_the_step_and_the_next_one_saves(tmp_path: Path) -> None:
@@ -305,3 +351,103 @@ def test_a_store_that_fails_stops_the_step_and_the_next_one_saves(tmp_path: Path
         assert keys(found) == stored_events(sim)
 
     with_simulator(main)
+
+
+def test_lost_events_are_reported_although_the_position_was_not_saved_at_once(tmp_path: Path) -> None:
+    async def main(sim: Service) -> None:
+        store, lease, blocker = FileCursor(tmp_path / "c"), Lease(60), tmp_path / "c.new"
+        assert await store.acquire(lease)
+        await store.save(Cursor(looked_at=sim.clock.time() - 31 * DAY), lease)
+        await store.release(lease)
+        async with sim.session() as ws, ws.watch(cursor=FileCursor(tmp_path / "c")) as watch:
+            blocker.mkdir()
+            with pytest.raises(StorageError):
+                await anext(watch)
+            blocker.rmdir()
+            with pytest.raises(EventsLost):
+                await anext(watch)
+
+    with_simulator(main)
+
+
+@pytest.mark.anyio
+async def test_a_lease_that_cannot_be_released_hides_no_other_error(caplog: pytest.LogCaptureFixture) -> None:
+    server = start_valkey()
+    client = redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
+
+    async def fail() -> None:
+        async with ws.watch(cursor=RedisCursor(client, "c")) as watch:
+            with anyio.move_on_after(0.5):
+                await anext(watch)
+            server.stop()
+            raise KeyError
+
+    async with Simulator() as sim, sim.session() as ws:
+        with pytest.raises(KeyError):
+            await fail()
+    client.close()
+    assert "the lease of <RedisCursor c> was not released" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_closed_watch_yields_nothing_more(tmp_path: Path) -> None:
+    async with Simulator() as sim, sim.session() as ws:
+        watch = ws.watch(cursor=FileCursor(tmp_path / "c"))
+        await watch.aclose()
+        assert [event async for event in watch] == []
+    assert sim.requests == []
+
+
+@pytest.mark.asyncio
+async def test_a_save_that_was_cancelled_ends_before_the_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio cancels the task, but not the thread: the next watch must not be overwritten by it."""
+    store, lease, other = FileCursor(tmp_path / "c"), Lease(60), Lease(60)
+    started, goes_on = threading.Event(), threading.Event()
+    write = vars(cursor_stores)["replace_text"]
+
+    def slowly(path: Path, text: str) -> None:
+        started.set()
+        goes_on.wait()
+        write(path, text)
+
+    assert await store.acquire(lease)
+    monkeypatch.setattr(cursor_stores, "replace_text", slowly)
+    saving = asyncio.create_task(store.save(A_CURSOR, lease))
+    await asyncio.to_thread(started.wait)
+    saving.cancel()
+    releasing = asyncio.create_task(store.release(lease))
+    assert not await FileCursor(tmp_path / "c").acquire(other)
+    goes_on.set()
+    await releasing
+    assert await FileCursor(tmp_path / "c").acquire(other)
+    assert await store.load() == A_CURSOR
+
+
+def test_forked_children_neither_free_nor_keep_the_lease_of_a_file(tmp_path: Path) -> None:
+    program = """
+import os, sys, time, anyio
+from worksection_async import FileCursor, Lease
+store, lease = FileCursor(sys.argv[1]), Lease(60)
+assert anyio.run(store.acquire, lease)
+first = os.fork()
+if not first:
+    sys.exit()
+os.waitpid(first, 0)
+if not os.fork():
+    time.sleep(60)
+    os._exit(0)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "c")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0) as holder:
+        try:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            store, lease = FileCursor(tmp_path / "c"), Lease(60)
+            assert not anyio.run(store.acquire, lease), "a child that exits does not free it"
+            holder.kill()
+            holder.wait()
+            assert anyio.run(store.acquire, lease), "a child that lives does not keep it"
+        finally:
+            os.killpg(holder.pid, signal.SIGKILL)

@@ -26,7 +26,7 @@ from tests.support.valkey import valkey as valkey  # noqa: PLC0414  # a fixture
 from tests.support.webhook_deliveries import body, client, record
 from worksection_async import Doorbell
 from worksection_async._sync import redis_doorbell
-from worksection_async.errors import InvalidCall, StorageError
+from worksection_async.errors import InvalidCall, StorageError, TransportError
 from worksection_async.redis import RedisDoorbell
 from worksection_async.testing import faults
 from worksection_async.webhooks import WebhookReceiver
@@ -96,6 +96,39 @@ def test_many_calls_are_one_look_and_a_call_during_a_look_is_not_lost() -> None:
                 found += await events_within(MINUTE, watch)
             assert looks(sim) == 3
         assert keys(found) == stored_events(sim)
+
+    with_simulator(main)
+
+
+def test_the_event_of_a_failed_look_does_not_wait_for_the_interval() -> None:
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with WebhookReceiver() as receiver, client(receiver) as http, sim.session(retries=0) as ws:
+            watch = ws.watch(every=EVERY, doorbell=receiver)
+            assert await events_within(MINUTE, watch) == []
+            await create_events(sim, 1)
+            await http.post("/", content=body(record(1)))
+            sim.fail("get_events", "reset")
+            with pytest.raises(TransportError):
+                await anext(watch)
+            assert keys(await events_within(2 * MINUTE, watch)) == stored_events(sim)
+
+    with_simulator(main)
+
+
+def test_an_event_that_is_listed_after_its_webhook_is_found_within_a_minute() -> None:
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with WebhookReceiver() as receiver, client(receiver) as http, sim.session() as ws:
+            watch = ws.watch(every=EVERY, doorbell=receiver)
+            assert await events_within(MINUTE, watch) == []
+            await http.post("/", content=body(record(1)))
+            assert await events_within(30, watch) == []
+            await create_events(sim, 1)
+            assert keys(await events_within(MINUTE, watch)) == stored_events(sim)
+            sim.requests.clear()
+            assert await events_within(HOUR, watch) == []
+            assert looks(sim) == 6, "then it looks at its interval again"
 
     with_simulator(main)
 

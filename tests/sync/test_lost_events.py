@@ -32,12 +32,13 @@ LIMIT = 40
 """Records per reply here, so that a test needs few events."""
 
 
-def limit_replies(monkeypatch: pytest.MonkeyPatch, *, newest: bool) -> None:
-    """Let the simulator list *LIMIT* events at most: the newest of a period, or the oldest."""
+def limit_replies(monkeypatch: pytest.MonkeyPatch, *, newest: bool, oldest_first: bool = False) -> None:
+    """Let the simulator list *LIMIT* events at most: the newest of a period, or the oldest; in either order."""
     original: Callable[[Any], Any] = _reply.ok
 
     def ok(data: Any) -> Any:
-        return original(data[:LIMIT] if newest else data[-LIMIT:])
+        kept = data[:LIMIT] if newest else data[-LIMIT:]
+        return original(kept[::-1] if oldest_first else kept)
 
     monkeypatch.setattr("worksection_async.testing._actions.projects.ok", ok)
     monkeypatch.setattr("worksection_async._sync.event_reader.MAX_RECORDS", LIMIT)
@@ -175,7 +176,7 @@ def test_more_events_of_one_project_are_read_in_shorter_periods(monkeypatch: pyt
                 await trio.sleep(HOUR)
             events = ws.events_since(saved)
             if newest:
-                with pytest.raises(EventsLost, match="a project has 40 events or more") as caught:
+                with pytest.raises(EventsLost, match="the project 26 has 40 events or more") as caught:
                     await anext(events)
                 assert caught.value.since == utc(saved.looked_at)
                 assert caught.value.since.timestamp() == START
@@ -184,5 +185,82 @@ def test_more_events_of_one_project_are_read_in_shorter_periods(monkeypatch: pyt
             assert keys(found) == keys(list(sim.events)[-LIMIT:])
         else:
             assert keys(found) == stored_events(sim)
+
+    with_simulator(main)
+
+
+def test_gaps_between_shorter_periods_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_replies(monkeypatch, newest=False)
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        project = next(iter(sim.projects))
+        async with sim.session() as ws:
+            saved = ws.events_since(None).cursor
+            for _ in range(75):
+                await create_events(sim, 1, project)
+                await trio.sleep(4 * MINUTE)
+            assert keys(await collect(ws.events_since(saved))) == stored_events(sim)
+        assert len(sim.events) == 150
+
+    with_simulator(main)
+
+
+def test_events_of_projects_that_are_not_listed_are_reported_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in the full reply only, which does not contain all of them."""
+    limit_replies(monkeypatch, newest=False)
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        first, second = list(sim.projects)[:2]
+        async with sim.session() as ws:
+            saved = ws.events_since(None).cursor
+            await create_events(sim, 15, first)
+            await trio.sleep(HOUR)
+            await create_events(sim, 15, second)
+            del sim._world.projects[second]
+            events = ws.events_since(saved)
+            with pytest.raises(EventsLost, match="there are 40 events or more, some of which are of no project"):
+                await anext(events)
+            assert len(await collect(events)) == 40
+
+    with_simulator(main)
+
+
+@pytest.mark.parametrize("oldest_first", [True, False], ids=["the oldest first", "the newest first"])
+@pytest.mark.parametrize("newest", [True, False], ids=["the newest are kept", "the oldest are kept"])
+def test_the_events_of_one_minute_keep_their_order(
+    monkeypatch: pytest.MonkeyPatch, newest: bool, oldest_first: bool
+) -> None:
+    """Whatever the service keeps of a full reply, and in which order it lists the events."""
+    limit_replies(monkeypatch, newest=newest, oldest_first=oldest_first)
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with sim.session() as ws:
+            saved = ws.events_since(None).cursor
+            for _ in range(10):
+                for project in list(sim.projects)[:3]:
+                    await create_events(sim, 1, project)
+                await trio.sleep(MINUTE)
+            found = await collect(ws.events_since(saved))
+        by_task: dict[int, list[str]] = {}
+        for event in found:
+            by_task.setdefault(event.object.id, []).append(event.action)
+        assert list(by_task.values()) == [["post", "close"]] * 30
+
+    with_simulator(main)
+
+
+def test_the_events_of_a_single_minute_are_in_their_order() -> None:
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with sim.session() as ws:
+            watch = ws.watch()
+            task = await ws.post_task(next(iter(sim.projects)), "Quick")
+            await ws.complete_task(task.id)
+            await ws.reopen_task(task.id)
+            found = await events_within(MINUTE, watch)
+        assert [event.action for event in found] == ["post", "close", "reopen"]
 
     with_simulator(main)

@@ -11,6 +11,9 @@ import attrs
 
 from ..errors import InvalidCall
 
+Seen = tuple[str, tuple[float, ...]]
+"""The time of an event, and the times of the replies in which it was found."""
+
 
 @attrs.frozen(kw_only=True)
 class Cursor:
@@ -20,7 +23,7 @@ class Cursor:
     """Time of the last complete look on the clock of the service (Unix seconds)."""
     since: float | None = None
     """Time before which no event is yielded, on the same clock; None means no limit."""
-    seen: Mapping[str, tuple[str, tuple[float, ...]]] = attrs.field(factory=dict, repr=False)
+    seen: Mapping[str, Seen] = attrs.field(factory=dict, repr=False)
     """Keys of events that may be returned again, with their time and, for each of them that is not to be yielded again,
     the time of the reply in which it was found."""
 

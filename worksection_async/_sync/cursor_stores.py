@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 from weakref import ReferenceType, ref
@@ -13,6 +14,7 @@ from weakref import ReferenceType, ref
 import anyio
 import attrs
 
+from .._transport.fork import reset_now_and_after_fork
 from .._transport.paths import replace_text, resolved
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
@@ -50,7 +52,10 @@ class CursorStore(Protocol):
         ...
 
     async def save(self, cursor: Cursor, lease: Lease) -> bool:
-        """Store *cursor* durably, and extend *lease*; return False, and store nothing, if *lease* is not held."""
+        """Store *cursor* durably, and extend *lease*.
+
+        Return False, and store nothing, if another watch may have stored a position since `acquire`.
+        """
         ...
 
     async def release(self, lease: Lease) -> None:
@@ -79,6 +84,11 @@ class FileCursor:
         self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"), thread_local=False)
         # Weak, because a watch that ended with an error may be gone without having released it.
         self._lease: ReferenceType[Lease] | None = None
+        reset_now_and_after_fork(self)
+
+    def _reset(self) -> None:
+        # The thread of a cancelled save goes on: its watch must not release the lease before the end.
+        self._threads = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<FileCursor {self._path}>"
@@ -97,9 +107,7 @@ class FileCursor:
 
     async def release(self, lease: Lease) -> None:
         """Unlock the file."""
-        if self._holder == lease:
-            self._lease = None
-            self._lock.release()
+        await in_thread(self._release, lease)
 
     @property
     def _holder(self) -> Lease | None:
@@ -108,13 +116,20 @@ class FileCursor:
     def _acquire(self, lease: Lease) -> bool:
         from filelock import Timeout  # noqa: PLC0415
 
-        if self._holder is None:
-            with self._translate_errors(), contextlib.suppress(Timeout):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                if not self._lock.is_locked:
-                    self._lock.acquire(timeout=0)
-                self._lease = ref(lease)
-        return self._holder == lease
+        with self._threads:
+            if self._holder is None:
+                with self._translate_errors(), contextlib.suppress(Timeout):
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    if not self._lock.is_locked:
+                        self._lock.acquire(timeout=0)
+                    self._lease = ref(lease)
+            return self._holder == lease
+
+    def _release(self, lease: Lease) -> None:
+        with self._threads:
+            if self._holder == lease:
+                self._lease = None
+                self._lock.release()
 
     def _load(self) -> Cursor | None:
         with self._translate_errors(), contextlib.suppress(FileNotFoundError):
@@ -127,11 +142,11 @@ class FileCursor:
         return None
 
     def _save(self, cursor: Cursor, lease: Lease) -> bool:
-        if self._holder != lease:
-            return False
-        with self._translate_errors():
+        with self._threads, self._translate_errors():
+            if self._holder != lease:
+                return False
             replace_text(self._path, cursor.to_json())
-        return True
+            return True
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -171,13 +186,16 @@ class StoredPosition:
         self.is_held = await self._store.save(cursor, self._lease)
         if not self.is_held:
             logger.warning(
-                "another program took over the watch with %r, because this one saved no position for %g s",
+                "another program watches with %r, because this one saved no position for %g s",
                 self._store,
                 self._lease.seconds,
             )
 
     async def end(self) -> None:
-        """Release the lease."""
+        """Release the lease. A failure is logged, because the lease ends by its time."""
         self.is_held = False
-        with anyio.CancelScope(shield=True):
-            await self._store.release(self._lease)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._store.release(self._lease)
+        except StorageError as exc:
+            logger.warning("the lease of %r was not released, so another program waits longer: %s", self._store, exc)

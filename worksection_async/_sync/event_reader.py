@@ -11,6 +11,7 @@ import anyio
 import attrs
 
 from .._protocol.endpoints import Endpoints
+from .._protocol.formats import to_period
 from .._protocol.service import MAX_RECORDS
 from .._transport.caller import Caller
 from ..errors import EventsLost
@@ -20,7 +21,7 @@ from .event_tracker import PRECISION, RETENTION, EventTracker, newest_label, old
 
 @attrs.frozen
 class _Reply:
-    """The events of a reply, and when it was made, on the service's clock."""
+    """The events of a reply, the oldest first, and when it was made, on the service's clock."""
 
     events: Sequence[Event]
     period: dt.timedelta
@@ -60,31 +61,45 @@ class EventReader:
         """
         projects = self._tracker.projects
         only = next(iter(projects)) if projects and len(projects) == 1 else None
-        replies = [await self._request(only)]
-        is_complete = True
-        if replies[0].is_full:
-            ids = projects or [project.id for project in await self._endpoints.get_projects()]
-            for id_project in ids:
-                parts = await self._request_parts(id_project)
-                is_complete &= _are_contiguous(parts)
-                replies += parts
-        position = self._tracker.cursor.looked_at
-        loss = self._lost_by_age()
-        first, now = replies[0], replies[-1].not_after
-        events = _union(reply.events for reply in replies)
-        self._tracker.add(events, period=first.period, looked_at=first.not_before, now=now)
+        whole = await self._request(only)
+        parts, reason = await self._request_projects(whole) if whole.is_full else ([], "")
+        # First the projects: they have all events of a minute, of which the whole may have only the last ones.
+        events = _union([*(part.events for part in parts), whole.events])
+        position, now = self._tracker.cursor.looked_at, [whole, *parts][-1].not_after
+        loss = self._lost_by_age() or (_loss(position, now, reason) if reason else None)
+        self._tracker.add(events, period=whole.period, looked_at=whole.not_before, now=now)
         self._begins_at = None
-        return (
-            loss
-            if is_complete
-            else _loss(position, now, f"a project has {MAX_RECORDS} events or more, and the service lists no more")
-        )
+        return loss
+
+    async def _request_projects(self, whole: _Reply) -> tuple[list[_Reply], str]:
+        """Request the events of each project, and say why events may be missing nevertheless; empty if none are."""
+        projects = self._tracker.projects
+        replies: list[_Reply] = []
+        reason = ""
+        for id_project in projects or [project.id for project in await self._endpoints.get_projects()]:
+            parts = await self._request_parts(id_project)
+            replies += parts
+            if not _are_contiguous(parts):
+                reason = f"the project {id_project} has {MAX_RECORDS} events or more"
+        listed = {event.key for reply in replies for event in reply.events}
+        if not reason and projects is None and any(event.key not in listed for event in whole.events):
+            reason = f"there are {MAX_RECORDS} events or more, some of which are of no project that is listed"
+        return replies, reason
 
     async def _request_parts(self, id_project: int) -> list[_Reply]:
-        """Request the events of a project, and those of shorter periods until a reply is not full."""
+        """Request the events of a project, and of shorter periods as long as a reply is full or leaves a gap."""
         parts = [await self._request(id_project)]
         while parts[-1].is_full and parts[-1].period > PRECISION:
             parts.append(await self._request(id_project, parts[-1].period / 2))
+        index = 0
+        while index + 1 < len(parts):
+            longer, shorter = parts[index : index + 2]
+            between = (longer.period + shorter.period) / 2
+            has_gap = newest_label(longer.events) < oldest_label(shorter.events)
+            if has_gap and to_period(between) not in (to_period(longer.period), to_period(shorter.period)):
+                parts.insert(index + 1, await self._request(id_project, between))
+            else:
+                index += 1
         return parts
 
     async def _request(self, id_project: int | None, period: dt.timedelta | None = None) -> _Reply:
@@ -99,7 +114,7 @@ class EventReader:
             # The period ended when the service made the reply. It was too short if the call waited in the queue for
             # long, or if the clock of this machine is wrong, which the first reply shows.
             if period or self._tracker.covers(asked, now):
-                return _Reply(events, asked, now - self._waited, now)
+                return _Reply(self._tracker.oldest_first(events), asked, now - self._waited, now)
 
     def _now(self) -> float:
         """Return the time on the service's clock; before the first reply, on this machine's clock."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..models import Event
-from .cursor import Cursor, label_time, to_utc
+from .cursor import Cursor, Seen, label_time, to_utc
 
 OVERLAP = dt.timedelta(minutes=3)
 """How much two periods overlap, if the reply is made at once."""
@@ -56,11 +56,19 @@ class EventTracker:
         self._seen = dict(cursor.seen)
         self._pending: deque[Event] = deque()
         self._looked_at = self._replied_at = cursor.looked_at
+        self._is_newest_first = True
+        """The order of replies, which is not documented; a reply with several times shows it."""
 
     @property
     def cursor(self) -> Cursor:
         """The position after the last event that `take` returned."""
-        return Cursor(looked_at=self._position, since=self._since, seen=dict(self._seen))
+        seen, _ = _recent(self._seen, to_utc(self._replied_at))
+        return Cursor(looked_at=self._position, since=self._since, seen=seen)
+
+    @property
+    def has_new(self) -> bool:
+        """Whether `take` would return an event."""
+        return bool(self._pending)
 
     def begin_at(self, moment: float) -> None:
         """Start at *moment*: earlier events are not yielded."""
@@ -88,21 +96,28 @@ class EventTracker:
         self._position = first_stored
         return before
 
+    def oldest_first(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events of one reply in the order in which they happened."""
+        dated = [_label(event) for event in events if event.date_added]
+        if dated and dated[0] != dated[-1]:
+            self._is_newest_first = dated[0] > dated[-1]
+        return sorted(reversed(events) if self._is_newest_first else events, key=_label)
+
     def add(self, events: Sequence[Event], *, period: dt.timedelta, looked_at: float, now: float) -> None:
         """Accept a reply, after all events of the last one were taken.
 
         Args:
-            events: All events of the reply.
+            events: All events of the reply, those of one minute in the order in which they happened.
             period: The period that was asked for.
             looked_at: A time before which the reply was not made; the next period starts there.
             now: A time after which the reply was not made.
         """
         utc_now = to_utc(now)
-        horizon = self._forget(utc_now)
+        self._seen, horizon = _recent(self._seen, utc_now)
         start = self._start_label(events, utc_now)
         self._looked_at, self._replied_at = looked_at, now
         reach = looked_at - (period + PRECISION).total_seconds() if period <= EXACT_PERIOD else -math.inf
-        self._pending.extend(self._new(_oldest_first(events), start, horizon, reach))
+        self._pending.extend(self._new(sorted(events, key=_label), start, horizon, reach))
         self._move_on()
 
     def take(self) -> Event | None:
@@ -121,13 +136,6 @@ class EventTracker:
     def _move_on(self) -> None:
         if not self._pending:
             self._position = self._looked_at
-
-    def _forget(self, utc_now: dt.datetime) -> dt.datetime:
-        """Forget the events before a horizon, which is returned: an event before it is never yielded again."""
-        newest = _newest((label_time(when) for when, _ in self._seen.values() if when), utc_now)
-        horizon = dt.datetime.min if newest is None else newest - MEMORY
-        self._seen = {key: kept for key, kept in self._seen.items() if not kept[0] or label_time(kept[0]) >= horizon}
-        return horizon
 
     def _new(self, events: Sequence[Event], start: dt.datetime, horizon: dt.datetime, reach: float) -> Iterator[Event]:
         """Yield those of *events* that were not yielded before; events without a time are never too old.
@@ -166,11 +174,11 @@ class EventTracker:
         return (to_utc(self._since) - CLOCK_TOLERANCE + offset).replace(second=0, microsecond=0)
 
 
-def _oldest_first(events: Sequence[Event]) -> list[Event]:
-    """Sort *events* by time; those of one minute keep their order, or the reverse order if the newest are first."""
-    dated = [event for event in events if event.date_added]
-    is_reversed = bool(dated) and _label(dated[0]) > _label(dated[-1])
-    return sorted(reversed(events) if is_reversed else events, key=_label)
+def _recent(seen: Mapping[str, Seen], utc_now: dt.datetime) -> tuple[dict[str, Seen], dt.datetime]:
+    """Return the events that may be returned again, and the time before which an event is never yielded again."""
+    newest = _newest((label_time(when) for when, _ in seen.values() if when), utc_now)
+    horizon = dt.datetime.min if newest is None else newest - MEMORY
+    return {key: kept for key, kept in seen.items() if not kept[0] or label_time(kept[0]) >= horizon}, horizon
 
 
 def _newest(labels: Iterable[dt.datetime], utc_now: dt.datetime) -> dt.datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import redis
 
@@ -17,29 +18,31 @@ T = TypeVar("T")
 
 ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] then return -1 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+return tonumber(redis.call('GET', KEYS[2]) or 0)
 """
 
 SAVE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('SET', KEYS[2], ARGV[3])
-return 1
+if tonumber(redis.call('GET', KEYS[2]) or 0) ~= tonumber(ARGV[3]) then return -1 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if redis.call('GET', KEYS[3]) == ARGV[4] then return tonumber(ARGV[3]) end
+redis.call('SET', KEYS[3], ARGV[4])
+return redis.call('INCR', KEYS[2])
 """
+"""Of several programs whose leases expired, because their handlers are slow, the first one that saves goes on."""
 
 
 class RedisCursor:
     """Stores the position of a watch in Redis or Valkey (a cluster works), for all machines that reach the server.
 
-    The lease is a key that expires. Only its holder can save: a watch that was stopped for longer than the lease cannot
-    overwrite the position of the one that took over.
+    The lease is a key that expires. A watch whose lease expired goes on if no other one has saved a position since:
+    a position is never overwritten by a program that does not know it.
 
     Args:
         url_or_client: URL of the server (``redis://``, ``rediss://``, ``valkey://``, ``unix://``), or a `redis.Redis`.
             Its calls run in a worker thread, on asyncio and on trio.
-        key: Key of the position; the lease has a key that is derived from it.
+        key: Key of the position; the lease and the version have keys that are derived from it.
 
     Raises:
         InvalidCall: The URL is invalid, or the key contains braces.
@@ -48,7 +51,9 @@ class RedisCursor:
     def __init__(self, url_or_client: str | Client, key: str) -> None:
         self._key = checked_key(key, "RedisCursor")
         self._client = client = connect(url_or_client)
-        self._lease_key = f"{{{key}}}:lease"
+        self._lease_key, self._version_key = f"{{{key}}}:lease", f"{{{key}}}:version"
+        self._versions: WeakKeyDictionary[Lease, int] = WeakKeyDictionary()
+        """The version of the position that each watch knows."""
         self._acquire, self._save, self._unlock = (client.register_script(text) for text in (ACQUIRE, SAVE, UNLOCK))
 
     def __repr__(self) -> str:
@@ -56,8 +61,8 @@ class RedisCursor:
 
     async def acquire(self, lease: Lease) -> bool:
         """Take or extend the lease; raises `StorageError`."""
-        args: list[str | int] = [lease.holder, _milliseconds(lease)]
-        return bool(await self._run(lambda: self._acquire(keys=[self._lease_key], args=args)))
+        keys, args = [self._lease_key, self._version_key], _arguments(lease)
+        return self._knows(lease, await self._run(lambda: self._acquire(keys=keys, args=args)))
 
     async def load(self) -> Cursor | None:
         """Return the position, or None if the key does not exist; raises `InvalidCall` and `StorageError`."""
@@ -71,14 +76,23 @@ class RedisCursor:
         )
 
     async def save(self, cursor: Cursor, lease: Lease) -> bool:
-        """Store *cursor* and extend the lease; return False if another watch has it; raises `StorageError`."""
-        keys = [self._lease_key, self._key]
-        args: list[str | int] = [lease.holder, _milliseconds(lease), cursor.to_json()]
-        return bool(await self._run(lambda: self._save(keys=keys, args=args)))
+        """Store *cursor* and take the lease; return False if another watch saved a position; raises `StorageError`."""
+        keys, known = [self._lease_key, self._version_key, self._key], self._versions.get(lease, -1)
+
+        def save() -> object:
+            return self._save(keys=keys, args=[*_arguments(lease), known, cursor.to_json()])
+
+        return self._knows(lease, await self._run(save))
 
     async def release(self, lease: Lease) -> None:
         """End the lease; raises `StorageError`."""
+        self._versions.pop(lease, None)
         await self._run(lambda: self._unlock(keys=[self._lease_key], args=[lease.holder]))
+
+    def _knows(self, lease: Lease, version: object) -> bool:
+        """Remember the *version* that a script returned; it is negative if the watch may not go on."""
+        self._versions[lease] = int(str(version))
+        return self._versions[lease] >= 0
 
     async def _run(self, command: Callable[[], T]) -> T:
         try:
@@ -88,5 +102,5 @@ class RedisCursor:
         raise StorageError("watch", problem, sent=True)
 
 
-def _milliseconds(lease: Lease) -> int:
-    return max(1, int(lease.seconds * 1000))
+def _arguments(lease: Lease) -> list[str | int]:
+    return [lease.holder, max(1, int(lease.seconds * 1000))]

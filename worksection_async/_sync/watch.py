@@ -13,7 +13,7 @@ import anyio
 
 from .._protocol.values import as_number, plain_number, shown
 from .._transport.caller import Caller
-from ..errors import InvalidCall
+from ..errors import EventsLost, InvalidCall
 from ..models import Event
 from .cursor import Cursor
 from .cursor_stores import CursorStore, StoredPosition
@@ -22,6 +22,9 @@ from .event_reader import EventReader
 from .event_tracker import RETENTION, EventTracker
 
 logger = logging.getLogger("worksection_async")
+
+LISTING_DELAY_SECONDS = 60.0
+"""Time after which a watch looks again if it found nothing when the doorbell was rung: events are listed late."""
 
 JOB_LEASE_SECONDS = 90.0
 """Lease of a job that looks once. It is extended with each event."""
@@ -55,6 +58,7 @@ class EventLog(ABC):
         self._caller = caller
         self._projects = None if projects is None else frozenset(projects)
         self._begins_at = caller.clock.time() - period_start.total_seconds()
+        self._is_closed = False
         self._stored = None
         if cursor is not None and not isinstance(cursor, Cursor):
             if not isinstance(cursor, CursorStore):
@@ -72,6 +76,7 @@ class EventLog(ABC):
         self._tracker = EventTracker(cursor, self._projects)
         self._reader = EventReader(self._caller, self._tracker, begins_at)
         self._has_looked = False
+        self._loss: EventsLost | None = None
 
     @property
     def cursor(self) -> Cursor:
@@ -82,7 +87,8 @@ class EventLog(ABC):
         return self._tracker.cursor
 
     async def aclose(self) -> None:
-        """Let another program watch, if there is a store: end the lease. The position is not saved once more."""
+        """End the iteration, and the lease, if there is a store. The position is not saved once more."""
+        self._is_closed = True
         if self._stored is not None:
             await self._stored.end()
 
@@ -100,6 +106,9 @@ class EventLog(ABC):
     async def __anext__(self) -> Event:
         while True:
             await self._keep_position()
+            if self._loss is not None:
+                loss, self._loss = self._loss, None
+                raise loss
             if (event := self._tracker.take()) is not None:
                 return event
             await self._wait_for_look()
@@ -111,15 +120,14 @@ class EventLog(ABC):
         """Wait until the next look is due; raises `StopAsyncIteration` after the last one."""
 
     async def _look(self) -> None:
-        """Look for new events; raises `EventsLost` once, after the new position was saved."""
-        loss = await self._reader.look()
+        """Look for new events. Lost ones are reported when the position behind them was saved."""
+        self._loss = await self._reader.look()
         self._has_looked = True
-        if loss is not None:
-            await self._keep_position()
-            raise loss
 
     async def _keep_position(self) -> None:
         """Store the position, and extend the lease. If it was lost, wait for it and start again from the store."""
+        if self._is_closed:
+            raise StopAsyncIteration
         if self._stored is None:
             return
         # Not before the first look: until then the clock of the service is not known.
@@ -156,15 +164,26 @@ class EventWatch(EventLog):
         super().__init__(caller, cursor=cursor, period_start=period_start, projects=projects, lease_seconds=1.5 * every)
         self._doorbell = doorbell
         self._last_try = float("-inf")
+        self._is_rung = False
+        """Whether the doorbell was rung after the last successful look."""
+        self._looks_again = False
+        """Whether the look after a call found nothing."""
 
     async def _wait_for_look(self) -> None:
-        pause = max(0.0, self._last_try + self._every - anyio.current_time())
+        interval = min(self._every, LISTING_DELAY_SECONDS) if self._is_rung or self._looks_again else self._every
+        pause = max(0.0, self._last_try + interval - anyio.current_time())
         if self._doorbell is None or not pause:
             await anyio.sleep(pause)
         else:
             with anyio.move_on_after(pause):
                 await self._doorbell.wait()
+                self._is_rung = True
         self._last_try = anyio.current_time()
+
+    async def _look(self) -> None:
+        await super()._look()
+        self._looks_again = self._is_rung and not self._tracker.has_new
+        self._is_rung = False
 
     async def dispatch_to(self, handler: Callable[[Event], Awaitable[object]]) -> None:
         """Call *handler* with each event, one after the other, without end: a coroutine function, or a `Router`.
@@ -185,16 +204,8 @@ class EventsSince(EventLog):
     ``cursor`` covers the events that were yielded, at the end all of them: the next run starts there.
     """
 
-    _has_ended = False
-
-    async def __anext__(self) -> Event:
-        if self._has_ended:
-            raise StopAsyncIteration
-        return await super().__anext__()
-
     async def _wait_for_look(self) -> None:
         if self._has_looked:
-            self._has_ended = True
             await self.aclose()
             raise StopAsyncIteration
 
