@@ -1,10 +1,10 @@
 """A program that watches and kills itself with SIGKILL, again and again: ``python -m tests.sync.crashing_watch``.
 
-Arguments: the variant (``store`` or ``transaction``), the URL of the account, its key, the URL of a Redis server, a
-folder, and the largest number of steps of a run. It imports everything once and forks for each run, so that a run takes
-milliseconds. At the last of its steps a run kills itself: at, before or after a save, or while it handles an event.
-Between two runs the clock of the machine is set back or forth by minutes. When the file ``stop`` exists, the next run
-is the last one.
+Arguments: the variant (``file``, ``redis`` or ``transaction``), the URL of the account, its key, the URL of a Redis
+server, a folder, and the largest number of steps of a run. It imports everything once and forks for each run, which
+takes milliseconds. At the last of its steps a run kills itself: at, before or after a save, or while it handles an
+event. Between two runs the clock of the machine is set back or forth by minutes. When the file ``stop`` exists, the
+next run is the last one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from tests.support.clocks import SkewedClock
 from tests.support.constants import DOCS
 from tests.support.examples import python_blocks
-from worksection_async import ApiKey, FileCursor, Session, TokenBucket
+from worksection_async import ApiKey, CursorStore, Doorbell, FileCursor, Session, TokenBucket
 from worksection_async._sync import cursor_stores
 from worksection_async.models import Event
-from worksection_async.redis import RedisDoorbell
+from worksection_async.redis import RedisCursor, RedisDoorbell
 
-EVERY = 0.3
+EVERY = 0.1
 RECIPE: dict[str, Any] = {}
 
 
@@ -57,16 +57,19 @@ class SkewedTransport(httpx.AsyncHTTPTransport):
 async def watch(variant: str, url: str, key: str, redis_url: str, *, folder: Path, fuse: Fuse, skew: float) -> None:
     limiter = TokenBucket(1e6)
     async with Session(url, ApiKey(key), limiter=limiter, transport=SkewedTransport(skew)) as ws:
-        if variant == "store":
-            await watch_with_store(ws, RedisDoorbell(redis_url, "bell"), folder, fuse)
+        bell = RedisDoorbell(redis_url, "bell")
+        if variant == "file":
+            await watch_with_store(ws, bell, FileCursor(folder / "cursor.json"), folder, fuse)
+        elif variant == "redis":
+            await watch_with_store(ws, bell, RedisCursor(redis_url, "position"), folder, fuse)
         else:
             await watch_in_transactions(ws, folder, fuse)
 
 
-async def watch_with_store(ws: Session, bell: RedisDoorbell, folder: Path, fuse: Fuse) -> None:
-    """Append each event to a file: the position is in another file."""
+async def watch_with_store(ws: Session, bell: Doorbell, store: CursorStore, folder: Path, fuse: Fuse) -> None:
+    """Append each event to a file: the position is elsewhere."""
     with (folder / "handled").open("a") as handled:
-        async with ws.watch(cursor=FileCursor(folder / "cursor.json"), every=EVERY, doorbell=bell) as events:
+        async with ws.watch(cursor=store, every=EVERY, doorbell=bell) as events:
             async for event in events:
                 fuse.burn()
                 handled.write(f"{event.new['number']}\n")

@@ -56,7 +56,7 @@ def kills(folder: Path) -> int:
 
 
 def handled_events(variant: str, folder: Path) -> list[int]:
-    if variant == "store":
+    if variant != "transaction":
         path = folder / "handled"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
     with closing(sqlite3.connect(folder / "effects.db", timeout=60)) as database:
@@ -66,9 +66,11 @@ def handled_events(variant: str, folder: Path) -> list[int]:
             return []
 
 
-def has_position(variant: str, folder: Path) -> bool:
-    if variant == "store":
+def has_position(variant: str, folder: Path, client: redis.Redis) -> bool:
+    if variant == "file":
         return (folder / "cursor.json").exists()
+    if variant == "redis":
+        return bool(client.exists("position"))
     with closing(sqlite3.connect(folder / "effects.db", timeout=60)) as database:
         try:
             return bool(database.execute("SELECT * FROM positions").fetchall())
@@ -84,7 +86,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("variant", ["store", "transaction"])
+@pytest.mark.parametrize("variant", ["file", "redis", "transaction"])
 def test_no_event_is_lost_by_a_program_that_is_killed(variant: str, valkey: str, tmp_path: Path) -> None:
     """With the position in the transaction of the effect, none is handled twice, and the order is kept."""
     chance = random.Random(variant)
@@ -93,7 +95,7 @@ def test_no_event_is_lost_by_a_program_that_is_killed(variant: str, valkey: str,
     sim = Simulator(clock=clock)
     task = next(iter(sim.tasks.values()))
     with sim.serve() as url, crashing_watch(variant, url, sim.api_key, valkey, tmp_path) as process:
-        wait_until(lambda: has_position(variant, tmp_path), process)
+        wait_until(lambda: has_position(variant, tmp_path, bell), process)
         for number in range(EVENTS):
             clock.advance(chance.choice([0.0, chance.uniform(0, 2 * DAYS * DAY / EVENTS)]) * 4 / 3)
             anyio.run(functools.partial(sim.emit, "update", task, new={"number": number}))
