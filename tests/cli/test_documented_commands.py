@@ -49,7 +49,9 @@ def is_valid(words: list[str]) -> bool:
     program, *arguments = words
     if variable := re.fullmatch(r"(\w+)=.*", program):
         return is_variable(variable[1]) and is_valid(arguments)
-    match Path(program).name, arguments:
+    match Path(program).name or program, arguments:
+        case ".", [script]:
+            return script == ".venv/bin/activate"
         case "export", [assignment]:
             return is_variable(assignment.partition("=")[0])
         case "pip", ["install", *targets]:
