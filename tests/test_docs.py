@@ -78,6 +78,7 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     for id_project in (26, 8562):
         sim.delete(sim.projects[id_project])
     sim.add_member("anna@example.com", "Anna Lane")
+    sim.add_member("bot@example.com", "Bot")
     project = sim.add_project("Owl brand launch", id=26)
     task = sim.add_task(project, "Development", id=123)
     sim.add_file(task, "requirements.doc", b"doc", id=17694)
