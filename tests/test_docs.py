@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import tomllib
 from collections.abc import Awaitable
 from datetime import date, timedelta
@@ -68,6 +69,23 @@ def test_the_readme_leads_to_each_page() -> None:
     text = PAGES[0].read_text("utf-8")
     pages = {page.name for page in PAGES[1:]} - {"index.md"}
     assert [page for page in sorted(pages) if f"(docs/{page}" not in text] == []
+
+
+def links(page: Path) -> set[Path]:
+    """Return the Markdown pages that *page* links to."""
+    targets = re.findall(r"\]\(([^)#:\s]+\.md)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    return {(page.parent / target).resolve() for target in targets}
+
+
+def test_each_page_can_be_reached_from_the_readme_by_links() -> None:
+    """A Git host shows no toctree."""
+    reached: set[Path] = set()
+    found = {ROOT / "README.md"}
+    while found:
+        reached |= found
+        found = {target for page in found for target in links(page)} - reached
+    assert [page for page in reached if not page.exists()] == []
+    assert sorted({*DOCS.rglob("*.md")} - {DOCS / "index.md"} - reached) == []
 
 
 @pytest.mark.parametrize("code", examples())
