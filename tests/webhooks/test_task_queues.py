@@ -1,4 +1,4 @@
-"""The programs of the page about webhooks: every event is handled at least once while workers are killed.
+"""The programs of the page about task queues: every event is handled at least once while workers are killed.
 
 Two receivers get each event, as behind a load balancer that repeats requests. The handlers of some events fail once,
 and those of others hang until their worker is killed.
@@ -143,7 +143,7 @@ def machines(tmp_path: Path, valkey: str, odd_events: tuple[list[int], list[int]
 def write_programs(folder: Path, changes: Mapping[str, Mapping[str, str]], handler: str) -> None:
     """Write the programs of the page, with *changes* of their text, and the handlers."""
     for name, replacements in changes.items():
-        code = programs(DOCS / "webhooks.md")[name]
+        code = programs(DOCS / "task-queues.md")[name]
         for old, new in replacements.items():
             assert old in code
             code = code.replace(old, new)
