@@ -184,6 +184,7 @@ def test_the_documented_tests_pass(pytester: pytest.Pytester, page: Path) -> Non
     examples = [code for code in python_blocks(page) if is_test(code)]
     for name, code in programs(page).items():
         if not is_test(code):
+            assert f"\nfrom {name.removesuffix('.py')} import " in "".join(examples)
             (pytester.path / name).write_text(code, "utf-8")  # a module that the tests import
     run(pytester, "\n".join(examples)).assert_outcomes(passed=2 * len(examples))
 
