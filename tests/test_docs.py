@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import tomllib
 from collections.abc import Awaitable
 from datetime import date, timedelta
@@ -70,6 +71,23 @@ def test_the_readme_leads_to_each_page() -> None:
     assert [page for page in sorted(pages) if f"(docs/{page}" not in text] == []
 
 
+def links(page: Path) -> set[Path]:
+    """Return the Markdown pages that *page* links to."""
+    targets = re.findall(r"\]\(([^)#:\s]+\.md)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    return {(page.parent / target).resolve() for target in targets}
+
+
+def test_each_page_can_be_reached_from_the_readme_by_links() -> None:
+    """A Git host shows no toctree."""
+    reached: set[Path] = set()
+    found = {ROOT / "README.md"}
+    while found:
+        reached |= found
+        found = {target for page in found for target in links(page)} - reached
+    assert [page for page in reached if not page.exists()] == []
+    assert sorted({*DOCS.rglob("*.md")} - {DOCS / "index.md"} - reached) == []
+
+
 @pytest.mark.parametrize("code", examples())
 async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -78,6 +96,7 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     for id_project in (26, 8562):
         sim.delete(sim.projects[id_project])
     sim.add_member("anna@example.com", "Anna Lane")
+    sim.add_member("bot@example.com", "Bot")
     project = sim.add_project("Owl brand launch", id=26)
     task = sim.add_task(project, "Development", id=123)
     sim.add_file(task, "requirements.doc", b"doc", id=17694)

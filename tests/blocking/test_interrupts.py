@@ -123,7 +123,7 @@ def _until(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("callback", ["on_wait", "on_call", "on_call of a merged read", "progress"])
+@pytest.mark.parametrize("callback", ["on_wait", "on_call", "on_call of a coalesced read", "progress"])
 def test_a_callback_that_exits_does_not_end_the_loop(
     callback: str, error: type[BaseException], service: Service, tmp_path: Any
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_callback_that_exits_does_not_end_the_loop(
         elif callback == "progress":
             ws.download(17694, tmp_path, leave)
         else:
-            ws.with_options(coalesce=callback == "on_call of a merged read").get_users()
+            ws.with_options(coalesce=callback == "on_call of a coalesced read").get_users()
 
     options = {"on_call": leave} if callback.startswith("on_call") else {}
     limiter = TokenBucket(1e-3 if callback == "on_wait" else 1e6)

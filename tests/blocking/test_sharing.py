@@ -1,4 +1,4 @@
-"""All threads and sessions of a process share one engine: a loop, a limiter, a token refresh, merged reads."""
+"""All threads and sessions of a process share one engine: a loop, a limiter, a token refresh, coalesced reads."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.constants import ROOT
+from tests.support.constants import DOCS, ROOT
 from tests.support.examples import PAGES, commands
 from worksection_async.__main__ import main
 from worksection_async.testing import Simulator
@@ -49,7 +49,9 @@ def is_valid(words: list[str]) -> bool:
     program, *arguments = words
     if variable := re.fullmatch(r"(\w+)=.*", program):
         return is_variable(variable[1]) and is_valid(arguments)
-    match Path(program).name, arguments:
+    match Path(program).name or program, arguments:
+        case ".", [script]:
+            return script == ".venv/bin/activate"
         case "export", [assignment]:
             return is_variable(assignment.partition("=")[0])
         case "pip", ["install", *targets]:
@@ -70,6 +72,11 @@ def is_valid(words: list[str]) -> bool:
 
 def is_variable(name: str) -> bool:
     return name in FOREIGN_VARIABLES or f'"{name}"' in SOURCES
+
+
+def test_the_page_of_the_command_line_lists_all_variables() -> None:
+    rows = re.findall(r"^\| (`WORKSECTION_.*?) \|", (DOCS / "cli.md").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(re.findall(r'"(WORKSECTION_\w+)"', SOURCES))
 
 
 def are_targets(targets: list[str]) -> bool:

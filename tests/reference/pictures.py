@@ -1,4 +1,4 @@
-"""The pictures of the documentation: the journey of a call, the tree of errors, the life of a token pair."""
+"""The pictures of the documentation: the ways of a call and of an event, the errors, the life of a token pair."""
 
 from __future__ import annotations
 
@@ -139,4 +139,32 @@ def token_pair(spec: Spec) -> Drawing:
     drawing.box(436, 350, 300, ["ReauthorizationRequired", "error.login_url leads to the login"], "stop")
     drawing.arrow((436, 375), (12, 375), (12, 75), (23, 75))
     drawing.text(224, 366, "the user logs in again", "dim", "middle")
+    return drawing
+
+
+def event() -> Drawing:
+    """Return the way of an event to a handler: a webhook says when, the event log says what."""
+    description = "A webhook wakes the watch, which reads the event log; the position is saved after the handler."
+    drawing = Drawing(760, 376, "The way of an event", description)
+    drawing.text(24, 32, "The way of an event")
+    left, middle, right, width = 24, 285, 546, 190
+    drawing.box(left, 50, width, ["Worksection", "a task is closed"], "start")
+    drawing.box(middle, 50, width, ["WebhookReceiver", "answers OK at once"])
+    drawing.box(right, 50, width, ["the doorbell", "receiver or RedisDoorbell"])
+    drawing.box(left, 180, width, ["the event log", "complete for 30 days"])
+    drawing.box(right, 180, width, ["ws.watch(…)", "also looks every 600 s"], "wait")
+    drawing.box(middle, 310, width, ["the cursor", "the position in the log"])
+    drawing.box(right, 310, width, ["your handler", "each event, in order"], "start")
+    for start, word in ((left, "webhook"), (middle, "rings")):
+        drawing.arrow((start + width, 75), (start + width + 70, 75))
+        drawing.text(start + width + 35, 66, word, "dim", "middle")
+    for start, top, word in ((left, 100, "is recorded"), (right, 100, "look now"), (right, 230, "event")):
+        drawing.arrow((start + width / 2, top), (start + width / 2, top + 79))
+        drawing.text(start + width / 2 + 10, top + 44, word, "dim")
+    drawing.arrow((right, 194), (left + width + 1, 194))
+    drawing.text(380, 186, "get_events: many webhooks, one request", "dim", "middle")
+    drawing.arrow((left + width, 216), (right - 1, 216))
+    drawing.text(380, 234, "all events since the position", "dim", "middle")
+    drawing.arrow((right, 335), (middle + width + 1, 335))
+    drawing.text(510, 326, "handled", "dim", "middle")
     return drawing

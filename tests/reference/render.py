@@ -8,7 +8,7 @@ from tests.reference.calls import CALLS
 from tests.reference.class_pages import TOPICS, error_page, heading, topic_page
 from tests.reference.exchanges import Exchange, exchange
 from tests.reference.markdown import MARK, slug
-from tests.reference.pictures import call, error_tree, token_pair
+from tests.reference.pictures import call, error_tree, event, token_pair
 from tests.reference.spec_pages import action_page, model_page
 from tests.support.constants import DOCS, ROOT
 from worksection_async import errors
@@ -28,7 +28,7 @@ def render_all() -> dict[str, str]:
     files[f"{FOLDER}/models.md"] = model_page(spec, link)
     files[f"{FOLDER}/errors.md"] = error_page(spec, link)
     files |= {f"{FOLDER}/{topic.path}": topic_page(topic, link) for topic in TOPICS}
-    pictures = {"call": call(), "errors": error_tree(), "tokens": token_pair(spec)}
+    pictures = {"call": call(), "errors": error_tree(), "event": event(), "tokens": token_pair(spec)}
     return files | {f"docs/pictures/{name}.svg": drawing.svg(MARK) for name, drawing in pictures.items()}
 
 

@@ -33,6 +33,8 @@ def row(situation: Situation, kind: Kind) -> str:
 def _tables(kind: Kind) -> Iterator[str]:
     yield f"\n## {kind.text}, such as `{kind.action}`\n"
     for place, situations in situations_of(kind).items():
+        if not situations:
+            continue
         yield f"\n### {kind.text}: {place}\n\n"
         yield "| situation | if it occurs once | if it persists | test |\n|---|---|---|---|\n"
         yield from (row(situation, kind) for situation in situations)

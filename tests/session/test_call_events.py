@@ -97,7 +97,7 @@ async def test_the_events_of_1000_random_calls_are_the_requests_that_the_simulat
     renewals = [each.outcome for each in attempts if each.action == "oauth2_refresh"]
     assert renewals.count("ok") <= refreshes <= len(renewals)  # the reply of a refresh can be lost
     assert {"ok", "RateLimited", "NotFound"} <= {each.outcome for each in attempts} | {each.outcome for each in calls}
-    assert {"reply", "refused", "none", "merged"} <= {each.answer for each in events}
+    assert {"reply", "refused", "none", "coalesced"} <= {each.answer for each in events}
     sent = {value for each in requests for value in (each.headers.get("authorization", ""), _hash(each.query))}
     secrets = {sim.api_key, sim.oauth.client_secret, pair.access_token, pair.refresh_token or "", *sent} - {""}
     ours = [text for text in log.texts if "confidential-title" in text]
@@ -129,7 +129,7 @@ async def test_a_call_is_the_sum_of_its_attempts(session_with: Callable[..., Ses
     }
 
 
-async def test_merged_and_cached_reads_are_calls_without_a_request(session_with: Callable[..., Session]) -> None:
+async def test_coalesced_and_cached_reads_are_calls_without_a_request(session_with: Callable[..., Session]) -> None:
     events: list[CallEvent] = []
     async with session_with(lambda _: httpx.Response(200, json=OK), on_call=events.append) as ws:
         view = ws.with_options(max_age=60)
@@ -138,7 +138,7 @@ async def test_merged_and_cached_reads_are_calls_without_a_request(session_with:
                 group.start_soon(view.get_tasks, 26)
         await view.get_tasks(26)
     calls = Counter((each.answer, each.attempt) for each in events if each.kind == "call")
-    assert calls == {("reply", 1): 1, ("merged", 0): 2, ("cached", 0): 1}
+    assert calls == {("reply", 1): 1, ("coalesced", 0): 2, ("cached", 0): 1}
     assert sum(each.kind == "attempt" for each in events) == 1
 
 

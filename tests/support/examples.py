@@ -41,6 +41,14 @@ def programs(page: Path) -> dict[str, str]:
     return {name: block for block in python_blocks(page) if (name := program_of(block))}
 
 
+def saved_files(page: Path) -> dict[str, str]:
+    """Return the code blocks that the text of a page says to save (``Save this as `first.py` ``), by name."""
+    found = re.findall(
+        r"[Ss]ave this as `(\w+\.py)`(?:(?!```).)*```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL
+    )
+    return dict(found)
+
+
 def commands(page: Path) -> list[list[str]]:
     """Return the words of each command in the console blocks of a page: one for each part of ``a && b``."""
     lines = [line for block in blocks(page, "console") for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE)]

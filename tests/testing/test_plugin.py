@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.examples import PAGES, is_test, python_blocks
+from tests.support.examples import PAGES, is_test, programs, python_blocks
 
 pytest_plugins = ["pytester"]
 
@@ -182,6 +182,10 @@ def test_blocking(blocking_worksection, worksection, worksection_sim):
 )
 def test_the_documented_tests_pass(pytester: pytest.Pytester, page: Path) -> None:
     examples = [code for code in python_blocks(page) if is_test(code)]
+    for name, code in programs(page).items():
+        if not is_test(code):
+            assert f"\nfrom {name.removesuffix('.py')} import " in "".join(examples)
+            (pytester.path / name).write_text(code, "utf-8")  # a module that the tests import
     run(pytester, "\n".join(examples)).assert_outcomes(passed=2 * len(examples))
 
 

@@ -25,7 +25,7 @@ MAX_CACHED = 256
 
 
 Fetch = Callable[[Waiter], Coroutine[Any, Any, T]]
-OnSaved = Callable[[Literal["merged", "cached"]], None]
+OnSaved = Callable[[Literal["coalesced", "cached"]], None]
 
 
 class _SharedRead:
@@ -104,7 +104,7 @@ class SharedReads:
             read = self._start(loop_key, key, fetch, waiter)
         else:
             self._join(read, waiter)
-            on_saved("merged")
+            on_saved("coalesced")
         read.is_cached = read.is_cached or max_age > 0
         reply: T = await read.reply()
         return reply

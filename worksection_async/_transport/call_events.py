@@ -18,7 +18,7 @@ import attrs
 from ..errors import ApiError, RateLimited, UnexpectedReply
 
 Kind = Literal["attempt", "call"]
-Answer = Literal["reply", "refused", "merged", "cached", "none"]
+Answer = Literal["reply", "refused", "coalesced", "cached", "none"]
 
 logger = logging.getLogger("worksection_async")
 
@@ -46,8 +46,8 @@ class CallEvent:
     outcome: str
     """``"ok"``, ``"Cancelled"``, or the name of the error's class."""
     answer: Answer
-    """The origin of the result: ``"reply"`` of the service; ``"refused"`` as too early; ``"merged"`` with an identical
-    read; ``"cached"``; or ``"none"``: no reply arrived."""
+    """The origin of the result: ``"reply"`` of the service; ``"refused"`` as too early; ``"coalesced"`` with an
+    identical read; ``"cached"``; or ``"none"``: no reply arrived."""
 
 
 OnCall = Callable[[CallEvent], object]
@@ -76,7 +76,7 @@ class CallRecord:
     def replied(self, status: int) -> None:
         """Record that the headers of a reply have arrived."""
 
-    def saved(self, answer: Literal["merged", "cached"]) -> None:
+    def saved(self, answer: Literal["coalesced", "cached"]) -> None:
         """Record that the call needed no request."""
 
 
@@ -181,7 +181,7 @@ class ObservedCall(CallRecord):
     def replied(self, status: int) -> None:
         self._status, self._answer = status, "reply"
 
-    def saved(self, answer: Literal["merged", "cached"]) -> None:
+    def saved(self, answer: Literal["coalesced", "cached"]) -> None:
         self._answer = answer
 
     def _failed(self, error: BaseException) -> None:

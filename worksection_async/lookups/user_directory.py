@@ -45,7 +45,7 @@ class UserDirectory:
     """
 
     def __init__(self, ws: Session, max_age: float = 300.0) -> None:
-        # With coalesce=True, the session merges concurrent lookups into one request.
+        # With coalesce=True, concurrent lookups share one request.
         self._ws = ws.with_options(coalesce=True, max_age=0)
         self._max_age = max_age
         self._clock = ws._caller.clock

@@ -44,7 +44,7 @@ class Service:
         return params if params.text("action") == "add_webhook" else None
 
     def sender_of(self, incoming: IncomingRequest) -> str:
-        """Return who sent a request, without any secret: for the log."""
+        """Return the name of the credential or user that sent a request, without any secret: for the log."""
         try:
             principal, _ = self._identify(incoming)
         except ServiceRefusal:

@@ -1,4 +1,4 @@
-"""A Telegram bot for one Worksection project: ``/new TITLE`` creates a task, and the chat is told what happens."""
+"""A Telegram bot for one Worksection project: ``/new TITLE`` creates a task, and the chat is informed of changes."""
 
 import asyncio
 import contextlib
