@@ -273,20 +273,32 @@ async def test_after_ten_seconds_an_event_of_a_killed_receiver_is_handled_by_ano
     assert handler.object_ids == [9]
 
 
-CLOSE, REOPEN = events((9, "close"), (9, "reopen"))
+UPDATE, CLOSE, REOPEN = events((9, "update"), (9, "close"), (9, "reopen"))
 
 
-@pytest.mark.parametrize("order", [[CLOSE, REOPEN], [REOPEN, CLOSE]])
-async def test_an_event_of_a_killed_receiver_is_handled_although_a_later_one_of_its_object_was_handled(
-    order: list[Event], valkey: str, clock: ServerClock
+@pytest.mark.parametrize(("order", "handled_again"), [([CLOSE, REOPEN], [CLOSE, REOPEN]), ([REOPEN, CLOSE], [CLOSE])])
+async def test_an_event_of_a_killed_receiver_is_handled_although_another_one_of_its_object_was_handled(
+    order: list[Event], handled_again: list[Event], valkey: str, clock: ServerClock
 ) -> None:
+    """What came after it is handled again, because the last event decides about the state of the object."""
     killed, other = memory(valkey), memory(valkey)
     for event in order:
         assert await (killed if event is CLOSE else other).reserve([event]) == [event]
     await other.confirm(REOPEN)
     clock.advance(module.UNCONFIRMED_SECONDS)
     assert await other.reserve([REOPEN]) == []
-    assert await other.reserve([CLOSE]) == [CLOSE]
+    assert await other.reserve(order) == handled_again
+
+
+async def test_a_receiver_that_is_killed_while_it_handles_the_last_event_of_a_delivery_loses_only_that_one(
+    valkey: str, clock: ServerClock
+) -> None:
+    killed, delivery = memory(valkey), [CLOSE, REOPEN, CLOSE]
+    await killed.reserve(delivery)
+    for event in delivery[:2]:
+        await killed.confirm(event)
+    clock.advance(module.UNCONFIRMED_SECONDS)
+    assert await memory(valkey).reserve(delivery) == [CLOSE]
 
 
 async def test_events_that_waited_longer_than_ten_seconds_are_remembered_when_they_were_handled(
@@ -324,13 +336,15 @@ async def test_the_order_of_events_is_kept_if_one_of_them_expired_before_it_was_
     valkey: str, clock: ServerClock
 ) -> None:
     shared = memory(valkey)
+    await shared.reserve([UPDATE])
+    await shared.confirm(UPDATE)
     await shared.reserve([CLOSE])
     clock.advance(9)
     await shared.reserve([REOPEN])
     clock.advance(2)
     await shared.confirm(CLOSE)
     await shared.confirm(REOPEN)
-    assert await shared.reserve([CLOSE, REOPEN]) == []
+    assert await shared.reserve([UPDATE, CLOSE, REOPEN]) == []
 
 
 async def test_an_event_that_two_receivers_handled_because_one_was_slow_is_remembered_once(

@@ -119,7 +119,7 @@ def with_keys(recorded: Sequence[T], new: Sequence[T]) -> tuple[T, ...]:
 
 
 def without_keys(recorded: Sequence[T], keys: Iterable[str], key_of: Callable[[T], str] = str) -> tuple[T, ...]:
-    """Return the *recorded* keys, or what has them by *key_of*, without the latest occurrence of each of *keys*."""
+    """Return *recorded* (keys, or items with a key by *key_of*) without the latest occurrence of each of *keys*."""
     to_drop = Counter(keys)
     kept = []
     for item in reversed(recorded):
