@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.support.constants import ROOT
 from tests.support.valkey import OwnServer, start_valkey
 from tests.support.webhook_deliveries import EVENT, OK, RecordingHandler, body, client, record
+from worksection_async._transport.redis_client import value_and_time
 from worksection_async.errors import InvalidCall
 from worksection_async.models import Event
 from worksection_async.redis import RedisMemory
@@ -38,6 +39,30 @@ def server(valkey: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(valkey) as server:
         server.flushall()
         yield server
+
+
+class ServerClock:
+    """Moves the time of the server, as the memories read it, and what is left until its keys expire."""
+
+    def __init__(self, server: redis.Redis) -> None:
+        self._server = server
+        self._ahead = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+        for key in self._server.scan_iter():
+            self._server.pexpire(key, self._server.pttl(key) - round(seconds * 1000))
+
+    def value_and_time(self, answer: Any) -> tuple[bytes, float]:
+        value, now = value_and_time(answer)
+        return value, now + self._ahead
+
+
+@pytest.fixture
+def clock(server: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> ServerClock:
+    clock = ServerClock(server)
+    monkeypatch.setattr(module, "value_and_time", clock.value_and_time)
+    return clock
 
 
 def memory(valkey: str) -> RedisMemory:
@@ -72,31 +97,35 @@ async def test_two_machines_recognise_the_repetitions_that_one_process_recognise
 ) -> None:
     server.flushall()
     alone, machines = RecentEvents(10), [memory(valkey), memory(valkey)]
+    unconfirmed: list[Event] = []
     for number, (step, delivery) in enumerate(steps):
         shared, parsed = machines[number % 2], events(*delivery)
         if step == "reserve":
-            assert await shared.reserve(parsed) == await alone.reserve(parsed)
+            new = await alone.reserve(parsed)
+            assert await shared.reserve(parsed) == new
+            unconfirmed += new
         elif step == "forget":
             await shared.forget(parsed)
             await alone.forget(parsed)
-        else:
-            await shared.confirm(parsed[0])
+            unconfirmed = [event for event in unconfirmed if event not in parsed]
+        elif unconfirmed:
+            await shared.confirm(unconfirmed.pop(0))
 
 
 async def test_an_event_that_another_machine_records_in_the_middle_of_a_visit_is_a_repetition(
     valkey: str, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, (close, reopen) = memory(valkey), events((9, "close"), (9, "reopen"))
-    get = slow._client.get
+    read = slow._read
     in_between: list[Event] = []
 
-    def get_and_be_overtaken(key: str) -> Any:
-        value = get(key)
+    def read_and_be_overtaken(keys: list[str]) -> Any:
+        answer = read(keys=keys)
         if not in_between:
             in_between.extend(anyio.run(memory(valkey).reserve, [close]))
-        return value
+        return answer
 
-    monkeypatch.setattr(slow._client, "get", get_and_be_overtaken)
+    monkeypatch.setattr(slow, "_read", read_and_be_overtaken)
     assert await slow.reserve([close, reopen]) == [reopen]
     assert in_between == [close]
 
@@ -230,7 +259,7 @@ anyio.run(main)
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_after_ten_seconds_an_event_of_a_killed_receiver_is_handled_by_another_one(
-    valkey: str, server: redis.Redis
+    valkey: str, server: redis.Redis, clock: ServerClock
 ) -> None:
     ran = await anyio.run_process([sys.executable, "-c", KILLED, valkey], cwd=ROOT, check=False)
     assert ran.returncode == -signal.SIGKILL
@@ -239,9 +268,121 @@ async def test_after_ten_seconds_an_event_of_a_killed_receiver_is_handled_by_ano
         await http.post("/", content=EVENT)
         assert receiver.statistics().duplicates == 1
         assert 0 < server.ttl(KEY) <= module.UNCONFIRMED_SECONDS
-        server.pexpire(KEY, 0)  # the ten seconds are over
+        clock.advance(module.UNCONFIRMED_SECONDS)
         await http.post("/", content=EVENT)
     assert handler.object_ids == [9]
+
+
+UPDATE, CLOSE, REOPEN = events((9, "update"), (9, "close"), (9, "reopen"))
+
+
+@pytest.mark.parametrize(("order", "handled_again"), [([CLOSE, REOPEN], [CLOSE, REOPEN]), ([REOPEN, CLOSE], [CLOSE])])
+async def test_an_event_of_a_killed_receiver_is_handled_although_another_one_of_its_object_was_handled(
+    order: list[Event], handled_again: list[Event], valkey: str, clock: ServerClock
+) -> None:
+    """What came after it is handled again, because the last event decides about the state of the object."""
+    killed, other = memory(valkey), memory(valkey)
+    for event in order:
+        assert await (killed if event is CLOSE else other).reserve([event]) == [event]
+    await other.confirm(REOPEN)
+    clock.advance(module.UNCONFIRMED_SECONDS)
+    assert await other.reserve([REOPEN]) == []
+    assert await other.reserve(order) == handled_again
+
+
+async def test_a_receiver_that_is_killed_while_it_handles_the_last_event_of_a_delivery_loses_only_that_one(
+    valkey: str, clock: ServerClock
+) -> None:
+    killed, delivery = memory(valkey), [CLOSE, REOPEN, CLOSE]
+    await killed.reserve(delivery)
+    for event in delivery[:2]:
+        await killed.confirm(event)
+    clock.advance(module.UNCONFIRMED_SECONDS)
+    assert await memory(valkey).reserve(delivery) == [CLOSE]
+
+
+async def test_events_that_waited_longer_than_ten_seconds_are_remembered_when_they_were_handled(
+    valkey: str, clock: ServerClock
+) -> None:
+    handled: list[int] = []
+
+    async def slow(event: Event) -> None:
+        handled.append(event.object.id)
+        clock.advance(6)
+
+    delivery = body(*(record(number) for number in range(6)))
+    receiver = WebhookReceiver(slow, acknowledge="after", remember=memory(valkey))
+    async with receiver, client(receiver) as http:
+        for _ in range(2):
+            assert (await http.post("/", content=delivery)).json() == OK
+    assert handled == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("seconds", [0, 6, 11])
+async def test_a_delivery_of_one_object_is_a_repetition_however_long_its_handlers_took(
+    seconds: int, valkey: str, clock: ServerClock
+) -> None:
+    """The second time a task is closed in one minute has the key of the first time."""
+    shared, delivery = memory(valkey), [CLOSE, REOPEN, CLOSE]
+    assert await shared.reserve(delivery) == delivery
+    for event in delivery:
+        clock.advance(seconds)
+        await shared.confirm(event)
+    clock.advance(module.UNCONFIRMED_SECONDS)
+    assert await shared.reserve(delivery) == []
+
+
+async def test_the_order_of_events_is_kept_if_one_of_them_expired_before_it_was_handled(
+    valkey: str, clock: ServerClock
+) -> None:
+    shared = memory(valkey)
+    await shared.reserve([UPDATE])
+    await shared.confirm(UPDATE)
+    await shared.reserve([CLOSE])
+    clock.advance(9)
+    await shared.reserve([REOPEN])
+    clock.advance(2)
+    await shared.confirm(CLOSE)
+    await shared.confirm(REOPEN)
+    assert await shared.reserve([UPDATE, CLOSE, REOPEN]) == []
+
+
+async def test_an_event_that_two_receivers_handled_because_one_was_slow_is_remembered_once(
+    valkey: str, clock: ServerClock
+) -> None:
+    slow, quick = memory(valkey), memory(valkey)
+    await quick.reserve([REOPEN])
+    await quick.confirm(REOPEN)
+    await slow.reserve([CLOSE])
+    clock.advance(module.UNCONFIRMED_SECONDS)
+    assert await quick.reserve([CLOSE]) == [CLOSE]
+    await quick.confirm(CLOSE)
+    await slow.confirm(CLOSE)
+    assert await quick.reserve([REOPEN, CLOSE]) == []
+
+
+async def test_a_new_event_does_not_shorten_the_time_for_which_a_handled_one_is_remembered(
+    valkey: str, server: redis.Redis, clock: ServerClock
+) -> None:
+    shared = memory(valkey)
+    await shared.reserve([CLOSE])
+    await shared.confirm(CLOSE)
+    await shared.reserve([REOPEN])
+    assert server.ttl(KEY) > 86_000
+    clock.advance(module.UNCONFIRMED_SECONDS)
+    assert await shared.reserve([CLOSE]) == []
+
+
+async def test_a_handled_event_is_forgotten_after_its_own_time_to_live(valkey: str, clock: ServerClock) -> None:
+    """Otherwise the events of a busy object would be remembered for good."""
+    shared = RedisMemory(valkey, "hooks", ttl=100)
+    for event in (REOPEN, CLOSE):
+        await shared.reserve([event])
+        await shared.confirm(event)
+        clock.advance(60)
+    assert await shared.reserve([REOPEN, CLOSE]) == [REOPEN, CLOSE]
+    clock.advance(100)
+    assert await shared.reserve([CLOSE]) == [CLOSE]
 
 
 # The server
@@ -313,13 +454,13 @@ async def test_during_the_cooldown_the_server_is_not_asked(
     """Otherwise each delivery would wait for the timeout of a server that does not answer."""
     own_server.stop()
     shared, delivery = memory(own_server.url), events((9, "close"))
-    get, asked = shared._client.get, Counter[str]()
+    read, asked = shared._read, Counter[str]()
 
-    def counted(key: str) -> Any:
-        asked[key] += 1
-        return get(key)
+    def counted(keys: list[str]) -> Any:
+        asked.update(keys)
+        return read(keys=keys)
 
-    monkeypatch.setattr(shared._client, "get", counted)
+    monkeypatch.setattr(shared, "_read", counted)
     assert [await shared.reserve(delivery) for _ in range(3)] == [delivery, [], []]
     assert asked == {KEY: 1}
 

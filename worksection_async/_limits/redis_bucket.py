@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import redis
 
 from .._protocol.service import REQUESTS_PER_SECOND
-from .._transport.redis_client import SWAP, Client, connect
+from .._transport.redis_client import READ, SWAP, Client, connect, value_and_time
 from ..errors import TransportError
 from .bucket_state import BucketState
 from .limiter import T
@@ -17,11 +17,6 @@ from .shared_bucket import SharedTokenBucket, deserialize, serialize
 
 EXPIRY_SECONDS = 3600
 """Expiry of an unused bucket."""
-
-READ = """
-local time = redis.call('TIME')
-return {redis.call('GET', KEYS[1]) or '', time[1], time[2]}
-"""
 
 
 class RedisTokenBucket(SharedTokenBucket):
@@ -65,9 +60,7 @@ class RedisTokenBucket(SharedTokenBucket):
         keys = [self._key or "worksection-async"]
         try:
             while True:
-                answer: Any = self._read(keys=keys)
-                stored = answer[0].encode() if isinstance(answer[0], str) else answer[0]
-                now = int(answer[1]) + int(answer[2]) / 1e6
+                stored, now = value_and_time(self._read(keys=keys))
                 state = deserialize(stored, self._interval, now)
                 outcome = change(state, now)
                 if self._swap(keys=keys, args=[stored, serialize(state), EXPIRY_SECONDS]):

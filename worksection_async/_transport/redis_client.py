@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,6 +16,12 @@ Client = redis.Redis | redis.RedisCluster
 
 REPLY_TIMEOUT_SECONDS = 2.0
 """Timeout of a command; a command takes microseconds."""
+
+READ = """
+local time = redis.call('TIME')
+return {redis.call('GET', KEYS[1]) or '', time[1], time[2]}
+"""
+"""Read a value and the time of the server; `value_and_time` interprets the answer."""
 
 SWAP = """
 local stored = redis.call('GET', KEYS[1]) or ''
@@ -54,6 +61,12 @@ def connect(url_or_client: str | Client) -> Client:
         problem = "the URL of the server is invalid; are special characters in the password percent-encoded?"
         raise InvalidCall("redis", problem)
     return client
+
+
+def value_and_time(answer: Any) -> tuple[bytes, float]:
+    """Return the value (empty if there is none) and the time of the server, in seconds, of an answer to `READ`."""
+    value, seconds, microseconds = answer
+    return value.encode() if isinstance(value, str) else value, int(seconds) + int(microseconds) / 1e6
 
 
 def checked_key(key: str, owner: str) -> str:

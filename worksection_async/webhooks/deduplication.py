@@ -7,12 +7,14 @@ after a different one is new: a task that is closed, reopened and closed within 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from .._protocol.values import shown
 from ..errors import InvalidCall
 from ..models import Event
+
+T = TypeVar("T")
 
 ObjectKey = tuple[str | None, int]
 """Type and ID of the object of an event."""
@@ -111,20 +113,20 @@ def count_repeated(recorded: Sequence[str], keys: Sequence[str]) -> int:
     return next((length for length in lengths if list(recorded[-length:]) == list(keys[:length])), 0)
 
 
-def with_keys(recorded: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+def with_keys(recorded: Sequence[T], new: Sequence[T]) -> tuple[T, ...]:
     """Return the *recorded* keys and the *new* ones, without the oldest above `MAX_KEYS_PER_OBJECT`."""
     return (*recorded, *new)[-MAX_KEYS_PER_OBJECT:]
 
 
-def without_keys(recorded: Sequence[str], keys: Iterable[str]) -> tuple[str, ...]:
-    """Return the *recorded* keys without the latest occurrence of each of *keys*."""
+def without_keys(recorded: Sequence[T], keys: Iterable[str], key_of: Callable[[T], str] = str) -> tuple[T, ...]:
+    """Return *recorded* (keys, or items with a key by *key_of*) without the latest occurrence of each of *keys*."""
     to_drop = Counter(keys)
     kept = []
-    for key in reversed(recorded):
-        if to_drop[key]:
-            to_drop[key] -= 1
+    for item in reversed(recorded):
+        if to_drop[key_of(item)]:
+            to_drop[key_of(item)] -= 1
         else:
-            kept.append(key)
+            kept.append(item)
     return tuple(reversed(kept))
 
 
