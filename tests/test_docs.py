@@ -56,6 +56,8 @@ def test_each_block_has_a_language_whose_blocks_are_checked(page: Path) -> None:
     assert bool(blocks(page, "py")) is (page.name in NOT_RUN)
     for code in blocks(page, "py"):
         compile(code, page.name, "exec")
+    for text in blocks(page, "text"):
+        assert not re.search(r"^(async|await|from|import|worksection) ", text, re.MULTILINE), "it would not be checked"
 
 
 def test_the_comparison_has_the_numbers_of_the_project() -> None:
