@@ -61,6 +61,7 @@ SLOW = [
     "tests/sync/test_crashes.py",
     "tests/sync/test_streams.py::test_stream_of_12_000_tasks",
     "tests/sync/test_watch.py::test_every_event_is_yielded_once",
+    "tests/test_docs.py::test_the_examples_have_no_type_errors",
     "tests/testing/test_limits.py",
     "tests/testing/test_server.py",
     "tests/testing/test_vendor_client.py",

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench import lanes, measure, svg
-from tests.bench.measure import OURS, Comparison, Conduct
+from tests.bench.measure import OURS, Comparison, Conduct, figure
 from tests.bench.report import PAGE, conduct_row, row, summary
 from tests.bench.run import BENCHES
 from tests.support.constants import DOCS
@@ -54,6 +54,15 @@ def test_the_page_names_the_machine_the_versions_and_each_missed_promise() -> No
         assert f"\n- {name}: " in page
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0018841, "0.00188"), (0.000008, "0.000008"), (0.9996, "1"), (1.305, "1.3"), (19.33, "19.3"), (10363, "10 400"),
+     (1_000_000, "1 000 000"), (0, "0")],
+)  # fmt: skip
+def test_a_figure_has_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
 MISSED = Comparison("a <b> / c", 3.0, 1.0, "ms", 2.0)
 KEPT = Comparison("d / e", 1.0, 2.0, "ms", 1.0)
 SHOWN = Comparison("f / g", 5.0, 1.0, "ms", None)
@@ -62,8 +71,8 @@ SHOWN = Comparison("f / g", 5.0, 1.0, "ms", None)
 def test_a_missed_promise_and_a_failure_are_shown() -> None:
     assert "2 ms" in row(KEPT)
     assert "missed" not in row(KEPT) + row(SHOWN)
-    assert row(MISSED) == "| a <b> / c | 3 ms | 1 ms | 3.00 | 2, **missed** |"
-    assert summary([MISSED, KEPT, SHOWN]) == "1 of 2 promises were kept. Missed:\n\n- a <b> / c: 3.00 instead of 2"
+    assert row(MISSED) == "| a <b> / c | 3 ms | 1 ms | 3 | 2, **missed** |"
+    assert summary([MISSED, KEPT, SHOWN]) == "1 of 2 promises were kept. Missed:\n\n- a <b> / c: 3 instead of 2"
     assert conduct_row(Conduct("case", "x", "a | `b`\nc")) == "| case | x | **failed**: `a \\| 'b' c` |"
     assert conduct_row(Conduct("case", OURS)) == f"| case | {OURS} | passed |"
     assert not Conduct("case", OURS, "wrong").is_kept()
@@ -77,7 +86,7 @@ def test_a_bar_starts_at_the_reference_and_shows_the_verdict(comparison: Compari
     left, width = float(bar.attrib["x"]), float(bar.attrib["width"])
     assert bar.get("class") == kind
     assert svg._position(1) == pytest.approx(left if comparison.ratio > 1 else left + width, abs=0.1)
-    assert any(each.text == f"{comparison.ratio:.2f}" for each in root.iter())
+    assert any(each.text == figure(comparison.ratio) for each in root.iter())
 
 
 def test_the_lanes_are_drawn_from_a_run_that_keeps_the_rate() -> None:

@@ -1,4 +1,4 @@
-"""Every Python example in the README and in docs/ runs against the simulator, and each page is complete.
+"""Every Python example in README.md and docs/ runs against the simulator and passes mypy, and each page is complete.
 
 Tests in examples run in tests/testing/test_plugin.py, programs in tests/webhooks/test_task_queues.py, commands in
 tests/cli/test_documented_commands.py.
@@ -14,20 +14,24 @@ from collections.abc import Awaitable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import anyio.to_thread
+import attrs
 import pytest
 
 import worksection_async
 from tests.support.constants import DOCS, ROOT
 from tests.support.examples import PAGES, blocks, is_test, languages, program_of, python_blocks
-from worksection_async import ApiKey, TokenBucket, blocking
+from tests.support.typed_examples import TYPES, module_of, type_errors
+from worksection_async import Session, TokenBucket, blocking
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async.testing import Simulator
 
 NOT_RUN = {"blocking.md": "Django is not installed for the tests"}
 """Pages with blocks ``py``, which only have to be valid, and the reason."""
+
+INTENDED = re.compile(r'searching_\d+\.py:\d+: error: Argument "filter" to "get_costs" .*search_tasks')
+"""The type error of the example that shows how an invalid filter is refused."""
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +56,8 @@ def test_each_block_has_a_language_whose_blocks_are_checked(page: Path) -> None:
     assert bool(blocks(page, "py")) is (page.name in NOT_RUN)
     for code in blocks(page, "py"):
         compile(code, page.name, "exec")
+    for text in blocks(page, "text"):
+        assert not re.search(r"^(async|await|from|import|worksection) ", text, re.MULTILINE), "it would not be checked"
 
 
 def test_the_comparison_has_the_numbers_of_the_project() -> None:
@@ -100,22 +106,33 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     project = sim.add_project("Owl brand launch", id=26)
     task = sim.add_task(project, "Development", id=123)
     sim.add_file(task, "requirements.doc", b"doc", id=17694)
-    async with sim, sim.session(limiter=TokenBucket(1e6)) as ws:
-        names: dict[str, Any] = {"ws": ws, "date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
-        monkeypatch.setattr(worksection_async, "Session", _session_class(ws))
-        if "BlockingSession" in code:
-            await anyio.to_thread.run_sync(_run_blocking, code, names, sim, monkeypatch)
-            return
-        await _run(code, names)
-        if "main" in names:
-            await names["main"]()
+    monkeypatch.setenv("WORKSECTION_ACCOUNT", "http://127.0.0.1")
+    monkeypatch.setenv("WORKSECTION_API_KEY", sim.api_key)
+    names: dict[str, Any] = {"date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
+    simulated: dict[str, Any] = {"limiter": TokenBucket(1e6), "transport": sim.transport()}
+    if "BlockingSession" in code:
+        monkeypatch.setattr(blocking, "BlockingSession", _SimulatedSession(blocking.BlockingSession, simulated))
+        await anyio.to_thread.run_sync(exec, code, names)
+        return
+    monkeypatch.setattr(worksection_async, "Session", _SimulatedSession(Session, simulated))
+    async with sim, Session.from_env(**simulated) as ws:
+        await _run(code, names | {"ws": ws})
 
 
-def _session_class(ws: object) -> Mock:
-    """Return a replacement of a session class whose constructors return *ws*."""
-    session = Mock(return_value=ws)
-    session.from_env.return_value = ws
-    return session
+@attrs.frozen
+class _SimulatedSession:
+    """Replaces a session class: it checks all arguments, and its sessions are those of the simulated account."""
+
+    session_class: Any
+    simulated: dict[str, Any]
+    """The options that each session gets, whatever the example passes."""
+
+    def __call__(self, *credential: Any, **options: Any) -> Any:
+        self.session_class(*credential, **options)
+        return self.from_env(**options)
+
+    def from_env(self, **options: Any) -> Any:
+        return self.session_class.from_env(**options | self.simulated)
 
 
 class _Asyncio:
@@ -131,24 +148,25 @@ class _Asyncio:
         return [await call for call in calls]
 
 
-def _run_blocking(code: str, names: dict[str, Any], sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run *code* in a thread without an event loop, as programs with a `BlockingSession` do."""
-    options: dict[str, Any] = {"limiter": TokenBucket(1e6), "transport": sim.transport()}
-    with blocking.BlockingSession("http://127.0.0.1", ApiKey(sim.api_key), **options) as ws:
-        monkeypatch.setattr(blocking, "BlockingSession", _session_class(ws))
-        exec(code, names)
-
-
 async def _run(code: str, names: dict[str, Any]) -> None:
-    """Run *code*, then await the coroutines that it creates as expression statements without ``await``."""
-    tree = ast.parse(code.replace("import asyncio\n", ""))
-    for node in tree.body:
-        if isinstance(node, ast.Expr):
-            node.value = ast.Call(ast.Name("_keep", ast.Load()), [node.value], [])
-    unawaited: list[Any] = []
-    names["_keep"] = lambda value: unawaited.append(value) if inspect.isawaitable(value) else None
-    compiled = compile(ast.fix_missing_locations(tree), "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    """Run *code*, and its ``main`` if it has one."""
+    source = code.replace("import asyncio\n", "")
+    compiled = compile(source, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if inspect.isawaitable(outcome := eval(compiled, names)):
         await outcome
-    for awaitable in unawaited:
-        await awaitable
+    if "main" in names:
+        await names["main"]()
+
+
+def test_the_examples_have_no_type_errors(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """This finds misspelled names in functions that an example only defines, for a web framework or a bot to call."""
+    for page in PAGES:
+        session = "worksection_async.blocking.BlockingSession" if page.name == "blocking.md" else TYPES["ws"]
+        codes = [code for language in ("python", "py") for code in blocks(page, language) if not program_of(code)]
+        for number, code in enumerate(codes, 1):
+            module = tmp_path / f"{page.stem}_{number}.py".replace("-", "_")
+            module.write_text(module_of(code, session), "utf-8")
+    found = type_errors(tmp_path, pytestconfig.cache.mkdir("mypy"))
+    unexpected = [error for error in found if not INTENDED.match(error)]
+    assert not unexpected, "\n".join(unexpected)
+    assert len(found) == 1  # so mypy has run

@@ -31,9 +31,9 @@ class Comparison:
 
     def __str__(self) -> str:
         verdict = "" if self.is_kept() else "  MISSED"
-        limit = "" if self.max_ratio is None else f"{self.max_ratio:.4g}"
-        values = f"{self.ours:>9.1f} {self.unit:2}{self.reference:>9.1f} {self.unit:2}"
-        return f"{self.name:66}{values}{self.ratio:>8.2f}{limit:>9}{verdict}"
+        limit = "" if self.max_ratio is None else figure(self.max_ratio)
+        values = f"{figure(self.ours):>9} {self.unit:2}{figure(self.reference):>9} {self.unit:2}"
+        return f"{self.name:66}{values}{figure(self.ratio):>9}{limit:>9}{verdict}"
 
 
 @attrs.frozen
@@ -51,6 +51,11 @@ class Conduct:
     def __str__(self) -> str:
         verdict = "" if self.is_kept() else "  MISSED"
         return f"{self.case}: {self.library}: {self.failure or 'passed'}{verdict}"
+
+
+def figure(value: float) -> str:
+    """Return *value* with three significant digits and without an exponent: 0.00188, 2.1, 10 400."""
+    return f"{float(f'{value:.3g}'):,.9f}".rstrip("0").rstrip(".").replace(",", " ")
 
 
 OURS = "worksection-async"

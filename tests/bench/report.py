@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench import lanes, svg
-from tests.bench.measure import OURS, Comparison, Conduct, Result
+from tests.bench.measure import OURS, Comparison, Conduct, Result, figure
 from tests.bench.run import BENCHES
 from tests.support.constants import DOCS
 
@@ -97,9 +97,9 @@ def processor() -> str:
 
 
 def summary(comparisons: Sequence[Comparison]) -> str:
-    promised = [each for each in comparisons if each.max_ratio is not None]
-    missed = [each for each in promised if not each.is_kept()]
-    names = "".join(f"\n- {each.name}: {each.ratio:.2f} instead of {each.max_ratio:.4g}" for each in missed)
+    promised = [(each, each.max_ratio) for each in comparisons if each.max_ratio is not None]
+    missed = [(each, limit) for each, limit in promised if not each.is_kept()]
+    names = "".join(f"\n- {each.name}: {figure(each.ratio)} instead of {figure(limit)}" for each, limit in missed)
     return f"{len(promised) - len(missed)} of {len(promised)} promises were kept." + (
         f" Missed:\n{names}" if names else ""
     )
@@ -113,10 +113,10 @@ def section(name: str, comparisons: Sequence[Comparison]) -> str:
 
 
 def row(each: Comparison) -> str:
-    limit = "" if each.max_ratio is None else f"{each.max_ratio:.4g}"
+    limit = "" if each.max_ratio is None else figure(each.max_ratio)
     verdict = "" if each.is_kept() else ", **missed**"
-    values = " | ".join(f"{value:.4g} {each.unit}".strip() for value in (each.ours, each.reference))
-    return f"| {each.name} | {values} | {each.ratio:.2f} | {limit}{verdict} |"
+    values = " | ".join(f"{figure(value)} {each.unit}".strip() for value in (each.ours, each.reference))
+    return f"| {each.name} | {values} | {figure(each.ratio)} | {limit}{verdict} |"
 
 
 def conduct_row(each: Conduct) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tests.bench.lanes import SECONDS, Call
-from tests.bench.measure import Comparison
+from tests.bench.measure import Comparison, figure
 
 STYLE = """<style>
 text { font: 12px system-ui, sans-serif; fill: #24292f }
@@ -43,7 +43,7 @@ def ratios(comparisons: Sequence[Comparison]) -> str:
         if each.max_ratio is not None:
             x = _position(each.max_ratio)
             parts.append(_line("limit", x, top - 3, x, top + 15))
-        parts.append(_text(LEFT + WIDTH + 12, top + 11, f"{each.ratio:.2f}"))
+        parts.append(_text(LEFT + WIDTH + 12, top + 11, figure(each.ratio)))
     return _picture(
         LEFT + WIDTH + 70, bottom + 10, "Ratios to the references; the vertical line is the reference", parts
     )

@@ -13,10 +13,11 @@ import pytest
 from tests.support.constants import DOCS, ROOT
 from tests.support.examples import PAGES, commands
 from worksection_async.__main__ import main
+from worksection_async._cli.app import app
 from worksection_async.testing import Simulator
 
-INTERACTIVE = ("login", "simulate", "demo")
-"""Commands with tests of their own, because they do not end."""
+ENDLESS = {"demo", "listen", "login", "simulate", "watch"}
+"""Commands with tests of their own, because they run until Ctrl-C or for long. Here only their options are checked."""
 
 FOREIGN_VARIABLES = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
 OTHER_PROGRAMS = {"cat", "jq"}
@@ -25,9 +26,10 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SOURCES = "".join(path.read_text("utf-8") for path in (ROOT / "worksection_async").rglob("*.py"))
 
 
-def documented(page: Path) -> list[list[str]]:
-    """Return the arguments of our command in the console blocks of *page*."""
-    return [words[1:] for words in commands(page) if words[0] == "worksection" and words[1] not in INTERACTIVE]
+def documented(page: Path, *, endless: bool = False) -> list[list[str]]:
+    """Return the arguments of our commands in the console blocks of *page*: of those that end, or of the others."""
+    ours = [words[1:] for words in commands(page) if words[0] == "worksection"]
+    return [arguments for arguments in ours if (arguments[0] in ENDLESS) is endless]
 
 
 def test_commands_are_found() -> None:
@@ -42,6 +44,12 @@ def test_the_commands_of_the_page_succeed(
     monkeypatch.chdir(tmp_path)
     for command in documented(page):
         assert main(command) == 0, command
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if documented(page, endless=True)], ids=lambda page: page.name)
+def test_the_options_of_the_other_commands_are_valid(page: Path) -> None:
+    for name, *options in documented(page, endless=True):
+        app.commands[name].make_context(name, options)
 
 
 def is_valid(words: list[str]) -> bool:

@@ -147,7 +147,14 @@ def test_the_job_of_a_killed_worker_is_done_by_another_one(desk: Desk) -> None:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the ids of the processes that the process *pid* has started."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return [*found, *(pid for child in found for pid in descendants(child))]
 
 
 def test_the_demo_of_the_readme(tmp_path: Path) -> None:
@@ -165,5 +172,9 @@ def test_the_demo_of_the_readme(tmp_path: Path) -> None:
         program.wait_until(lambda: "being worked on" in get(page).text)
         readme.run(CLOSE.replace(":8010", f":{simulator_port}"))
         program.wait_until(lambda: "is done" in get(page).text)
-        assert program.interrupt() == 0
+        started = descendants(program.process.pid)
+        assert len(started) >= 5  # Valkey, gunicorn and Celery with their workers
+        program.process.terminate()
+        assert program.process.wait(readme.PATIENCE_SECONDS) == 0
+        assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
         assert "Traceback" not in program.output()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.examples.conftest import LIMITER_RATE, Account, filled
+from tests.examples.conftest import LIMITER_RATE, Account, filled, simulated_account
 from tests.support import readme
 from tests.support.constants import DOCS
 from worksection_async import ApiKey, Cursor, TokenBucket
@@ -180,10 +182,26 @@ def test_the_commands_for_a_real_account(unlimited: Account, postgres: str) -> N
 
 
 def test_the_demo_is_interrupted(tmp_path: Path) -> None:
+    """Its database is not in the folder of the source code, and the next run continues there."""
     install, demo = INSTALL_AND_DEMO.splitlines()
     assert readme.missing_requirements(install) == []
-    url = sqlite(tmp_path / "demo.db")
-    with readme.program(f"{demo} {url}", tmp_path / "log") as program:
+    url = sqlite(tmp_path / "worksection_nightly.db")
+    with readme.program(demo, tmp_path / "log", TMPDIR=str(tmp_path)) as program:
         program.wait_until(lambda: copied_tasks(url))
         assert program.interrupt() == 1
-        assert program.output() == "Interrupted. The next run continues here.\n"
+        start, end = program.output().splitlines()
+        assert start == f"Copying a simulated account into {url}, one call per second."
+        assert end == "Interrupted. The next run continues here."
+
+
+def test_the_demo_prints_the_number_of_rows(tmp_path: Path) -> None:
+    _, demo = INSTALL_AND_DEMO.splitlines()
+    url = sqlite(tmp_path / "demo.db")
+    with simulated_account() as complete:
+        complete.variables["LIMITER_RATE"] = "1000"
+        finish(start(complete, url))  # so that the demo makes only a few calls
+        sim = complete.sim
+    copied: dict[str, Sized] = {"project": sim.projects, "task": sim.tasks, "comment": sim.comments, "cost": sim.costs}
+    counts = {"position": 1} | {name: len(records) for name, records in copied.items()}
+    _, *rows = readme.run(f"{demo} {shlex.quote(url)}").splitlines()
+    assert sorted(rows) == sorted(f"{name}: {count} rows" for name, count in counts.items())
