@@ -219,8 +219,7 @@ async def test_a_closed_session_ends_the_wait_for_the_registration(*, is_reachab
             tasks.start_soon((waiter := Waiter()).wait, receiver)
             await anyio.sleep(10)
             await it.ws.aclose()
-            if is_reachable:
-                it.sim.connect(URL, receiver)
+            it.sim.connect(URL, receiver if is_reachable else PlainTextResponse("Not Found", 404))
             await anyio.sleep(600)
             assert isinstance(waiter.error, SessionClosed)
             with pytest.raises(SessionClosed, match="the session is closed"):
@@ -595,6 +594,18 @@ async def test_a_process_with_a_former_password_does_not_take_the_webhook_back(h
         assert [delivery.status for delivery in it.sim.deliveries] == [401] * 4 + [200]
 
 
+async def test_a_refused_delivery_does_not_replace_the_own_webhook() -> None:
+    """A stranger sent it, or the service for the webhook of a later process."""
+    async with account() as it:
+        receiver = it.receiver()
+        it.sim.connect(URL, receiver)
+        async with receiver, client(receiver) as http:
+            number = await registered(receiver)
+            assert (await http.post("/", content=EVENT)).status_code == 401
+            await anyio.sleep(2 * HOUR)
+            assert list(it.sim.webhooks) == [number]
+
+
 async def test_tests_of_a_process_with_another_password_raise_no_suspicion() -> None:
     """Its question through the URL, and the call of the service when it registers, can reach a former process."""
     async with account() as it, during_an_update(it, it.receiver()) as former, client(former) as http:
@@ -617,14 +628,14 @@ async def test_a_process_that_has_to_replace_a_former_password_is_not_stopped_by
         later = it.receiver(handler)
         async with during_an_update(it, later):
             it.sim.connect(URL, later)
+            it.sim.fail("add_webhook", "html_page")
             await it.post_task()
-            it.sim.connect(URL, PlainTextResponse("Bad Gateway", 502))
-            await anyio.sleep(60)
+            await anyio.sleep(10)
+            assert it.sim.unused_faults == []
             it.sim.connect(URL, JSONResponse(OK))
             again = await it.ws.add_webhook(URL, ["post_task"], http_user="worksection", http_pass="former")
             it.sim.connect(URL, later)
             assert await registered(later) > again
-            await anyio.sleep(60)
             posted = await it.post_task()
         assert handler.object_ids == [posted]
 

@@ -175,7 +175,7 @@ class Registrar:
         if kept != self._id:
             what = "registered now" if kept == self._created else "registered already"
             logger.info("webhook %d of %s is active (%s)", kept, self._wanted, what)
-        if self._id is None and self._created is None:
+        if self._id is None and kept != self._created:
             self._found = kept
         self._id = kept
         self._registered.set()
