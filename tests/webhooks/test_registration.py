@@ -606,6 +606,22 @@ async def test_a_refused_delivery_does_not_replace_the_own_webhook() -> None:
             assert list(it.sim.webhooks) == [number]
 
 
+async def test_a_process_that_has_lost_its_webhook_leaves_that_of_a_later_process() -> None:
+    """A delivery with the later password reaches it before it has seen the later webhook."""
+    async with account() as it, during_an_update(it, it.receiver()) as former, client(former) as http:
+        it.sim.connect(URL, PlainTextResponse("Bad Gateway", 502))
+        for number in list(it.sim.webhooks):
+            await it.ws.delete_webhook(number)
+        await anyio.sleep(2 * HOUR)
+        it.sim.connect(URL, JSONResponse(OK))
+        number = await it.ws.add_webhook(URL, ["post_task"], http_user="worksection", http_pass="a long secret")
+        assert (await http.post("/", content=EVENT, auth=tuple(CREDENTIALS.values()))).status_code == 401
+        it.sim.connect(URL, former)
+        assert await registered(former) == number
+        await anyio.sleep(2 * HOUR)
+        assert list(it.sim.webhooks) == [number]
+
+
 async def test_tests_of_a_process_with_another_password_raise_no_suspicion() -> None:
     """Its question through the URL, and the call of the service when it registers, can reach a former process."""
     async with account() as it, during_an_update(it, it.receiver()) as former, client(former) as http:

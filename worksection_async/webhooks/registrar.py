@@ -153,10 +153,9 @@ class Registrar:
         """Leave one active webhook of the URL: a present one, or else a new one."""
         webhooks = await self._webhooks()
         if self._is_suspect and self._found is not None:
-            # This is decided once: from now on, only a registration with the own password ends the suspicion.
             self._is_suspect = not any(_is_active(webhook) and webhook.id > self._found for webhook in webhooks)
-            self._found = None
         if not self._usable(webhooks):
+            self._found = None  # decided: a suspicion now ends with a registration, and none begins
             self._note_loss(webhooks)
             await self._wait_until_reachable()
             webhooks = await self._webhooks()  # another process may have been quicker
