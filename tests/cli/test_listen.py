@@ -268,7 +268,7 @@ def test_events_that_the_service_no_longer_lists_do_not_end_it(
     with program.server:
         assert command.run(steps, "--forward-to", program.url) == ExitCode.INTERRUPTED
     assert {event.key for event in program.events} == {event.key for event in simulator.events[-7:]}
-    assert "may be lost: a project has 5 events or more" in (errors := capsys.readouterr().err)
+    assert "may be lost: the project 26 has 5 events or more" in (errors := capsys.readouterr().err)
     assert "The lost events are not posted, the later ones are." in errors
 
 
