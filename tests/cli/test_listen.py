@@ -33,6 +33,7 @@ from worksection_async.models import Event, EventObject, User
 from worksection_async.testing import Simulator
 from worksection_async.testing._server import Server
 from worksection_async.testing._webhook_call import body_of, webhook_record
+from worksection_async.testing.faults import FaultName
 from worksection_async.webhooks import WebhookReceiver, parse_events
 
 OK = JSONResponse({"status": "OK"})
@@ -233,13 +234,14 @@ def test_a_program_that_does_not_answer_does_not_stop_it(
 
 
 @pytest.mark.usefixtures("no_retry_delay")
+@pytest.mark.parametrize(("fault", "times"), [("reset", 8), ("server_error", 8), ("html_page", 2), ("cut_body", 2)])
 def test_events_of_a_failed_poll_arrive_with_the_next_one(
-    simulator: Simulator, command: Command, capsys: pytest.CaptureFixture[str]
+    simulator: Simulator, command: Command, capsys: pytest.CaptureFixture[str], fault: FaultName, times: int
 ) -> None:
     program = Program()
 
     def steps() -> None:
-        simulator.fail("get_events", "reset", times=8)
+        simulator.fail("get_events", fault, times=times)
         emit(simulator, "post", simulator.add_task(26, "Launch"))
         command.wait_for_lines(1)
 
@@ -248,6 +250,26 @@ def test_events_of_a_failed_poll_arrive_with_the_next_one(
     assert len(program.events) == 1
     assert simulator.unused_faults == []
     assert capsys.readouterr().err.count("The next poll includes these events.") == 2
+
+
+def test_events_that_the_service_no_longer_lists_do_not_end_it(
+    simulator: Simulator, command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worksection_async._sync.event_reader.MAX_RECORDS", 5)
+    program = Program()
+
+    def steps() -> None:
+        for _ in range(6):
+            emit(simulator, "post", simulator.add_task(26, "Launch"))
+        command.wait_for_lines(6)
+        emit(simulator, "post", simulator.add_task(26, "later"))
+        command.wait_for_lines(7)
+
+    with program.server:
+        assert command.run(steps, "--forward-to", program.url) == ExitCode.INTERRUPTED
+    assert {event.key for event in program.events} == {event.key for event in simulator.events[-7:]}
+    assert "may be lost: the project 26 has 5 events or more" in (errors := capsys.readouterr().err)
+    assert "The lost events are not posted, the later ones are." in errors
 
 
 def test_a_refused_credential_ends_it(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:

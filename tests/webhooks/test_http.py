@@ -65,6 +65,15 @@ async def test_a_health_check_is_answered_and_is_no_event(
     assert (statistics.received, statistics.unreadable, statistics.refused) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("auth", "status"), [(("worksection", "secret"), 503), (None, 401)])
+async def test_a_health_check_with_credentials_sees_that_the_receiver_is_not_open(
+    handler: RecordingHandler, method: str, auth: Any, status: int
+) -> None:
+    async with client(WebhookReceiver(handler, username="worksection", password="secret")) as http:
+        assert (await http.request(method, "/", auth=auth)).status_code == status
+
+
 async def test_credentials_are_compared_as_utf_8(handler: RecordingHandler) -> None:
     receiver = WebhookReceiver(handler, username="Ада", password="пароль é")
     async with served(receiver) as url, httpx.AsyncClient() as http:

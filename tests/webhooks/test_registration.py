@@ -33,7 +33,7 @@ from tests.support.webhook_servers import in_fastapi, served
 from worksection_async import AccessToken, ApiKey, Session, TokenBucket
 from worksection_async._transport.call_events import CallEvent
 from worksection_async._transport.http import Http
-from worksection_async.errors import InvalidCall
+from worksection_async.errors import InvalidCall, SessionClosed
 from worksection_async.testing import Simulator, VirtualClock
 from worksection_async.webhooks import Registration, WebhookReceiver
 from worksection_async.webhooks.probe import ANOTHER_PROGRAM, Probe, Problem
@@ -172,6 +172,58 @@ async def test_a_receiver_can_be_opened_again() -> None:
             await receiver.registered()
     with pytest.raises(InvalidCall, match="needs register=Registration"):
         await WebhookReceiver(RecordingHandler()).registered()
+
+
+class Waiter:
+    """A task that waits for the registration of a receiver."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def wait(self, receiver: WebhookReceiver) -> None:
+        with pytest.raises((InvalidCall, SessionClosed)) as caught:
+            await registered(receiver)
+        self.error = caught.value
+
+
+async def test_closing_the_receiver_ends_the_wait_for_its_registration() -> None:
+    async with account() as it, anyio.create_task_group() as tasks:
+        async with it.receiver() as receiver:
+            tasks.start_soon((waiter := Waiter()).wait, receiver)
+            await anyio.sleep(10)
+        await anyio.wait_all_tasks_blocked()
+        assert isinstance(waiter.error, InvalidCall)
+        assert "the receiver was closed before its webhook was registered" in str(waiter.error)
+
+
+async def test_closing_the_receiver_ends_the_wait_after_a_loss() -> None:
+    async with account() as it, anyio.create_task_group() as tasks:
+        receiver = it.receiver(check_every=60)
+        it.sim.connect(URL, receiver)
+        async with receiver:
+            number = await registered(receiver)
+            it.sim.connect(URL, PlainTextResponse("Not Found", 404))
+            await it.ws.delete_webhook(number)
+            await anyio.sleep(100)
+            tasks.start_soon((waiter := Waiter()).wait, receiver)
+            await anyio.sleep(1)
+        await anyio.wait_all_tasks_blocked()
+        assert isinstance(waiter.error, InvalidCall)
+
+
+@pytest.mark.parametrize("is_reachable", [True, False])
+async def test_a_closed_session_ends_the_wait_for_the_registration(*, is_reachable: bool) -> None:
+    async with account() as it, anyio.create_task_group() as tasks:
+        receiver = it.receiver()
+        async with receiver:
+            tasks.start_soon((waiter := Waiter()).wait, receiver)
+            await anyio.sleep(10)
+            await it.ws.aclose()
+            it.sim.connect(URL, receiver if is_reachable else PlainTextResponse("Not Found", 404))
+            await anyio.sleep(600)
+            assert isinstance(waiter.error, SessionClosed)
+            with pytest.raises(SessionClosed, match="the session is closed"):
+                await registered(receiver)
 
 
 # The URL leads elsewhere, or nowhere
@@ -506,6 +558,102 @@ async def test_a_process_with_former_settings_does_not_replace_those_of_a_later_
                 (webhook,) = it.sim.webhooks.values()
                 assert (webhook.id, webhook.events) == (number, ("close_task",))
                 assert await registered(former) == number
+
+
+@asynccontextmanager
+async def during_an_update(it: Account, later: WebhookReceiver) -> AsyncIterator[WebhookReceiver]:
+    """Yield a receiver with the former password that has found its webhook, like *later*."""
+    async with it.receiver(password="former") as first:
+        it.sim.connect(URL, first)
+        number = await registered(first)
+    async with it.receiver(password="former") as former, later:
+        assert await registered(former) == await registered(later) == number
+        yield former
+
+
+async def test_a_process_with_a_former_password_does_not_take_the_webhook_back(handler: RecordingHandler) -> None:
+    """During an update, a delivery with the later password can reach it: once or several times."""
+    async with account() as it:
+        later = it.receiver(handler)
+        async with during_an_update(it, later) as former:
+            it.sim.connect(URL, later)
+            await it.post_task()
+            await anyio.sleep(60)
+            (number,) = it.sim.webhooks
+            assert await registered(later) == number
+            for _ in range(3):
+                it.sim.connect(URL, former)
+                await it.post_task()
+                it.sim.connect(URL, Balancer(former, later))
+                await anyio.sleep(2 * HOUR)
+                assert list(it.sim.webhooks) == [number]
+                assert await registered(former) == number
+            it.sim.connect(URL, later)
+            posted = await it.post_task()
+        assert handler.object_ids == [posted]
+        assert [delivery.status for delivery in it.sim.deliveries] == [401] * 4 + [200]
+
+
+async def test_a_refused_delivery_does_not_replace_the_own_webhook() -> None:
+    """A stranger sent it, or the service for the webhook of a later process."""
+    async with account() as it:
+        receiver = it.receiver()
+        it.sim.connect(URL, receiver)
+        async with receiver, client(receiver) as http:
+            number = await registered(receiver)
+            assert (await http.post("/", content=EVENT)).status_code == 401
+            await anyio.sleep(2 * HOUR)
+            assert list(it.sim.webhooks) == [number]
+
+
+async def test_a_process_that_has_lost_its_webhook_leaves_that_of_a_later_process() -> None:
+    """A delivery with the later password reaches it before it has seen the later webhook."""
+    async with account() as it, during_an_update(it, it.receiver()) as former, client(former) as http:
+        it.sim.connect(URL, PlainTextResponse("Bad Gateway", 502))
+        for number in list(it.sim.webhooks):
+            await it.ws.delete_webhook(number)
+        await anyio.sleep(2 * HOUR)
+        it.sim.connect(URL, JSONResponse(OK))
+        number = await it.ws.add_webhook(URL, ["post_task"], http_user="worksection", http_pass="a long secret")
+        assert (await http.post("/", content=EVENT, auth=tuple(CREDENTIALS.values()))).status_code == 401
+        it.sim.connect(URL, former)
+        assert await registered(former) == number
+        await anyio.sleep(2 * HOUR)
+        assert list(it.sim.webhooks) == [number]
+
+
+async def test_tests_of_a_process_with_another_password_raise_no_suspicion() -> None:
+    """Its question through the URL, and the call of the service when it registers, can reach a former process."""
+    async with account() as it, during_an_update(it, it.receiver()) as former, client(former) as http:
+        it.sim.connect(URL, former)
+        it.sim.requests.clear()
+        for body in (PROBE, b""):
+            assert (await http.post("/", content=body, auth=tuple(CREDENTIALS.values()))).status_code == 401
+            await anyio.sleep(60)
+        assert it.calls == []
+        assert (await http.post("/", content=EVENT, auth=tuple(CREDENTIALS.values()))).status_code == 401
+        await anyio.sleep(60)
+        assert "add_webhook" in it.calls
+
+
+async def test_a_process_that_has_to_replace_a_former_password_is_not_stopped_by_a_former_process(
+    handler: RecordingHandler,
+) -> None:
+    """Until it has registered its own password, a former process can register the former one again."""
+    async with account() as it:
+        later = it.receiver(handler)
+        async with during_an_update(it, later):
+            it.sim.connect(URL, later)
+            it.sim.fail("add_webhook", "html_page")
+            await it.post_task()
+            await anyio.sleep(10)
+            assert it.sim.unused_faults == []
+            it.sim.connect(URL, JSONResponse(OK))
+            again = await it.ws.add_webhook(URL, ["post_task"], http_user="worksection", http_pass="former")
+            it.sim.connect(URL, later)
+            assert await registered(later) > again
+            posted = await it.post_task()
+        assert handler.object_ids == [posted]
 
 
 # Real servers

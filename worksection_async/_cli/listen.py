@@ -17,7 +17,7 @@ from .._protocol.names import nearest
 from .._protocol.service import WEBHOOK_TIMEOUT_SECONDS
 from .._session.session import Session
 from .._sync.watch import EventWatch
-from ..errors import RateLimited, TransportError
+from ..errors import EventsLost, RateLimited, TransportError, UnexpectedReply
 from ..models import Event, WebhookEvent
 from ..testing._webhook_call import CallResult, body_of, call_webhook, is_local, network_to, webhook_record
 from ._command import Command, FiniteFloat
@@ -113,12 +113,14 @@ def command(
 
 
 async def _next_event(watch: EventWatch) -> Event | None:
-    """Return the next event, or None after a poll that failed: the next one reads the same period again."""
+    """Return the next event, or None after an error that does not end the command; it is printed."""
     try:
         return await anext(watch)
-    except (RateLimited, TransportError) as error:
+    except (RateLimited, TransportError, UnexpectedReply) as error:
         print_error(f"{_now()}  {error} The next poll includes these events.")
-        return None
+    except EventsLost as error:
+        print_error(f"{_now()}  {error}. The lost events are not posted, the later ones are.")
+    return None
 
 
 class Forwarder:

@@ -26,6 +26,8 @@ from .basic_auth import BasicAuth
 
 PROBE = "worksection_async_probe"
 
+MAX_PROBE_BYTES = 100
+
 MAX_ANSWER_BYTES = 1000
 
 ACTION = "webhook probe"
@@ -49,10 +51,18 @@ ANOTHER_PROGRAM = "another program answers there, not a WebhookReceiver with the
 
 def answer_to(body: bytes, auth: BasicAuth | None) -> bytes | None:
     """Return the body of the answer if *body* is that of a probe, otherwise None."""
+    nonce = _nonce_of(body)
+    return None if nonce is None else _answer(nonce, auth)
+
+
+def is_test(body: bytes) -> bool:
+    """Return True if *body* is that of a probe or of the service's test call, which another process caused."""
+    return not body or _nonce_of(body) is not None
+
+
+def _nonce_of(body: bytes) -> str | None:
     match = re.fullmatch(rb'\{"%s": "([0-9a-f]{32})"\}' % PROBE.encode(), body)
-    if match is None:
-        return None
-    return _answer(match[1].decode(), auth)
+    return None if match is None else match[1].decode()
 
 
 def _answer(nonce: str, auth: BasicAuth | None) -> bytes:

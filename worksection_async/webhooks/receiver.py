@@ -26,7 +26,7 @@ from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import EventMemory, memory_for
 from .event_queue import Batch, EventQueue
 from .parsing import UnreadableEvent, excerpt, read_events, unreadable
-from .probe import answer_to
+from .probe import MAX_PROBE_BYTES, answer_to, is_test
 from .registrar import Registrar
 from .registration import Registration
 from .router import Handler
@@ -186,8 +186,7 @@ class WebhookReceiver:
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
         if self._auth is not None and not self._auth.is_valid(header(scope, b"authorization")):
-            if self._registrar is not None and scope["method"] == "POST":
-                self._registrar.credentials_refused()
+            await self._note_refusal(scope, receive)
             return UNAUTHORIZED
         body = await read_body(scope, receive, self._max_body)
         if body is None:
@@ -197,6 +196,12 @@ class WebhookReceiver:
         if body:
             self._bell.ring()
         return await self._deliver(body, header(scope, b"content-encoding"), header(scope, b"content-type"))
+
+    async def _note_refusal(self, scope: Scope, receive: Receive) -> None:
+        if self._registrar is not None and scope["method"] == "POST":
+            body = await read_body(scope, receive, MAX_PROBE_BYTES)
+            if body is None or not is_test(body):
+                self._registrar.credentials_refused()
 
     async def _deliver(self, body: bytes, content_encoding: bytes, content_type: bytes) -> Response:
         """Accept the events of *body*. A fault of this package is not answered with OK, because it loses events.
@@ -281,7 +286,8 @@ class WebhookReceiver:
         """Wait until the webhook of *register* is registered, and return its ID; for tests and readiness checks.
 
         Raises:
-            InvalidCall: The receiver has no `Registration`, or is not open.
+            InvalidCall: The receiver has no `Registration`, is not open, or is closed before the webhook is registered.
+            SessionClosed: The session was closed before that. It is noticed at the next attempt to register.
         """
         if self._registrar is None:
             raise InvalidCall("WebhookReceiver", "registered() needs register=Registration(…), and an open receiver")

@@ -11,7 +11,7 @@ import anyio
 
 from .._protocol.service import WEBHOOK_MAX_ERRORS
 from .._transport.tasks import spawn
-from ..errors import ApiError, FieldError, NotFound, RateLimited, SessionClosed, WorksectionError
+from ..errors import ApiError, FieldError, InvalidCall, NotFound, RateLimited, SessionClosed, WorksectionError
 from ..models import Webhook
 from .basic_auth import BasicAuth
 from .probe import Probe
@@ -60,6 +60,11 @@ STAYS_OPEN = "its session is closed. Keep the session open as long as the receiv
 
 DELETED_AT_ONCE = "the new webhook was deleted at once: is there a process for this URL that deletes it?"
 
+CLOSED = (
+    "the receiver was closed before its webhook was registered. Keep it open while you wait for `registered()`. "
+    "The log says what kept it from registering"
+)
+
 logger: logging.Logger = logging.getLogger("worksection_async")
 
 
@@ -77,8 +82,10 @@ class Registrar:
         """ID of the webhook that was active at the last look."""
         self._created: int | None = None
         """ID of the last webhook that this process registered; the password of another one is unknown."""
+        self._found: int | None = None
+        """ID of the webhook that was there when this process started, as long as its password can be an earlier one."""
         self._is_suspect = False
-        """Whether the webhook seems to have an earlier password."""
+        """Whether the webhook that was found seems to have an earlier password."""
 
     def start(self) -> None:
         """Start the background task."""
@@ -93,14 +100,22 @@ class Registrar:
             await self._stopped.wait()
 
     async def registered(self) -> int:
-        """Wait until the webhook is registered, and return its ID."""
-        while self._id is None or not self._registered.is_set():
+        """Wait until the webhook is registered, and return its ID; raises if the background task ends before that."""
+        while not self._registered.is_set():
             await self._registered.wait()
+        if self._id is None:
+            if self._scope.cancel_called:
+                raise InvalidCall("WebhookReceiver", CLOSED, sent=True)
+            raise SessionClosed("add_webhook")
         return self._id
 
     def credentials_refused(self) -> None:
-        """Note that the receiver refused a delivery: another process may have registered an earlier password."""
-        if self._id is not None and self._created is None and not self._is_suspect:
+        """Note that the receiver refused a delivery: an earlier process may have registered an earlier password.
+
+        Only the webhook that this process found when it started is doubted. Any other one was registered by this
+        process, or while it ran: probably by a later one, whose password is the valid one.
+        """
+        if self._id is not None and self._id == self._found:
             self._is_suspect = True
             self._wake.set()
 
@@ -110,6 +125,9 @@ class Registrar:
                 await self._look_regularly()
         finally:
             self._stopped.set()
+            if not self._registered.is_set():
+                self._id = None
+                self._registered.set()
 
     async def _look_regularly(self) -> None:
         longest = self._wanted.check_every
@@ -134,7 +152,10 @@ class Registrar:
     async def _look(self) -> None:
         """Leave one active webhook of the URL: a present one, or else a new one."""
         webhooks = await self._webhooks()
+        if self._is_suspect and self._found is not None:
+            self._is_suspect = not any(_is_active(webhook) and webhook.id > self._found for webhook in webhooks)
         if not self._usable(webhooks):
+            self._found = None  # decided: a suspicion now ends with a registration, and none begins
             self._note_loss(webhooks)
             await self._wait_until_reachable()
             webhooks = await self._webhooks()  # another process may have been quicker
@@ -153,6 +174,8 @@ class Registrar:
         if kept != self._id:
             what = "registered now" if kept == self._created else "registered already"
             logger.info("webhook %d of %s is active (%s)", kept, self._wanted, what)
+        if self._id is None and kept != self._created:
+            self._found = kept
         self._id = kept
         self._registered.set()
 
@@ -174,7 +197,7 @@ class Registrar:
         return [
             webhook
             for webhook in webhooks
-            if webhook.status in ("active", None) and (not is_first_look or self._has_settings(webhook))
+            if _is_active(webhook) and (not is_first_look or self._has_settings(webhook))
         ]
 
     def _has_settings(self, webhook: Webhook) -> bool:
@@ -199,6 +222,7 @@ class Registrar:
         """
         started_at = anyio.current_time()
         for pause in _growing_pauses(1.0, MAX_PROBE_PAUSE_SECONDS):
+            self._ws._caller.connection.check_open("add_webhook")
             problem = await self._probe.problem()
             if problem is None:
                 return
@@ -229,6 +253,10 @@ class Registrar:
         elif isinstance(error, ApiError) and not isinstance(error, RateLimited):
             advice = NO_PERMISSION  # the message for a missing permission is not documented
         return f"{error}".replace(self._wanted.url, str(self._wanted)) + advice
+
+
+def _is_active(webhook: Webhook) -> bool:
+    return webhook.status in ("active", None)
 
 
 def _growing_pauses(first: float, longest: float) -> Iterator[float]:
