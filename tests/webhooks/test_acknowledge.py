@@ -66,6 +66,17 @@ async def test_a_slow_handler_is_answered_with_503_and_goes_on(
     assert "handled for too long" in caplog.text
 
 
+async def test_a_repetition_is_answered_with_ok_although_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it may have taken long, but there is nothing to wait for."""
+    monkeypatch.setattr(module, "ACKNOWLEDGE_SECONDS", -1.0)
+    handler = RecordingHandler()
+    handler.block()
+    async with WebhookReceiver(handler, acknowledge="after") as receiver, client(receiver) as http:
+        answers = [(await http.post("/", content=EVENT)).status_code for _ in range(3)]
+        handler.unblocked.set()
+    assert answers == [503, 200, 200]
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("acknowledge", ["before", "after"])
 async def test_a_handler_that_awaits_something_cancelled_fails_alone(acknowledge: Literal["before", "after"]) -> None:

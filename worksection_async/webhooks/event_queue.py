@@ -32,6 +32,11 @@ class Batch:
         if not size:
             self._done.set()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all events were handled."""
+        return self._done.is_set()
+
     def finish_one(self) -> None:
         """Count a handled event."""
         self._left -= 1

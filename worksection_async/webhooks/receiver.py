@@ -272,15 +272,13 @@ class WebhookReceiver:
         if batch is None:
             self._counts["refused"] += 1
             return BUSY
-        if self._acknowledges_after:
+        if self._acknowledges_after and not batch.is_done:
             with anyio.CancelScope(deadline=deadline) as waiting:
                 await batch.wait()
             if waiting.cancelled_caught:
                 logger.warning("a webhook delivery was answered with 503: its events are handled for too long")
                 return BUSY
-            if batch.has_failed:
-                return FAILED
-        return OK
+        return FAILED if self._acknowledges_after and batch.has_failed else OK
 
     async def registered(self) -> int:
         """Wait until the webhook of *register* is registered, and return its ID; for tests and readiness checks.
