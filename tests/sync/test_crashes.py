@@ -9,11 +9,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -49,6 +51,18 @@ def crashing_watch(variant: str, url: str, key: str, redis_url: str, folder: Pat
             process.kill()
             with suppress(FileNotFoundError, ProcessLookupError):
                 os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+
+
+class Undisturbed:
+    """An application that holds a lock during its requests: the clock that they see stands still."""
+
+    def __init__(self, app: Any, lock: threading.RLock) -> None:
+        self._app = app
+        self._lock = lock
+
+    async def __call__(self, *connection: Any) -> None:
+        with self._lock:  # by the thread of the server, for any number of requests
+            await self._app(*connection)
 
 
 def kills(folder: Path) -> int:
@@ -92,13 +106,15 @@ def test_no_event_is_lost_by_a_program_that_is_killed(variant: str, valkey: str,
     chance = random.Random(variant)
     bell, clock = redis.Redis.from_url(valkey), SetClock(START)
     bell.flushdb()
-    sim = Simulator(clock=clock)
+    sim, lock = Simulator(clock=clock), threading.RLock()
+    sim.app = Undisturbed(sim.app, lock)  # type: ignore[assignment]
     task = next(iter(sim.tasks.values()))
     with sim.serve() as url, crashing_watch(variant, url, sim.api_key, valkey, tmp_path) as process:
         wait_until(lambda: has_position(variant, tmp_path, bell), process)
         for number in range(EVENTS):
-            clock.advance(chance.choice([0.0, chance.uniform(0, 2 * DAYS * DAY / EVENTS)]) * 4 / 3)
-            anyio.run(functools.partial(sim.emit, "update", task, new={"number": number}))
+            with lock:
+                clock.advance(chance.choice([0.0, chance.uniform(0, 2 * DAYS * DAY / EVENTS)]) * 4 / 3)
+                anyio.run(functools.partial(sim.emit, "update", task, new={"number": number}))
             if chance.random() < 0.7:  # the others are lost
                 for _ in range(chance.choice([1] * 9 + [2])):
                     bell.xadd("bell", {"rung": 1}, maxlen=1, approximate=False)
