@@ -197,7 +197,7 @@ def page_of_a_proxy(make: Callable[..., Peer]) -> str:
     with sim.serve() as url:
         try:
             make(url, sim.api_key).project(number)
-        except Exception as error:  # noqa: BLE001  # whatever a user of the client would see
+        except Exception as error:  # noqa: BLE001  # the report shows any error of a client
             return f"{type(error).__name__}: {error}"
     return ""
 
@@ -226,7 +226,7 @@ def credential_in_logs(make: Callable[..., Peer]) -> str:
 def difference(read: Callable[[], object], expected: object) -> str:
     try:
         found = read()
-    except Exception as error:  # noqa: BLE001  # whatever a user of the client would see
+    except Exception as error:  # noqa: BLE001  # the report shows any error of a client
         return f"{type(error).__name__}: {error}"
     return "" if found == expected else f"expected {expected}, got {str(found)[:120]}"
 

@@ -44,7 +44,7 @@ def main(names: list[str]) -> int:
 
 
 def run(name: str) -> Iterator[Result]:
-    """Run a benchmark and print each result as soon as it is there."""
+    """Run a benchmark and print each result at once."""
     results: Iterator[Result] = importlib.import_module(f"tests.bench.{name}").compare()
     for result in results:
         print(result, flush=True)

@@ -68,7 +68,7 @@ def test_the_demo_shows_tasks_and_the_news_of_a_comment(browser: Chromium, tmp_p
 
 
 def check_layout(page: Page) -> None:
-    """The page fits into 360 pixels, and has dark colours for those who prefer them."""
+    """The page fits into 360 pixels, and has dark colours if the browser asks for them."""
     page.set_viewport_size({"width": 360, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     backgrounds = []

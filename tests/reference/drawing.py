@@ -30,7 +30,7 @@ STYLE = """
 
 @attrs.define
 class Drawing:
-    """A drawing of *width* × *height* pixels; *description* is for those who cannot see it."""
+    """A drawing of *width* × *height* pixels; *description* is the text for screen readers."""
 
     width: int
     height: int

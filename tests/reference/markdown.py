@@ -23,7 +23,7 @@ SECTIONS = {
 
 
 def page(title: str, *parts: str, source: str) -> str:
-    """Return a page with a note for those who edit it."""
+    """Return a page with a note for its editors."""
     head = f"<!-- {MARK} from {source} -->"
     return "\n\n".join([head, f"# {title}", *(part.strip("\n") for part in parts if part)]) + "\n"
 

@@ -36,7 +36,7 @@ def _definition(obj: object) -> ast.ClassDef | ast.FunctionDef | ast.AsyncFuncti
 
 
 def signature(obj: object, name: str, *, skip_self: bool = False) -> str:
-    """Return the signature of a function as it is written, without ``self``."""
+    """Return the signature of a function as in its source, without ``self``."""
     node = _definition(obj)
     assert not isinstance(node, ast.ClassDef)
     return _signature(node, name, skip_self=skip_self)

@@ -78,7 +78,7 @@ class Problem:
 
     reason: str
     is_unanswered: bool = False
-    """Whether nobody answered. The service may still reach the URL: some networks do not let a machine call itself."""
+    """Whether no answer came. The service may still reach the URL: some networks do not let a machine call itself."""
 
 
 @attrs.frozen

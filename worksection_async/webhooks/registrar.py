@@ -21,7 +21,7 @@ START_SECONDS = 8.0
 """A server may take this long to start: until then, nothing is logged as a warning."""
 
 UNANSWERED_SECONDS = 60.0
-"""If nobody has answered the probe for this time, the service is asked to try."""
+"""If no receiver has answered the probe for this time, the service is asked to try."""
 
 MAX_PROBE_PAUSE_SECONDS = 300.0
 
@@ -216,9 +216,9 @@ class Registrar:
             logger.warning(DELETED, self._id, self._wanted)
 
     async def _wait_until_reachable(self) -> None:
-        """Return when a receiver answers at the URL, or when nobody has answered for a minute.
+        """Return when a receiver answers at the URL, or when none has answered for a minute.
 
-        In the second case the service decides: it calls the URL, and refuses the registration if nobody answers.
+        In the second case the service decides: it calls the URL, and refuses the registration without an answer.
         """
         started_at = anyio.current_time()
         for pause in _growing_pauses(1.0, MAX_PROBE_PAUSE_SECONDS):

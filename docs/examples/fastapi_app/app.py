@@ -41,7 +41,7 @@ news: dict[int, str] = {}  # the latest news of each task; in memory, so the app
 
 
 async def remember(event: Event) -> None:
-    """Keep the news for the visitors who see the task."""
+    """Keep the latest news of the task for the dashboard."""
     if event.id_task and event.user_from and event.date_added and event.kind in VERBS:
         news[event.id_task] = f"{event.user_from.name} {VERBS[event.kind]} at {event.date_added:%H:%M}"
 

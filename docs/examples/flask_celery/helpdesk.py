@@ -50,7 +50,7 @@ class Failed(Exception):
 def create_task(
     self: Task[..., dict[str, Any]], *, number: str, title: str, text: str, in_doubt: bool = False
 ) -> dict[str, Any]:
-    """Create the task of a request, once, whatever happens to calls and workers.
+    """Create the task of a request exactly once, also if a call fails or a worker is killed.
 
     *in_doubt* means that an earlier attempt may have created it.
     """
