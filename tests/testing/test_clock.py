@@ -44,6 +44,17 @@ async def test_sleeping_takes_virtual_time_only() -> None:
 
 
 @pytest.mark.anyio
+async def test_time_passes_where_floating_point_numbers_are_coarse() -> None:
+    """The clock of a machine that has been up for years cannot express a nanosecond, the resolution of a loop."""
+    async with virtual(rate=3.0) as sim, sim.session() as ws:
+        sim.advance(days=1500)
+        began = sim.clock.monotonic()
+        for _ in range(10):
+            await ws.get_projects()
+        assert sim.clock.monotonic() - began == pytest.approx(3.0, abs=0.2)
+
+
+@pytest.mark.anyio
 async def test_tasks_wake_in_the_order_of_their_deadlines() -> None:
     woken: list[tuple[float, float]] = []
 

@@ -107,7 +107,7 @@ class _AsyncioTime:
     """The name is that of `MockClock`, for `is_jumping`."""
 
     def __init__(self, loop: Any) -> None:
-        self._real_time, self._real_select = loop.time, loop._selector.select
+        self._loop, self._real_time, self._real_select = loop, loop.time, loop._selector.select
         self._ahead = 0.0
         """Difference to the real time, while the time passes by itself."""
         loop.time, loop._selector.select = self.current_time, self._select
@@ -115,6 +115,7 @@ class _AsyncioTime:
     def start(self) -> None:
         self._now = self.current_time()
         self.autojump_threshold = 0.0
+        self.jump(0.0)
 
     def stop(self) -> None:
         self._ahead = self._now - self._real_time()
@@ -125,6 +126,9 @@ class _AsyncioTime:
 
     def jump(self, seconds: float) -> None:
         self._now += seconds
+        # A loop runs a timer that is due within its resolution. On a machine that has been up for half a year, the
+        # next number after the present time is farther away, and the loop would turn without end.
+        self._loop._clock_resolution = max(self._loop._clock_resolution, math.ulp(self._now))
 
     def _select(self, timeout: float | None = None) -> Any:
         if self.autojump_threshold or timeout is None or timeout <= 0:
