@@ -1,1 +1,1 @@
-"""The programs in docs/examples, started by the commands of their READMEs."""
+"""The programs in docs/examples, started by the commands of their pages."""

@@ -45,7 +45,7 @@ class Account:
 
 
 def filled(script: str, variables: dict[str, str]) -> str:
-    """Return a script of a README, with *variables* in the place of the values that it exports."""
+    """Return a script of the documentation, with *variables* in the place of the values that it exports."""
 
     def value(found: re.Match[str]) -> str:
         return f"{found[1]}={shlex.quote(variables[found[1]])}" if found[1] in variables else found[0]

@@ -21,7 +21,8 @@ from tests.support.constants import DOCS
 from tests.support.login_harness import free_port
 from worksection_async.testing import Simulator, faults
 
-INSTALL_AND_DEMO, COMMENT, SERVE, REGISTER = readme.console_blocks(DOCS / "examples" / "fastapi_app" / "README.md")
+INSTALL_AND_DEMO, COMMENT = readme.console_blocks(DOCS / "examples" / "fastapi_app" / "README.md")
+SERVE, REGISTER = readme.real_account_blocks("FastAPI")
 
 PASSWORD = "a long secret"
 
@@ -83,7 +84,7 @@ def check_layout(page: Page) -> None:
 
 @attrs.frozen
 class Site:
-    """The app as the README starts it, and the account behind it."""
+    """The app as the documentation starts it, and the account behind it."""
 
     sim: Simulator
     url: str
@@ -106,7 +107,7 @@ def served(tmp_path: Path, login_host: str = "127.0.0.1") -> Iterator[Site]:
             "SESSION_SECRET": PASSWORD,
             "WEBHOOK_PASSWORD": PASSWORD,
         }
-        # The proxy of the README, which would serve HTTPS.
+        # The proxy of the documentation, which would serve HTTPS.
         key, certificate = make_certificate(tmp_path)
         script = f"{filled(SERVE, variables)} --port {port} --ssl-keyfile {key} --ssl-certfile {certificate}"
         folder = tmp_path / "tokens"
@@ -123,7 +124,7 @@ def _site(tmp_path: Path) -> Iterator[Site]:
 
 
 def filled(script: str, variables: dict[str, str]) -> str:
-    """Return a script of the README with real values in the place of the examples."""
+    """Return a script of the documentation with real values in the place of the examples."""
     script = script.replace("https://acme.worksection.com", variables["ACCOUNT"])
     script = script.replace("https://tasks.example.com", variables["SITE_URL"])
     return re.sub(r"(?:WORKSECTION_)?(\w+)=…", lambda found: f"{found[0][:-1]}'{variables[found[1]]}'", script)

@@ -1,4 +1,4 @@
-"""The help desk of docs/examples/flask_celery: its site, its worker and a real Valkey, as the README starts them."""
+"""The help desk of docs/examples/flask_celery: its site, its worker and a real Valkey, as its pages start them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from worksection_async import models
 from worksection_async.testing import faults
 from worksection_async.testing._reply import ServiceRefusal, error_reply
 
-INSTALL_AND_DEMO, CLOSE, WORK, SERVE, REGISTER = readme.console_blocks(DOCS / "examples" / "flask_celery" / "README.md")
+INSTALL_AND_DEMO, CLOSE = readme.console_blocks(DOCS / "examples" / "flask_celery" / "README.md")
+WORK, SERVE, REGISTER = readme.real_account_blocks("Flask and Celery")
 PASSWORD = "a long secret"
 get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 

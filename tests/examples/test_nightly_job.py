@@ -24,7 +24,8 @@ from worksection_async.blocking import BlockingSession
 from worksection_async.testing import Simulator
 
 FOLDER = DOCS / "examples" / "nightly_job"
-INSTALL_AND_DEMO, REAL_ACCOUNT = readme.console_blocks(FOLDER / "README.md")
+[INSTALL_AND_DEMO] = readme.console_blocks(FOLDER / "README.md")
+[REAL_ACCOUNT] = readme.real_account_blocks("Nightly job")
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,8 @@ from tests.support.telegram import CHAT, TOKEN, Telegram
 from worksection_async._transport.clock import Clock
 from worksection_async.testing import Simulator, faults
 
-INSTALL_AND_DEMO, COMMENT, RUN = readme.console_blocks(DOCS / "examples" / "telegram_bot" / "README.md")
+INSTALL_AND_DEMO, COMMENT = readme.console_blocks(DOCS / "examples" / "telegram_bot" / "README.md")
+[RUN] = readme.real_account_blocks("Telegram")
 
 
 class FastForwarded(Clock):
@@ -46,7 +47,7 @@ class World:
     folder: Path
 
     def bot(self) -> AbstractContextManager[Program]:
-        """Start the bot as the README does for a real account."""
+        """Start the bot as the documentation does for a real account."""
         values = {"WORKSECTION_API_KEY": self.sim.api_key, "TELEGRAM_TOKEN": TOKEN, "TELEGRAM_CHAT": str(CHAT)}
         script = filled(RUN, values).replace("https://acme.worksection.com", self.service)
         script = script.replace("position.json", str(self.folder / "position.json"))
@@ -90,7 +91,7 @@ def _shared(running: tuple[World, Program]) -> tuple[World, Program]:
 
 
 def filled(script: str, values: dict[str, str]) -> str:
-    """Return a script of the README with real values in the place of the examples."""
+    """Return a script of the documentation with real values in the place of the examples."""
     return re.sub(r"(\w+)=…", lambda found: f"{found[1]}={values[found[1]]}", script)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.support.constants import ROOT
+from tests.support.constants import DOCS, ROOT
 
 PATIENCE_SECONDS = 60.0
 """A test fails if something did not happen in this time; no test depends on how long it takes."""
@@ -25,7 +25,17 @@ PATIENCE_SECONDS = 60.0
 
 def console_blocks(page: Path) -> list[str]:
     """Return the shell script of each console block of *page*."""
-    blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    return _scripts(page.read_text("utf-8"))
+
+
+def real_account_blocks(section: str) -> list[str]:
+    """Return the shell scripts that run an example with a real account."""
+    _, _, text = (DOCS / "examples" / "real-accounts.md").read_text("utf-8").partition(f"\n## {section}\n")
+    return _scripts(text.partition("\n## ")[0])
+
+
+def _scripts(text: str) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     return ["\n".join(re.findall(r"^\$ ((?:.*\\\n)*.*)", block, re.MULTILINE)) for block in blocks]
 
 

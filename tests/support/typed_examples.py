@@ -36,13 +36,12 @@ TYPES = {
 }
 """The types of parameters that a block does not annotate, by name."""
 
-# Examples are short: they leave out annotations and checks for None.
+# Examples are short: they leave out annotations.
 CONFIGURATION = """
 [mypy]
 mypy_path = {root}
 check_untyped_defs = true
 disable_error_code = var-annotated
-strict_optional = false
 
 [mypy-django.*]
 ignore_missing_imports = true
