@@ -646,7 +646,7 @@ ZIPPED = {"Content-Encoding": "gzip"}
 
 @pytest.mark.anyio
 @pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <async_generator"
+    "ignore:Exception ignored .*<async_generator"
 )  # httpx does not close its async generator if decoding fails
 @pytest.mark.parametrize(
     ("response", "kind"),

@@ -120,7 +120,7 @@ async def test_progress_has_no_total_if_the_size_is_unknown(session_with: Make, 
 
 
 # httpx does not close its own generators on trio
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator")
+@pytest.mark.filterwarnings("ignore:Exception ignored .*<async_generator")
 async def test_exception_of_progress_ends_the_download(session_with: Make, tmp_path: Path) -> None:
     def stop(_: int, __: int | None) -> None:
         raise KeyError("stop")
@@ -306,7 +306,7 @@ async def test_a_disposition_without_a_name_gives_the_name_from_the_type(session
 
 
 # httpx does not close its own generators on trio
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator")
+@pytest.mark.filterwarnings("ignore:Exception ignored .*<async_generator")
 async def test_a_long_page_is_not_read_as_a_whole(session_with: Make, tmp_path: Path) -> None:
     read = 0
 

@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("no_retry_delay", "one_ssl_context"),
     # httpx does not close its own generators on trio
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator"),
+    pytest.mark.filterwarnings("ignore:Exception ignored .*<async_generator"),
 ]
 
 Make = Callable[..., Session]

@@ -574,7 +574,7 @@ def test_one_session_serves_concurrent_event_loops(serve: Callable[..., TcpServe
     assert results == [1] * 10
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored in")  # the first loop leaves a connection
+@pytest.mark.filterwarnings("ignore:Exception ignored")  # the first loop leaves a connection
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 def test_a_transport_that_was_used_in_another_event_loop_is_a_transport_error(
     serve: Callable[..., TcpServer], anyio_backend: str
