@@ -205,7 +205,7 @@ def test_a_process_killed_during_a_refresh_loses_the_pair_only_between_rotation_
     store = store_at(where)
     anyio.run(store.save, expired_pair(sim, url))
     with started([sys.executable, "-c", KILLED, options_json(sim, url, where, point=point)]) as process:
-        assert process.wait(timeout=30) == -signal.SIGKILL
+        assert process.wait(timeout=60) == -signal.SIGKILL
     eventually(lambda: sim.oauth.refreshes == refreshes)
     if where.startswith("redis"):
         with redis.Redis.from_url(where) as client:

@@ -187,7 +187,7 @@ def program(command: list[str], service: Service, folder: Path, **variables: str
     try:
         yield server
         process.send_signal(signal.SIGTERM)
-        _, server.stderr = process.communicate(timeout=30)
+        _, server.stderr = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

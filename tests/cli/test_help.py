@@ -71,7 +71,7 @@ def test_errors_and_tables_wrap_at_the_width_of_the_terminal(simulator: Simulato
     arguments = ["call", "get_task", "id_tsak=5", "call", "get_tasks", "id_project=8562", "--table"]
     with open_terminal([sys.executable, "-c", code, *arguments], columns) as screen:
         screen.until(r"Columns\s+that\s+do\s+not\s+fit[^.]*\.")
-        screen.process.wait(30)
+        screen.process.wait(60)
         lines = unstyle(screen.printed).splitlines()
     assert max(map(len, lines)) <= columns
     assert " ".join(" ".join(lines).split()).startswith("get_task: unknown parameter 'id_tsak'; known parameters: ")

@@ -180,7 +180,7 @@ def test_a_pasted_address_can_exceed_the_line_limit_of_the_terminal(harness: Log
         assert not screen.is_canonical
         screen.type(f"{back}&padding={'x' * 6000}\n")
         screen.until(r"The token is saved in\s")
-        assert screen.process.wait(10) == 0
+        assert screen.process.wait(60) == 0
         assert screen.is_canonical
 
 
@@ -193,6 +193,6 @@ def test_ctrl_d_ends_the_input_and_ctrl_c_ends_the_command(harness: LoginHarness
             time.sleep(0.2)
             assert screen.process.poll() is None  # the callback of the browser is still possible
         screen.process.send_signal(signal.SIGINT)
-        assert screen.process.wait(10) == 130
+        assert screen.process.wait(60) == 130
         assert screen.is_canonical
         assert "Traceback" not in screen.printed

@@ -261,6 +261,6 @@ def test_a_call_that_waits_shows_the_line(monkeypatch: pytest.MonkeyPatch) -> No
             screen.until(r"Waiting: position 1, about \d+ s left")
             screen.process.send_signal(signal.SIGINT)
             screen.until(r"Interrupted\. post_task was not sent\.")
-            assert screen.process.wait(30) == ExitCode.INTERRUPTED
+            assert screen.process.wait(60) == ExitCode.INTERRUPTED
     assert [request.action for request in simulator.requests] == ["get_users"]
     assert re.search(r"\r +\r", screen.printed)

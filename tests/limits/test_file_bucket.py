@@ -149,7 +149,7 @@ def test_threads_share_an_instance_and_each_other(path: Path, slot_times: list[f
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(slot_times) == sum(limiter.statistics().granted for limiter in limiters) == 40
     assert min(gaps(slot_times)) >= 1 / 200 - 1e-5
 

@@ -613,7 +613,7 @@ def test_threads_with_event_loops_of_their_own_share_a_bucket(slot_times: list[f
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(slot_times) == limiter.statistics().granted == 100
     assert min(later - earlier for earlier, later in itertools.pairwise(slot_times)) >= 1 / 200 - 1e-5
 
@@ -672,6 +672,6 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
         pass
     loop.close()
     anyio.run(limiter.acquire, backend="trio")
-    thread.join(10)
+    thread.join(60)
     assert len(slots) == 1
     assert limiter.statistics().waiting["normal"] == 0

@@ -733,7 +733,7 @@ async def test_real_workers_of_one_server_leave_one_webhook(tmp_path: Path) -> N
             process.send_signal(signal.SIGINT)
             lines += await anyio.to_thread.run_sync(log.readlines)
             log.close()
-            process.wait(30)
+            process.wait(60)
     assert [delivery.ok for delivery in sim.deliveries] == [True]
     assert "".join(lines).count(f" handled {task.id}\n") == 1
 
