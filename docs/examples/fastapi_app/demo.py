@@ -38,7 +38,15 @@ def main(port: int = 8443, simulator_port: int = 8010) -> None:
         key, certificate = make_certificate(Path(folder))
         print(f"Open {site_url} and accept its certificate. Ctrl-C ends the demo.", flush=True)
         here = str(Path(__file__).parent)
-        uvicorn.run("app:app", app_dir=here, port=port, ssl_keyfile=key, ssl_certfile=certificate, log_level="warning")
+        uvicorn.run(
+            "app:app",
+            app_dir=here,
+            port=port,
+            ssl_keyfile=key,
+            ssl_certfile=certificate,
+            log_level="warning",
+            timeout_graceful_shutdown=1,  # a browser can keep its TLS connection for half a minute
+        )
 
 
 def make_certificate(folder: Path) -> tuple[str, str]:

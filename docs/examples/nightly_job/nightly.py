@@ -115,6 +115,8 @@ def copy_comments(ws: BlockingSession, database: Database, progress: Progress) -
     """Copy the comments of the marked tasks, one call per task; each task is committed at once."""
     with database() as db:
         due = db.execute(select(Task.id, Task.comments_due).where(Task.comments_due > 0)).all()
+    if not due:
+        return
     with ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(lambda task: copy_comments_of(ws, database, *task), due)
         list(progress.track(done, total=len(due), description="comments"))

@@ -11,6 +11,8 @@ from worksection_async.testing import Simulator
 
 def main(port: int = 8010) -> None:
     """Run the bot and the simulator until Ctrl-C."""
+    if not os.environ.get("TELEGRAM_TOKEN") or not os.environ.get("TELEGRAM_CHAT", "").lstrip("-").isdecimal():
+        sys.exit("Set TELEGRAM_TOKEN, and TELEGRAM_CHAT to the number of your chat: README.md says where to get them.")
     sim = Simulator(rate=1.0)
     with tempfile.TemporaryDirectory() as folder, sim.serve(port=port) as url:
         os.environ |= {
