@@ -108,7 +108,13 @@ async def test_the_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.M
     sim.add_file(task, "requirements.doc", b"doc", id=17694)
     monkeypatch.setenv("WORKSECTION_ACCOUNT", "http://127.0.0.1")
     monkeypatch.setenv("WORKSECTION_API_KEY", sim.api_key)
-    names: dict[str, Any] = {"date": date, "timedelta": timedelta, "Path": Path, "asyncio": _Asyncio}
+    names: dict[str, Any] = {
+        "__name__": "example",
+        "date": date,
+        "timedelta": timedelta,
+        "Path": Path,
+        "asyncio": _Asyncio,
+    }
     simulated: dict[str, Any] = {"limiter": TokenBucket(1e6), "transport": sim.transport()}
     if "BlockingSession" in code:
         monkeypatch.setattr(blocking, "BlockingSession", _SimulatedSession(blocking.BlockingSession, simulated))

@@ -147,6 +147,7 @@ def test_timer_of_a_token(url: str, account: Simulator) -> None:
     assert account.timers.keys() == {2918}
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored")  # the vendor's client does not close the error of urllib
 def test_wrong_credentials_are_refused(url: str, account: Simulator) -> None:
     with pytest.raises(ResponseException, match="Action hash is missed or invalid"):
         Client(url).set_api_key("another").projects.list()
@@ -154,6 +155,7 @@ def test_wrong_credentials_are_refused(url: str, account: Simulator) -> None:
         Client(url).set_access_token(account.issue_token(expires_in=-1)).projects.list()
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored")  # the vendor's client does not close the error of urllib
 def test_login(url: str, account: Simulator) -> None:
     """The client requests tokens with GET, and refreshes when the service reports an expired token."""
     account.oauth.access_seconds = 0
