@@ -105,7 +105,7 @@ KNOWN_ERRORS = (
         "AuthError",
         2,
         True,
-        "The admin key is wrong, or the clock of this machine is: the signed header contains the time.",
+        "The admin key is wrong or, with a signed header, which contains the time, the clock of this machine.",
     ),
     KnownError("Page is invalid", "NotFound", 3, False, None),
     KnownError(
