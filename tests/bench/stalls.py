@@ -1,4 +1,7 @@
 """How long the event loop is blocked while a session reads 10 000 tasks, compared with ``json.loads`` in the loop.
+A worker thread decodes the reply and lets the loop run, except in two steps that hold the GIL: the conversion of 10 MB
+of UTF-8 to text, and a full garbage collection, which takes longest. The collector belongs to the whole program, so a
+session does not suspend it.
 
 It is measured in a process of its own, which has no other garbage to collect.
 """
@@ -25,7 +28,7 @@ RUNS = 9
 def compare() -> Iterator[Comparison]:
     output = subprocess.run([sys.executable, "-m", __name__], check=True, capture_output=True, text=True).stdout
     stall, decoding = map(float, output.split())
-    yield Comparison("event loop blocked by 10 000 tasks / by json.loads of the reply", stall, decoding, "ms", 0.3)
+    yield Comparison("event loop blocked by 10 000 tasks / by json.loads of the reply", stall, decoding, "ms", 0.5)
 
 
 def main() -> None:
