@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -421,6 +422,58 @@ async def test_a_save_that_was_cancelled_ends_before_the_lease(tmp_path: Path, m
     await releasing
     assert await FileCursor(tmp_path / "c").acquire(other)
     assert await store.load() == A_CURSOR
+
+
+class TroubledRedis(redis.Redis):
+    """A client whose next script waits for `goes_on`, or loses its reply."""
+
+    is_slow = is_lossy = False
+    started = threading.Event()
+    goes_on = threading.Event()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "EVALSHA" and self.is_slow:
+            self.is_slow = False
+            self.started.set()
+            self.goes_on.wait()
+        reply = super().execute_command(*args, **options)
+        if args[0] == "EVALSHA" and self.is_lossy:
+            self.is_lossy = False
+            raise redis.TimeoutError
+        return reply
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_save_does_not_take_a_lease_that_was_released_after_it(valkey: str) -> None:
+    """asyncio cancels the task, but not the thread."""
+    client = TroubledRedis.from_url(valkey)
+    client.flushdb()
+    store, lease, other = RedisCursor(client, "position"), Lease(60), Lease(60)
+    assert await store.acquire(lease)
+    assert await store.save(Cursor(looked_at=START), lease)
+    client.is_slow = True
+    saving = asyncio.create_task(store.save(A_CURSOR, lease))
+    await asyncio.to_thread(client.started.wait)
+    saving.cancel()
+    releasing = asyncio.create_task(store.release(lease))
+    await asyncio.wait({releasing}, timeout=0.1)
+    client.goes_on.set()
+    await releasing
+    assert await store.load() == A_CURSOR
+    assert await RedisCursor(valkey, "position").acquire(other)
+
+
+@pytest.mark.anyio
+async def test_a_save_whose_reply_was_lost_is_not_that_of_another_watch(valkey: str) -> None:
+    client = TroubledRedis.from_url(valkey)
+    client.flushdb()
+    store, lease = RedisCursor(client, "position"), Lease(60)
+    assert await store.acquire(lease)
+    assert await store.save(Cursor(looked_at=START), lease)
+    client.is_lossy = True
+    with pytest.raises(StorageError, match="TimeoutError"):
+        await store.save(A_CURSOR, lease)
+    assert await store.save(Cursor(looked_at=START + 1), lease)
 
 
 def test_forked_children_neither_free_nor_keep_the_lease_of_a_file(tmp_path: Path) -> None:
