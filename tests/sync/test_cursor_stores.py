@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import logging
 import os
 import re
@@ -14,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -306,6 +307,24 @@ def test_a_second_watch_waits_and_takes_over(tmp_path: Path, caplog: pytest.LogC
     ]
 
 
+def test_a_waiting_watch_asks_for_the_lease_every_sixth_part_of_its_time(tmp_path: Path) -> None:
+    class BusyCursor(FileCursor):
+        asked_at: ClassVar[list[float]] = []
+
+        async def acquire(self, lease: Lease) -> bool:
+            self.asked_at.append(anyio.current_time())
+            return len(self.asked_at) == 4 and await super().acquire(lease)
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with sim.session() as ws, ws.watch(cursor=BusyCursor(tmp_path / "c"), every=MINUTE) as watch:
+            assert await events_within(MINUTE, watch) == []
+        pauses = [after - before for before, after in itertools.pairwise(BusyCursor.asked_at)]
+        assert pauses == pytest.approx([15, 15, 15])
+
+    with_simulator(main)
+
+
 def test_a_watch_whose_lease_expired_waits_and_starts_again(valkey: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its position is not saved over that of the other watch, and no event is yielded twice by later steps."""
     client = redis.Redis.from_url(valkey)
@@ -436,18 +455,24 @@ class TroubledRedis(redis.Redis):
             self.is_slow = False
             self.started.set()
             self.goes_on.wait()
-        reply = super().execute_command(*args, **options)
+        reply = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         if args[0] == "EVALSHA" and self.is_lossy:
             self.is_lossy = False
             raise redis.TimeoutError
         return reply
 
 
+def troubled_client(url: str) -> TroubledRedis:
+    client = TroubledRedis.from_url(url)
+    assert isinstance(client, TroubledRedis)
+    client.flushdb()
+    return client
+
+
 @pytest.mark.asyncio
 async def test_a_cancelled_save_does_not_take_a_lease_that_was_released_after_it(valkey: str) -> None:
     """asyncio cancels the task, but not the thread."""
-    client = TroubledRedis.from_url(valkey)
-    client.flushdb()
+    client = troubled_client(valkey)
     store, lease, other = RedisCursor(client, "position"), Lease(60), Lease(60)
     assert await store.acquire(lease)
     assert await store.save(Cursor(looked_at=START), lease)
@@ -465,8 +490,7 @@ async def test_a_cancelled_save_does_not_take_a_lease_that_was_released_after_it
 
 @pytest.mark.anyio
 async def test_a_save_whose_reply_was_lost_is_not_that_of_another_watch(valkey: str) -> None:
-    client = TroubledRedis.from_url(valkey)
-    client.flushdb()
+    client = troubled_client(valkey)
     store, lease = RedisCursor(client, "position"), Lease(60)
     assert await store.acquire(lease)
     assert await store.save(Cursor(looked_at=START), lease)

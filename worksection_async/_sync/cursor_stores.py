@@ -173,10 +173,12 @@ class StoredPosition:
 
     async def begin(self) -> Cursor | None:
         """Wait for the lease, and return the stored position."""
-        if not await self._store.acquire(self._lease):
-            logger.info("another program watches with %r: waiting for its end", self._store)
-            while not await self._store.acquire(self._lease):  # noqa: ASYNC110  # another process releases it
-                await anyio.sleep(self._lease.seconds / 6)
+        is_waiting = False
+        while not await self._store.acquire(self._lease):
+            if not is_waiting:
+                is_waiting = True
+                logger.info("another program watches with %r: waiting for its end", self._store)
+            await anyio.sleep(self._lease.seconds / 6)
         cursor = await self._store.load()
         self.is_held = True
         return cursor
