@@ -75,13 +75,13 @@ class RedisTokenStore:
         """Exclude all other clients of this key."""
         holder = secrets.token_hex(16)
         lock = functools.partial(self._client.set, self._lock_key, holder, nx=True, px=int(LOCK_TIMEOUT_SECONDS * 1000))
-        await acquire_lock(lambda: self._run(lock))
         task = anyio.get_current_task().id
-        self._seen[task] = None
         try:
+            await acquire_lock(lambda: self._run(lock))
+            self._seen[task] = None
             yield
-        finally:
-            del self._seen[task]
+        finally:  # after a failure to acquire it, too: the server may have given the lock, and its reply was lost
+            self._seen.pop(task, None)
             with anyio.CancelScope(shield=True), contextlib.suppress(TokenStoreError):  # the lock expires anyway
                 await self._run(lambda: self._unlock(keys=[self._lock_key], args=[holder]))
 
