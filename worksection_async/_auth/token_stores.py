@@ -122,6 +122,9 @@ class FileTokenStore:
         async with file_lock(self._path.with_name(f"{self._path.name}.lock")):
             yield
 
+    async def _delete(self) -> None:
+        await in_thread(self._remove)
+
     def _translate_errors(self) -> AbstractContextManager[None]:
         return translate_errors(OSError, f"{self._path} cannot be used")
 
@@ -137,6 +140,11 @@ class FileTokenStore:
     def _write(self, content: bytes) -> None:
         with self._translate_errors():
             self._replace(content)
+
+    def _remove(self) -> None:
+        with self._translate_errors():
+            self._path.unlink(missing_ok=True)
+            _sync_folder(self._path.parent)
 
     def _replace(self, content: bytes) -> None:
         folder = self._path.parent
