@@ -522,6 +522,7 @@ async def test_credentials_are_compared_in_constant_time(
         ({"password": "a"}, "username and password must be given together"),
         ({"username": "a:b", "password": "c"}, "username must not contain a colon"),
         ({"queue_size": 0}, "queue_size must be at least 1"),
+        ({"remember": -1}, "remember must be at least 0"),
         ({"max_body": 0}, "max_body must be at least 1"),
         ({"workers": 0}, "workers must be at least 1"),
     ],
