@@ -786,6 +786,14 @@ async def test_neither_the_password_nor_the_path_is_logged(log: Log, caplog: pyt
     assert "7f3c9a" not in "\n".join(lines)
 
 
+async def test_httpx_does_not_log_the_path_of_a_probe(log: Log) -> None:
+    async with account() as it, it.receiver():
+        it.sim.connect(URL, PlainTextResponse("", 404))
+        await anyio.sleep(10)
+    assert 'HTTP Request: POST https://hooks.test/ "HTTP/1.1 404 Not Found"' in log.texts
+    assert "7f3c9a" not in "\n".join(log.texts)
+
+
 async def test_a_probe_is_answered_only_with_the_credentials_and_by_an_open_receiver() -> None:
     receiver = WebhookReceiver(handler := RecordingHandler(), **CREDENTIALS)
     async with client(receiver) as http:
