@@ -11,6 +11,7 @@ from typing import Self
 
 import anyio
 
+from .._protocol.formats import sequence, to_id
 from .._protocol.values import as_number, plain_number, shown
 from .._transport.caller import Caller
 from ..errors import EventsLost, InvalidCall
@@ -56,7 +57,7 @@ class EventLog(ABC):
             )
             raise InvalidCall("get_events", f"period_start: {problem}")
         self._caller = caller
-        self._projects = None if projects is None else frozenset(projects)
+        self._projects = None if projects is None else checked_projects(projects)
         self._begins_at = caller.clock.time() - period_start.total_seconds()
         self._is_closed = False
         self._stored = None
@@ -208,6 +209,16 @@ class EventsSince(EventLog):
         if self._has_looked:
             await self.aclose()
             raise StopAsyncIteration
+
+
+def checked_projects(projects: Iterable[int]) -> frozenset[int]:
+    """Return the ids *projects*, which may be text; raises `InvalidCall` if one of them is no positive integer."""
+    if isinstance(projects, str):
+        raise InvalidCall("watch", "projects: must be a sequence of ids, got text")
+    try:
+        return frozenset(map(to_id, sequence(projects)))
+    except ValueError as exc:
+        raise InvalidCall("watch", f"projects: {exc}") from None
 
 
 def checked_interval(every: float) -> float:
