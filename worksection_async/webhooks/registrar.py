@@ -202,7 +202,9 @@ class Registrar:
 
     def _has_settings(self, webhook: Webhook) -> bool:
         wanted = self._wanted
-        return set(webhook.events) == set(wanted.events) and set(webhook.projects) == set(wanted.projects or ())
+        return set(webhook.events) == set(wanted.events) and set(webhook.projects) == set(
+            map(int, wanted.projects or ())
+        )
 
     def _note_loss(self, webhooks: Sequence[Webhook]) -> None:
         """Log why a webhook is registered again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import get_args
 from urllib.parse import SplitResult, urlsplit
 
@@ -54,6 +54,9 @@ class Registration:
         _check_url(self.url)
         if not as_number(self.check_every) > 0:
             raise InvalidCall("Registration", f"check_every must be positive, got {shown(self.check_every)}")
+        for name, value in {"events": self.events, "projects": self.projects or ()}.items():
+            if isinstance(value, str) or not isinstance(value, Collection):
+                raise InvalidCall("Registration", f"{name} must be a sequence, got {shown(value)}")
         prepare(ADD_WEBHOOK, {"url": self.url, "events": self.events, "projects": self.projects})
 
     def __str__(self) -> str:
