@@ -126,6 +126,11 @@ def test_ids_of_projects_can_be_numbers_or_text(kind: Any) -> None:
     with_simulator(main)
 
 
+def test_the_age_of_the_first_events_is_a_timedelta() -> None:
+    with pytest.raises(InvalidCall, match="period_start: must be a timedelta, got 60"):
+        Service().session().watch(period_start=60)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("projects", "problem"),
     [

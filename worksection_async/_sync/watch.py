@@ -51,6 +51,8 @@ class EventLog(ABC):
         projects: Iterable[int] | None,
         lease_seconds: float,
     ) -> None:
+        if not isinstance(period_start, dt.timedelta):
+            raise InvalidCall("get_events", f"period_start: must be a timedelta, got {shown(period_start)}")
         if not dt.timedelta(0) <= period_start <= RETENTION:
             problem = (
                 f"must not be negative, and at most {RETENTION.days} days: the service stores events for that long"

@@ -19,6 +19,8 @@ class BasicAuth:
     password: str = attrs.field(repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if not (isinstance(self.username, str) and isinstance(self.password, str)):
+            raise InvalidCall("WebhookReceiver", "username and password must be text")
         if ":" in self.username:
             raise InvalidCall("WebhookReceiver", "username must not contain a colon: it separates name and password")
 
