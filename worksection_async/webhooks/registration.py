@@ -1,4 +1,4 @@
-"""What a receiver registers, as a value; the `Registrar` does it."""
+"""`Registration`: the webhook that a receiver keeps registered, as a value. The `Registrar` does the work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from ..models import WebhookEvent
 
 @attrs.frozen
 class Registration:
-    """What a receiver registers while it is open: ``WebhookReceiver(handler, register=Registration(ws, url))``.
+    """The webhook that a receiver registers while it is open.
+
+    ::
+
+        WebhookReceiver(handler, register=Registration(ws, url))
 
     In the background, the receiver asks itself through *url* until it is reachable, registers the URL with its
     credentials, and deletes other webhooks of the same URL. A webhook with the same settings stays. Every *check_every*
