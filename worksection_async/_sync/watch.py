@@ -14,6 +14,7 @@ import anyio
 from .._protocol.formats import sequence, to_id
 from .._protocol.values import as_number, plain_number, shown
 from .._transport.caller import Caller
+from .._transport.tasks import call_handler
 from ..errors import EventsLost, InvalidCall
 from ..models import Event
 from .cursor import Cursor
@@ -196,7 +197,7 @@ class EventWatch(EventLog):
         """
         async for event in self:
             try:
-                await handler(event)
+                await call_handler(handler, event)
             except Exception:
                 logger.exception("the handler of the watch failed for %s %s", event.kind, event.object.id)
 
