@@ -359,6 +359,17 @@ async def test_only_its_owner_can_read_the_folder(tmp_path: Path) -> None:
     assert "ada" not in user.name.lower()
 
 
+def test_forgetting_a_user_deletes_what_a_killed_process_left_behind(tmp_path: Path) -> None:
+    vault = FileTokenVault(tmp_path)
+    anyio.run(vault.store("ada").save, PAIR)
+    (folder,) = tmp_path.iterdir()
+    leftover = folder / ".token.json.k1ll3d"
+    leftover.write_text(PAIR.to_json())
+    os.utime(leftover, (0, 0))
+    anyio.run(vault.forget, "ada")
+    assert [path.name for path in folder.iterdir()] == ["token.json.lock"]
+
+
 async def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = FileTokenVault(tmp_path / "file" / "vault").store("ada")

@@ -144,14 +144,16 @@ class FileTokenStore:
     def _remove(self) -> None:
         with self._translate_errors():
             self._path.unlink(missing_ok=True)
+            _remove_leftovers(self._path)
             _sync_folder(self._path.parent)
 
     def _replace(self, content: bytes) -> None:
         folder = self._path.parent
         _create_folder(folder)
-        prefix = f".{self._path.name}."
-        _remove_leftovers(folder, prefix)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # mkstemp creates it with mode 0600
+        _remove_leftovers(self._path)
+        descriptor, name = tempfile.mkstemp(
+            dir=folder, prefix=f".{self._path.name}."
+        )  # mkstemp creates it with mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -172,12 +174,12 @@ def token_in(text: str | bytes, where: object) -> Token:
     raise TokenStoreError(f"{where} does not contain a valid token")
 
 
-def _remove_leftovers(folder: Path, prefix: str) -> None:
-    """Delete the temporary files of killed processes, because they contain tokens."""
-    for path in folder.glob(f"{prefix}*"):
+def _remove_leftovers(path: Path) -> None:
+    """Delete the temporary files of processes that were killed while they replaced *path*: they contain tokens."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
         with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - LOCK_TIMEOUT_SECONDS:
-                path.unlink()
+            if leftover.stat().st_mtime < time.time() - LOCK_TIMEOUT_SECONDS:
+                leftover.unlink()
 
 
 def _create_folder(folder: Path) -> None:
