@@ -11,6 +11,19 @@ import attrs
 from ..errors import InvalidCall
 
 
+def auth_for(username: str | None, password: str | None) -> BasicAuth | None:
+    """Return the credentials for the options of a receiver; None without them.
+
+    Raises:
+        InvalidCall: Only one of the options was given, or they are invalid.
+    """
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        raise InvalidCall("WebhookReceiver", "username and password must be given together")
+    return BasicAuth(username, password)
+
+
 @attrs.frozen
 class BasicAuth:
     """The username and password that a request must carry; both are omitted from the repr."""

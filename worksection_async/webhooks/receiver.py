@@ -22,7 +22,7 @@ from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send
 from .._transport.tasks import decode
 from ..errors import InvalidCall
 from ..models import Event
-from .basic_auth import BasicAuth
+from .basic_auth import auth_for
 from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import EventMemory, memory_for
 from .event_queue import Batch, EventQueue
@@ -116,8 +116,6 @@ class WebhookReceiver:
         workers: int = 1,
         drain: float = 30.0,
     ) -> None:
-        if (username is None) != (password is None):
-            raise InvalidCall("WebhookReceiver", "username and password must be given together")
         if register is not None and not isinstance(register, Registration):
             raise InvalidCall("WebhookReceiver", f"register must be a Registration, got {shown(register)}")
         if acknowledge not in ("before", "after"):
@@ -125,7 +123,7 @@ class WebhookReceiver:
         for name, number in {"queue_size": queue_size, "max_body": max_body, "workers": workers}.items():
             if number < 1:
                 raise InvalidCall("WebhookReceiver", f"{name} must be at least 1, got {number}")
-        self._auth = None if username is None or password is None else BasicAuth(username, password)
+        self._auth = auth_for(username, password)
         self._tz = to_time_zone("WebhookReceiver", tz)
         self._queue_size = queue_size
         self._max_body = max_body
