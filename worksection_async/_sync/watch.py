@@ -40,7 +40,7 @@ class EventLog(ABC):
         cursor: Where to continue: a position, or a store that may contain one.
         period_start: Age of the first events, if there is no position.
         projects: Only events of these projects; None means all.
-        lease_seconds: For how long another program waits for a sign of this one.
+        lease_seconds: Seconds after which another program may take over, if this one has saved no position.
     """
 
     def __init__(
