@@ -446,9 +446,10 @@ async def test_a_save_that_was_cancelled_ends_before_the_lease(tmp_path: Path, m
 class TroubledRedis(redis.Redis):
     """A client whose next script waits for `goes_on`, or loses its reply."""
 
-    is_slow = is_lossy = False
-    started = threading.Event()
-    goes_on = threading.Event()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_slow = self.is_lossy = False
+        self.started, self.goes_on = threading.Event(), threading.Event()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         if args[0] == "EVALSHA" and self.is_slow:
