@@ -151,9 +151,8 @@ class FileTokenStore:
         folder = self._path.parent
         _create_folder(folder)
         _remove_leftovers(self._path)
-        descriptor, name = tempfile.mkstemp(
-            dir=folder, prefix=f".{self._path.name}."
-        )  # mkstemp creates it with mode 0600
+        prefix = f".{self._path.name}."
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # mkstemp creates it with mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)

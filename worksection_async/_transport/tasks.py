@@ -1,4 +1,4 @@
-"""Background tasks that outlive the caller that started them, and work in threads."""
+"""Background tasks that outlive the caller that started them, work in threads, and calls of handlers."""
 
 from __future__ import annotations
 
