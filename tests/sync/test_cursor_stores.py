@@ -501,6 +501,48 @@ async def test_a_save_whose_reply_was_lost_is_not_that_of_another_watch(valkey: 
     assert await store.save(Cursor(looked_at=START + 1), lease)
 
 
+FORKING = """
+import os, signal, sys, time, anyio
+from worksection_async import FileCursor
+from worksection_async._sync.cursor_stores import StoredPosition
+from worksection_async.redis import RedisCursor
+
+place, first = sys.argv[1:]
+store = RedisCursor(place, "fork") if "://" in place else FileCursor(place)
+position = StoredPosition(store, 60)
+
+def acquire():
+    return anyio.run(store.acquire, position._lease)
+
+if first == "parent":
+    is_held = acquire()
+answer, question = os.pipe()
+if not (child := os.fork()):
+    os.write(question, b"%d" % acquire())
+    time.sleep(60)
+    os._exit(0)
+is_held_by_child = os.read(answer, 1) == b"1"
+if first == "child":
+    is_held = acquire()
+print(is_held, is_held_by_child)
+os.kill(child, signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("first", "held"), [("parent", "True False"), ("child", "False True")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_watch_and_its_copy_in_a_forked_child_do_not_share_a_lease(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, first: str, held: str
+) -> None:
+    """Such as a watch in a module that a server of forked workers loads before it forks."""
+    place = str(tmp_path / "c") if kind == "file" else request.getfixturevalue("valkey")
+    if kind == "redis":
+        redis.Redis.from_url(place).flushdb()
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, place, first]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{held}\n", "")
+
+
 def test_forked_children_neither_free_nor_keep_the_lease_of_a_file(tmp_path: Path) -> None:
     program = """
 import os, sys, time, anyio
