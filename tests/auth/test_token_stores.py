@@ -305,6 +305,22 @@ async def test_the_redis_lock_of_a_killed_process_expires(valkey: str) -> None:
             pass
 
 
+async def test_a_lock_whose_reply_was_lost_is_free_at_once(valkey: str) -> None:
+    class LossyRedis(redis.Redis):
+        def set(self, *args: Any, **options: Any) -> Any:
+            super().set(*args, **options)
+            raise redis.TimeoutError
+
+    client = LossyRedis.from_url(valkey)
+    client.flushall()
+    with pytest.raises(TokenStoreError, match=r"the server cannot be used \(TimeoutError\)"):
+        async with RedisTokenStore(client, "ada").lock():
+            pass
+    with anyio.fail_after(5):
+        async with RedisTokenStore(valkey, "ada").lock():
+            pass
+
+
 async def test_a_load_by_another_task_does_not_let_an_expired_holder_save(valkey: str) -> None:
     """The lock expired, another process saved a pair, and another task of this process loaded it."""
     with redis.Redis.from_url(valkey) as client:

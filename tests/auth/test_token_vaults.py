@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.secrecy import Log, texts_of_error, texts_of_frames
 from worksection_async import FileTokenVault, OAuth2, SQLTokenVault, Token, TokenStore, TokenVault
-from worksection_async.errors import InvalidCall, TokenStoreError
+from worksection_async.errors import InvalidCall, ReauthorizationRequired, TokenStoreError
 from worksection_async.redis import RedisTokenVault
 from worksection_async.testing import Simulator, faults
 
@@ -223,6 +223,41 @@ async def test_a_lock_that_is_never_released_is_an_error_after_the_timeout(
 
 
 @every_vault
+async def test_a_forgotten_user_has_no_tokens_and_can_log_in_again(vault_of: Callable[[], Any]) -> None:
+    vault = vault_of()
+    for key in ("ada", "bob"):
+        await vault.store(key).save(PAIR)
+    await vault_of().forget("ada")
+    await vault_of().forget("ada")
+    await vault_of().forget("a user without tokens")
+    assert [await vault.store(key).load() for key in ("ada", "bob")] == [None, PAIR]
+    await vault.store("ada").save(NEXT)
+    assert await vault.store("ada").load() == NEXT
+
+
+@every_vault
+async def test_a_forgotten_user_has_to_log_in_again(vault_of: Callable[[], Any]) -> None:
+    sim = Simulator()
+    ws = sim.session(OAuth2(sim.oauth_app(), vault=vault_of()))
+    await vault_of().store("ada").save(sim.issue_pair())
+    await ws.as_user("ada").get_project_groups()
+    await vault_of().forget("ada")
+    with pytest.raises(ReauthorizationRequired, match="the token store is empty"):
+        await ws.as_user("ada").get_project_groups()
+
+
+@every_vault
+async def test_a_user_is_forgotten_after_a_refresh_in_progress(vault_of: Callable[[], Any]) -> None:
+    """It would store the new pair afterwards."""
+    await vault_of().store("ada").save(PAIR)
+    async with vault_of().store("ada").lock():
+        with anyio.move_on_after(0.1) as waiting:
+            await vault_of().forget("ada")
+        assert waiting.cancelled_caught
+        assert await vault_of().store("ada").load() == PAIR
+
+
+@every_vault
 async def test_it_shows_no_secret(vault_of: VaultOf, log: Log) -> None:
     vault = vault_of()
     store = vault.store("ada")
@@ -322,6 +357,17 @@ async def test_only_its_owner_can_read_the_folder(tmp_path: Path) -> None:
     modes = [path.stat().st_mode & 0o777 for path in (folder.parent, folder, user, user / "token.json")]
     assert modes == [0o700, 0o700, 0o700, 0o600]
     assert "ada" not in user.name.lower()
+
+
+def test_forgetting_a_user_deletes_what_a_killed_process_left_behind(tmp_path: Path) -> None:
+    vault = FileTokenVault(tmp_path)
+    anyio.run(vault.store("ada").save, PAIR)
+    (folder,) = tmp_path.iterdir()
+    leftover = folder / ".token.json.k1ll3d"
+    leftover.write_text(PAIR.to_json())
+    os.utime(leftover, (0, 0))
+    anyio.run(vault.forget, "ada")
+    assert [path.name for path in folder.iterdir()] == ["token.json.lock"]
 
 
 async def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
@@ -504,6 +550,27 @@ async def test_a_holder_whose_lease_expired_cannot_replace_the_pair_of_the_next_
                     tasks.start_soon(slow.load)  # of another task
         assert await vault.store("ada").load() == NEXT
         assert [row["holder"] for row in await rows_in(where)] == [None]
+
+
+@sql_vaults
+async def test_a_holder_whose_lease_expired_does_not_delete_a_newer_login(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sql_vault(where) as vault, sql_vault(where) as other:
+        await vault.store("ada").save(PAIR)
+        rows = vars(vault)["_rows"]
+        delete = rows.delete
+
+        async def slowly(user: str, holder: str) -> bool:
+            await move_lease(where, 90)
+            async with other.store("ada").lock():
+                await other.store("ada").save(NEXT)
+                return await delete(user, holder)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(rows, "delete", slowly)
+        with pytest.raises(TokenStoreError, match="the lock expired, and another client has it"):
+            await vault.forget("ada")
+        assert await vault.store("ada").load() == NEXT
 
 
 @sql_vaults

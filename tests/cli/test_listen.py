@@ -30,7 +30,8 @@ from worksection_async._cli import listen
 from worksection_async._cli._exit_codes import ExitCode
 from worksection_async._cli._output import print_text
 from worksection_async.models import Event, EventObject, User
-from worksection_async.testing import Simulator
+from worksection_async.testing import Fault, Simulator, faults
+from worksection_async.testing._reply import SimulatedReply
 from worksection_async.testing._server import Server
 from worksection_async.testing._webhook_call import body_of, webhook_record
 from worksection_async.testing.faults import FaultName
@@ -115,6 +116,9 @@ class Command:
             self._failures.append(exc)
         finally:
             os.kill(os.getpid(), signal.SIGINT)
+
+
+SERVER_ERROR_IN_JSON = faults.answer(SimulatedReply(b'{"status": "error", "message": "Internal error"}', 500))
 
 
 @pytest.fixture
@@ -234,9 +238,12 @@ def test_a_program_that_does_not_answer_does_not_stop_it(
 
 
 @pytest.mark.usefixtures("no_retry_delay")
-@pytest.mark.parametrize(("fault", "times"), [("reset", 8), ("server_error", 8), ("html_page", 2), ("cut_body", 2)])
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [("reset", 8), ("server_error", 8), (SERVER_ERROR_IN_JSON, 8), ("html_page", 2), ("cut_body", 2)],
+)
 def test_events_of_a_failed_poll_arrive_with_the_next_one(
-    simulator: Simulator, command: Command, capsys: pytest.CaptureFixture[str], fault: FaultName, times: int
+    simulator: Simulator, command: Command, capsys: pytest.CaptureFixture[str], fault: FaultName | Fault, times: int
 ) -> None:
     program = Program()
 

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from tests.support.terminal import open_terminal
-from worksection_async import Session, Waiting
+from worksection_async import FileCursor, Lease, Session, Waiting
 from worksection_async.__main__ import main
 from worksection_async._cli._exit_codes import ExitCode
 from worksection_async._cli._journal import Journal
@@ -80,6 +80,19 @@ def test_watch_prints_events_and_continues_where_it_stopped(
         anyio.run(simulator.emit, "post", task)
         assert watch() == [task.id]
     assert {path.name for path in tmp_path.iterdir()} == {"cursor.json", "cursor.json.lock"}
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_watch_that_waits_for_another_program_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(anyio, "sleep", _interrupting(after=1))
+    path, lease = tmp_path / "cursor.json", Lease(60)
+    other = FileCursor(path)
+    assert anyio.run(other.acquire, lease)
+    assert main(["watch", "--cursor", str(path)]) == ExitCode.INTERRUPTED
+    message = f"Another program watches with {path}: waiting for its end.\n"
+    assert capsys.readouterr().err == f"{message}\nInterrupted. No request was sent.\n"
 
 
 def _interrupting(after: int) -> Callable[[float], Any]:

@@ -68,6 +68,19 @@ def test_the_demo_shows_tasks_and_the_news_of_a_comment(browser: Chromium, tmp_p
         assert "Traceback" not in running.output()
 
 
+def test_the_demo_deletes_its_folder_when_it_is_terminated(tmp_path: Path) -> None:
+    _, demo = INSTALL_AND_DEMO.splitlines()
+    port, simulator_port = free_port(), free_port()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    script = f"{demo} {port} {simulator_port}"
+    with readme.program(script, tmp_path / "log", TMPDIR=str(temporary)) as running:
+        running.wait_for_port(port)
+        assert list(temporary.iterdir())
+        assert running.terminate() == 0
+    assert not list(temporary.iterdir())
+
+
 def check_layout(page: Page) -> None:
     """The page fits into 360 pixels, and has dark colours if the browser asks for them."""
     page.set_viewport_size({"width": 360, "height": 640})
@@ -169,6 +182,7 @@ def test_a_visitor_whose_login_is_lost_logs_in_again_and_comes_back(site: Site, 
         expect(page.get_by_role("heading")).to_have_text("Henry’s tasks")
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_role("link")).to_have_text("Log in with Worksection")
+        assert not list(site.folder.rglob("token.json"))
 
     browser.run(visit)
 

@@ -98,6 +98,11 @@ class Program:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(PATIENCE_SECONDS)
 
+    def terminate(self) -> int:
+        """End it as a service manager does; return its exit code."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE_SECONDS)
+
 
 @contextlib.contextmanager
 def program(script: str, log: Path, **variables: str) -> Iterator[Program]:

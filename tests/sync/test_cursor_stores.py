@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -305,6 +307,24 @@ def test_a_second_watch_waits_and_takes_over(tmp_path: Path, caplog: pytest.LogC
     ]
 
 
+def test_a_waiting_watch_asks_for_the_lease_every_sixth_part_of_its_time(tmp_path: Path) -> None:
+    class BusyCursor(FileCursor):
+        asked_at: ClassVar[list[float]] = []
+
+        async def acquire(self, lease: Lease) -> bool:
+            self.asked_at.append(anyio.current_time())
+            return len(self.asked_at) == 4 and await super().acquire(lease)
+
+    async def main(sim: Service) -> None:
+        sim.clear_events()
+        async with sim.session() as ws, ws.watch(cursor=BusyCursor(tmp_path / "c"), every=MINUTE) as watch:
+            assert await events_within(MINUTE, watch) == []
+        pauses = [after - before for before, after in itertools.pairwise(BusyCursor.asked_at)]
+        assert pauses == pytest.approx([15, 15, 15])
+
+    with_simulator(main)
+
+
 def test_a_watch_whose_lease_expired_waits_and_starts_again(valkey: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its position is not saved over that of the other watch, and no event is yielded twice by later steps."""
     client = redis.Redis.from_url(valkey)
@@ -421,6 +441,106 @@ async def test_a_save_that_was_cancelled_ends_before_the_lease(tmp_path: Path, m
     await releasing
     assert await FileCursor(tmp_path / "c").acquire(other)
     assert await store.load() == A_CURSOR
+
+
+class TroubledRedis(redis.Redis):
+    """A client whose next script waits for `goes_on`, or loses its reply."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_slow = self.is_lossy = False
+        self.started, self.goes_on = threading.Event(), threading.Event()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "EVALSHA" and self.is_slow:
+            self.is_slow = False
+            self.started.set()
+            self.goes_on.wait()
+        reply = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        if args[0] == "EVALSHA" and self.is_lossy:
+            self.is_lossy = False
+            raise redis.TimeoutError
+        return reply
+
+
+def troubled_client(url: str) -> TroubledRedis:
+    client = TroubledRedis.from_url(url)
+    assert isinstance(client, TroubledRedis)
+    client.flushdb()
+    return client
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_save_does_not_take_a_lease_that_was_released_after_it(valkey: str) -> None:
+    """asyncio cancels the task, but not the thread."""
+    client = troubled_client(valkey)
+    store, lease, other = RedisCursor(client, "position"), Lease(60), Lease(60)
+    assert await store.acquire(lease)
+    assert await store.save(Cursor(looked_at=START), lease)
+    client.is_slow = True
+    saving = asyncio.create_task(store.save(A_CURSOR, lease))
+    await asyncio.to_thread(client.started.wait)
+    saving.cancel()
+    releasing = asyncio.create_task(store.release(lease))
+    await asyncio.wait({releasing}, timeout=0.1)
+    client.goes_on.set()
+    await releasing
+    assert await store.load() == A_CURSOR
+    assert await RedisCursor(valkey, "position").acquire(other)
+
+
+@pytest.mark.anyio
+async def test_a_save_whose_reply_was_lost_is_not_that_of_another_watch(valkey: str) -> None:
+    client = troubled_client(valkey)
+    store, lease = RedisCursor(client, "position"), Lease(60)
+    assert await store.acquire(lease)
+    assert await store.save(Cursor(looked_at=START), lease)
+    client.is_lossy = True
+    with pytest.raises(StorageError, match="TimeoutError"):
+        await store.save(A_CURSOR, lease)
+    assert await store.save(Cursor(looked_at=START + 1), lease)
+
+
+FORKING = """
+import os, signal, sys, time, anyio
+from worksection_async import FileCursor
+from worksection_async._sync.cursor_stores import StoredPosition
+from worksection_async.redis import RedisCursor
+
+place, first = sys.argv[1:]
+store = RedisCursor(place, "fork") if "://" in place else FileCursor(place)
+position = StoredPosition(store, 60)
+
+def acquire():
+    return anyio.run(store.acquire, position._lease)
+
+if first == "parent":
+    is_held = acquire()
+answer, question = os.pipe()
+if not (child := os.fork()):
+    os.write(question, b"%d" % acquire())
+    time.sleep(60)
+    os._exit(0)
+is_held_by_child = os.read(answer, 1) == b"1"
+if first == "child":
+    is_held = acquire()
+print(is_held, is_held_by_child)
+os.kill(child, signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("first", "held"), [("parent", "True False"), ("child", "False True")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_watch_and_its_copy_in_a_forked_child_do_not_share_a_lease(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, first: str, held: str
+) -> None:
+    """Such as a watch in a module that a server of forked workers loads before it forks."""
+    place = str(tmp_path / "c") if kind == "file" else request.getfixturevalue("valkey")
+    if kind == "redis":
+        redis.Redis.from_url(place).flushdb()
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, place, first]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{held}\n", "")
 
 
 def test_forked_children_neither_free_nor_keep_the_lease_of_a_file(tmp_path: Path) -> None:

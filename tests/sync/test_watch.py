@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import anyio
 import httpx
@@ -107,6 +108,43 @@ def test_poll_requests_the_shortest_period_in_the_bulk_lane(monkeypatch: pytest.
             assert lanes == ["bulk"]
 
     with_simulator(main)
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_ids_of_projects_can_be_numbers_or_text(kind: Any) -> None:
+    """Such as those of an environment variable."""
+
+    async def main(sim: Service) -> None:
+        ids = list(sim.projects)[:3]
+        async with sim.session() as ws:
+            for count in (1, 2):
+                for id_project in ids:
+                    await create_events(sim, 1, id_project)
+                events = ws.events_since(None, period_start=dt.timedelta(hours=1), projects=map(kind, ids[:count]))
+                assert {event.id_project for event in await collect(events)} == set(ids[:count])
+
+    with_simulator(main)
+
+
+def test_the_age_of_the_first_events_is_a_timedelta() -> None:
+    with pytest.raises(InvalidCall, match="period_start: must be a timedelta, got 60"):
+        Service().session().watch(period_start=60)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("projects", "problem"),
+    [
+        ("26", "must be a sequence of ids, got text"),
+        (26, "must be a sequence, got int"),
+        ([-1, 26], "must be a positive integer, got -1"),
+        (["x"], "must be a positive integer, got 'x'"),
+    ],
+)
+def test_ids_of_projects_are_checked(projects: Any, problem: str) -> None:
+    ws = Service().session()
+    for make in (ws.watch, lambda **options: ws.events_since(None, **options)):
+        with pytest.raises(InvalidCall, match=f"^watch: projects: {problem}"):
+            make(projects=projects)
 
 
 def test_watch_of_some_projects_needs_one_call_per_poll(monkeypatch: pytest.MonkeyPatch) -> None:

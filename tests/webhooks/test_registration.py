@@ -160,6 +160,16 @@ async def test_earlier_webhooks_of_the_url_are_replaced_and_others_stay(before: 
         assert list(it.sim.webhooks) == [*(earlier if "url" in before else []), number]
 
 
+async def test_a_webhook_stays_if_its_projects_are_given_as_text() -> None:
+    """Such as those of an environment variable."""
+    async with account() as it:
+        for _ in range(2):
+            it.sim.connect(URL, receiver := it.receiver(projects=[str(it.id_project)]))
+            async with receiver:
+                await registered(receiver)
+    assert it.calls.count("add_webhook") == 1
+
+
 async def test_a_receiver_can_be_opened_again() -> None:
     async with account() as it:
         receiver = it.receiver()
@@ -756,6 +766,9 @@ async def test_real_workers_of_one_server_leave_one_webhook(tmp_path: Path) -> N
         ({"url": "http://hooks.test/in"}, "https is required"),
         ({"events": ["post_taks"]}, "events: .*the nearest one is post_task"),
         ({"projects": ["x"]}, "projects: "),
+        ({"projects": "26,27"}, "projects must be a sequence, got '26,27'"),
+        ({"projects": iter([26])}, "projects must be a sequence, got <"),
+        ({"events": "post_task,close_task"}, "events must be a sequence, got 'post_task"),
         ({"check_every": 0}, "check_every must be positive"),
         ({"check_every": float("nan")}, "check_every must be positive"),
     ],
@@ -784,6 +797,14 @@ async def test_neither_the_password_nor_the_path_is_logged(log: Log, caplog: pyt
     lines = said(caplog)
     assert {level for level in (20, 30) if len(said(caplog, level)) > len(said(caplog, level + 10))} == {20, 30}
     assert "7f3c9a" not in "\n".join(lines)
+
+
+async def test_httpx_does_not_log_the_path_of_a_probe(log: Log) -> None:
+    async with account() as it, it.receiver():
+        it.sim.connect(URL, PlainTextResponse("", 404))
+        await anyio.sleep(10)
+    assert 'HTTP Request: POST https://hooks.test/ "HTTP/1.1 404 Not Found"' in log.texts
+    assert "7f3c9a" not in "\n".join(log.texts)
 
 
 async def test_a_probe_is_answered_only_with_the_credentials_and_by_an_open_receiver() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,42 @@ async def test_cancelling_a_dispatch_cancels_the_handler(router: Router, calls: 
         await router.dispatch(event())
     assert scope.cancelled_caught
     assert calls.names == []
+
+
+async def await_something_cancelled(_: Event) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_handler_that_awaits_something_cancelled_fails_alone(router: Router, calls: Calls) -> None:
+    router.on("update_task")(await_something_cancelled)
+    router.on("update_task")(calls.handler("next"))
+    with pytest.raises(ExceptionGroup, match="1 of 2 handlers failed for update_task 9") as raised:
+        await router.dispatch(event())
+    assert isinstance(raised.value.exceptions[0].__cause__, asyncio.CancelledError)
+    assert calls.names == ["next"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_watch_goes_on_after_a_handler_that_awaits_something_cancelled() -> None:
+    handled: list[int] = []
+    scope = anyio.CancelScope()
+
+    async def fail_once(event: Event) -> None:
+        handled.append(event.object.id)
+        if len(handled) == 1:
+            await await_something_cancelled(event)
+        scope.cancel()
+
+    sim = Simulator()
+    sim.clear_events()
+    async with sim.session() as ws:
+        tasks = [await ws.post_task(next(iter(sim.projects)), name) for name in ("Plan", "Launch")]
+        with anyio.fail_after(10), scope:
+            await ws.watch(every=0.01).dispatch_to(fail_once)
+    assert sorted(handled) == sorted(task.id for task in tasks)
 
 
 async def test_a_handler_with_two_matching_routes_is_called_once(router: Router, calls: Calls) -> None:

@@ -75,15 +75,18 @@ class RedisTokenStore:
         """Exclude all other clients of this key."""
         holder = secrets.token_hex(16)
         lock = functools.partial(self._client.set, self._lock_key, holder, nx=True, px=int(LOCK_TIMEOUT_SECONDS * 1000))
-        await acquire_lock(lambda: self._run(lock))
         task = anyio.get_current_task().id
-        self._seen[task] = None
         try:
+            await acquire_lock(lambda: self._run(lock))
+            self._seen[task] = None
             yield
-        finally:
-            del self._seen[task]
+        finally:  # after a failure to acquire it, too: the server may have given the lock, and its reply was lost
+            self._seen.pop(task, None)
             with anyio.CancelScope(shield=True), contextlib.suppress(TokenStoreError):  # the lock expires anyway
                 await self._run(lambda: self._unlock(keys=[self._lock_key], args=[holder]))
+
+    async def _delete(self) -> None:
+        await self._run(lambda: self._client.delete(self._key))
 
     def _read(self) -> bytes:
         value: Any = self._client.get(self._key)
@@ -119,3 +122,16 @@ class RedisTokenVault:
     def store(self, key: str) -> RedisTokenStore:
         """Return the token store of the user *key*: text of 1 to 200 characters."""
         return RedisTokenStore(self._client, f"{self._prefix}{encoded_key(key, 'RedisTokenVault')}")
+
+    async def forget(self, key: str) -> None:
+        """Delete the tokens of the user *key* (a logout): the next call raises `ReauthorizationRequired`.
+
+        A refresh in progress ends first: it would store a new pair.
+
+        Raises:
+            TokenStoreError: The tokens could not be deleted.
+            InvalidCall: The key is invalid.
+        """
+        store = self.store(key)
+        async with store.lock():
+            await store._delete()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 NEEDS = "worksection_async.SQLTokenVault"
 
+LOCK_EXPIRED = "the lock expired, and another client has it"
+
 
 @hides_arguments
 class SQLTokenVault:
@@ -76,6 +78,22 @@ class SQLTokenVault:
 
     def store(self, key: str) -> TokenStore:
         """Return the token store of the user *key*: text of 1 to 200 characters."""
+        return self._store(key)
+
+    async def forget(self, key: str) -> None:
+        """Delete the tokens of the user *key* (a logout): the next call raises `ReauthorizationRequired`.
+
+        A refresh in progress ends first: it would store a new pair.
+
+        Raises:
+            TokenStoreError: The tokens could not be deleted.
+            InvalidCall: The key is invalid.
+        """
+        store = self._store(key)
+        async with store.lock():
+            await store._delete()
+
+    def _store(self, key: str) -> _SQLTokenStore:
         return _SQLTokenStore(self._rows, self._cipher, encoded_key(key, "SQLTokenVault"))
 
 
@@ -100,7 +118,11 @@ class _SQLTokenStore:
         """Store *token*; a holder of the lock whose lease was given to another one cannot store it."""
         lease = self._leases.get(anyio.get_current_task().id)
         if not await self._rows.write(self._user, self._cipher.encrypt(self._user, token), lease):
-            raise TokenStoreError("the lock expired, and another client has it")
+            raise TokenStoreError(LOCK_EXPIRED)
+
+    async def _delete(self) -> None:
+        if not await self._rows.delete(self._user, self._leases[anyio.get_current_task().id]):
+            raise TokenStoreError(LOCK_EXPIRED)
 
     @contextlib.asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     extract,
     func,
     or_,
@@ -107,6 +108,10 @@ class TokenRows:
         is_free = or_(self._row.held_until.is_(None), self._row.held_until <= NOW)
         values = {"holder": holder, "held_until": NOW + LOCK_TIMEOUT_SECONDS}
         return await self._execute(self._upsert(user, values, where=is_free))
+
+    async def delete(self, user: str, holder: str) -> bool:
+        """Delete the row of *user*; return False if another client has the lease of *holder* now."""
+        return await self._execute(delete(self._table).where(self._row.user_key == user, self._row.holder == holder))
 
     async def release(self, user: str, holder: str) -> None:
         """End the lease of *holder*, if *holder* has it."""

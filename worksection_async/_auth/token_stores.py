@@ -122,6 +122,9 @@ class FileTokenStore:
         async with file_lock(self._path.with_name(f"{self._path.name}.lock")):
             yield
 
+    async def _delete(self) -> None:
+        await in_thread(self._remove)
+
     def _translate_errors(self) -> AbstractContextManager[None]:
         return translate_errors(OSError, f"{self._path} cannot be used")
 
@@ -138,11 +141,17 @@ class FileTokenStore:
         with self._translate_errors():
             self._replace(content)
 
+    def _remove(self) -> None:
+        with self._translate_errors():
+            self._path.unlink(missing_ok=True)
+            _remove_leftovers(self._path)
+            _sync_folder(self._path.parent)
+
     def _replace(self, content: bytes) -> None:
         folder = self._path.parent
         _create_folder(folder)
+        _remove_leftovers(self._path)
         prefix = f".{self._path.name}."
-        _remove_leftovers(folder, prefix)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # mkstemp creates it with mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -164,12 +173,12 @@ def token_in(text: str | bytes, where: object) -> Token:
     raise TokenStoreError(f"{where} does not contain a valid token")
 
 
-def _remove_leftovers(folder: Path, prefix: str) -> None:
-    """Delete the temporary files of killed processes, because they contain tokens."""
-    for path in folder.glob(f"{prefix}*"):
+def _remove_leftovers(path: Path) -> None:
+    """Delete the temporary files of processes that were killed while they replaced *path*: they contain tokens."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
         with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - LOCK_TIMEOUT_SECONDS:
-                path.unlink()
+            if leftover.stat().st_mtime < time.time() - LOCK_TIMEOUT_SECONDS:
+                leftover.unlink()
 
 
 def _create_folder(folder: Path) -> None:

@@ -55,6 +55,19 @@ class FileTokenVault:
         # A folder per user, because each save searches its folder for the leftovers of killed processes.
         return FileTokenStore(self._folder / name / "token.json")
 
+    async def forget(self, key: str) -> None:
+        """Delete the tokens of the user *key* (a logout): the next call raises `ReauthorizationRequired`.
+
+        A refresh in progress ends first: it would store a new pair.
+
+        Raises:
+            TokenStoreError: The tokens could not be deleted.
+            InvalidCall: The key is invalid.
+        """
+        store = self.store(key)
+        async with store.lock():
+            await store._delete()
+
 
 def encoded_key(key: str, owner: str) -> str:
     """Return *key* as ASCII text in which nothing has a special meaning; different keys have different texts.

@@ -29,7 +29,7 @@ class NoUser(MemoryTokenStore):
 
 
 class Credential(Protocol):
-    """What is known of a credential here."""
+    """The part of a credential that `VaultUsers` needs."""
 
     @property
     def has_unsaved_pair(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a command has sent so far, for the message after Ctrl-C."""
+"""Records the requests of a command, for the message after Ctrl-C."""
 
 from __future__ import annotations
 

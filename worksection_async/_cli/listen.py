@@ -17,7 +17,7 @@ from .._protocol.names import nearest
 from .._protocol.service import WEBHOOK_TIMEOUT_SECONDS
 from .._session.session import Session
 from .._sync.watch import EventWatch
-from ..errors import EventsLost, RateLimited, TransportError, UnexpectedReply
+from ..errors import ApiError, EventsLost, RateLimited, TransportError, UnexpectedReply
 from ..models import Event, WebhookEvent
 from ..testing._webhook_call import CallResult, body_of, call_webhook, is_local, network_to, webhook_record
 from ._command import Command, FiniteFloat
@@ -116,10 +116,12 @@ async def _next_event(watch: EventWatch) -> Event | None:
     """Return the next event, or None after an error that does not end the command; it is printed."""
     try:
         return await anext(watch)
-    except (RateLimited, TransportError, UnexpectedReply) as error:
-        print_error(f"{_now()}  {error} The next poll includes these events.")
     except EventsLost as error:
         print_error(f"{_now()}  {error}. The lost events are not posted, the later ones are.")
+    except (ApiError, TransportError, UnexpectedReply) as error:
+        if isinstance(error, ApiError) and error.http_status < 500 and not isinstance(error, RateLimited):
+            raise
+        print_error(f"{_now()}  {error} The next poll includes these events.")
     return None
 
 

@@ -8,10 +8,27 @@ from pathlib import Path
 import click
 
 from .._session.session import Session
-from .._sync.cursor_stores import FileCursor
+from .._sync.cursor_stores import FileCursor, Lease
 from ._command import Command, FiniteFloat
 from ._output import print_line
 from ._runner import run_calls
+from ._text import print_error
+
+
+class AnnouncingCursor(FileCursor):
+    """Says once why nothing is printed while another program watches with the same file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._message = f"Another program watches with {path}: waiting for its end."
+
+    async def acquire(self, lease: Lease) -> bool:
+        """Lock the file."""
+        is_held = await super().acquire(lease)
+        if not is_held and self._message:
+            print_error(self._message)
+            self._message = ""
+        return is_held
 
 
 @click.command("watch", cls=Command)
@@ -29,7 +46,7 @@ def command(every: float, projects: Sequence[int], cursor: Path | None) -> None:
     """
 
     async def stream(session: Session) -> None:
-        store = None if cursor is None else FileCursor(cursor)
+        store = None if cursor is None else AnnouncingCursor(cursor)
         async with session.watch(projects=projects or None, every=every, cursor=store) as watch:
             async for event in watch:
                 print_line(event)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
 import threading
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from weakref import ReferenceType, ref
 
 import anyio
@@ -19,6 +20,9 @@ from .._transport.paths import replace_text, resolved
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
 from .cursor import Cursor
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 logger: logging.Logger = logging.getLogger("worksection_async")
 
@@ -79,16 +83,20 @@ class FileCursor:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = resolved(path, "FileCursor")
-        from filelock import FileLock  # noqa: PLC0415  # few programs need it
-
-        self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"), thread_local=False)
-        # Weak, because a watch that ended with an error may be gone without having released it.
-        self._lease: ReferenceType[Lease] | None = None
         reset_now_and_after_fork(self)
 
     def _reset(self) -> None:
+        # Weak, because a watch that ended with an error may be gone without having released it.
+        self._lease: ReferenceType[Lease] | None = None
+        self.__dict__.pop("_lock", None)  # a lock cannot be used by the children of the process that made it
         # The thread of a cancelled save goes on: its watch must not release the lease before the end.
         self._threads = threading.Lock()
+
+    @functools.cached_property
+    def _lock(self) -> FileLock:
+        from filelock import FileLock  # noqa: PLC0415  # few programs need it
+
+        return FileLock(self._path.with_name(f"{self._path.name}.lock"), thread_local=False)
 
     def __repr__(self) -> str:
         return f"<FileCursor {self._path}>"
@@ -167,16 +175,22 @@ class StoredPosition:
 
     def __init__(self, store: CursorStore, seconds: float) -> None:
         self._store = store
-        self._lease = Lease(seconds)
+        self._seconds = seconds
+        reset_now_and_after_fork(self)
+
+    def _reset(self) -> None:
+        self._lease = Lease(self._seconds)  # of its own: the copy of a watch in a forked child is another watch
         self.is_held = False
         """Whether this watch has the lease, as far as it knows."""
 
     async def begin(self) -> Cursor | None:
         """Wait for the lease, and return the stored position."""
-        if not await self._store.acquire(self._lease):
-            logger.info("another program watches with %r: waiting for its end", self._store)
-            while not await self._store.acquire(self._lease):  # noqa: ASYNC110  # another process releases it
-                await anyio.sleep(self._lease.seconds / 6)
+        is_waiting = False
+        while not await self._store.acquire(self._lease):
+            if not is_waiting:
+                is_waiting = True
+                logger.info("another program watches with %r: waiting for its end", self._store)
+            await anyio.sleep(self._lease.seconds / 6)
         cursor = await self._store.load()
         self.is_held = True
         return cursor

@@ -1,4 +1,4 @@
-"""What tells a watch that there are new events, before its next look is due."""
+"""`Doorbell`: lets a watch look before its next look is due. `Bell` is the one of a `WebhookReceiver`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which events of a reply are new, and where to continue: pure, without clock, event loop or socket.
+"""Finds the new events of a reply, and the next position. Pure: no clock, event loop or socket.
 
 The service returns the events of a period that ends now. Its times have minute precision and no UTC offset, and its
 events have no ids. So each period overlaps the previous one, and events that were yielded before are recognised by

@@ -68,7 +68,7 @@ class Span:
 
 @attrs.frozen
 class Segment:
-    """What one call covers: the whole account, a project, or some days of a project."""
+    """The part of the account that one call covers: all of it, a project, or some days of a project."""
 
     project: Project | None = None
     span: Span | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Self
 
 import anyio
 import attrs
@@ -37,7 +37,7 @@ class TagWatch:
         self._caller = caller
         self._every = checked_interval(every)
         self._tags: dict[int, Mapping[int, str]] = {}
-        self._position = float("-inf")
+        self._polled_at = float("-inf")
         self._pending: list[TagChange] = []
 
     def __aiter__(self) -> Self:
@@ -45,8 +45,8 @@ class TagWatch:
 
     async def __anext__(self) -> TagChange:
         while not self._pending:
-            await anyio.sleep(max(0.0, self._position + self._every - anyio.current_time()))
-            self._position = anyio.current_time()
+            await anyio.sleep(max(0.0, self._polled_at + self._every - anyio.current_time()))
+            self._polled_at = anyio.current_time()
             await self._poll()
         return self._pending.pop(0)
 
@@ -71,6 +71,6 @@ def _with_subtasks(task: Task) -> Iterator[Task]:
 
 
 def _change(task: Task, before: Mapping[int, str]) -> TagChange:
-    added: dict[int, Any] = {number: name for number, name in task.tags.items() if number not in before}
+    added = {number: name for number, name in task.tags.items() if number not in before}
     removed = {number: name for number, name in before.items() if number not in task.tags}
     return TagChange(task=task, added=added, removed=removed)

@@ -11,8 +11,10 @@ from typing import Self
 
 import anyio
 
+from .._protocol.formats import sequence, to_id
 from .._protocol.values import as_number, plain_number, shown
 from .._transport.caller import Caller
+from .._transport.tasks import call_handler
 from ..errors import EventsLost, InvalidCall
 from ..models import Event
 from .cursor import Cursor
@@ -38,7 +40,7 @@ class EventLog(ABC):
         cursor: Where to continue: a position, or a store that may contain one.
         period_start: Age of the first events, if there is no position.
         projects: Only events of these projects; None means all.
-        lease_seconds: For how long another program waits for a sign of this one.
+        lease_seconds: Seconds after which another program may take over, if this one has saved no position.
     """
 
     def __init__(
@@ -50,13 +52,15 @@ class EventLog(ABC):
         projects: Iterable[int] | None,
         lease_seconds: float,
     ) -> None:
+        if not isinstance(period_start, dt.timedelta):
+            raise InvalidCall("get_events", f"period_start: must be a timedelta, got {shown(period_start)}")
         if not dt.timedelta(0) <= period_start <= RETENTION:
             problem = (
                 f"must not be negative, and at most {RETENTION.days} days: the service stores events for that long"
             )
             raise InvalidCall("get_events", f"period_start: {problem}")
         self._caller = caller
-        self._projects = None if projects is None else frozenset(projects)
+        self._projects = None if projects is None else checked_projects(projects)
         self._begins_at = caller.clock.time() - period_start.total_seconds()
         self._is_closed = False
         self._stored = None
@@ -193,7 +197,7 @@ class EventWatch(EventLog):
         """
         async for event in self:
             try:
-                await handler(event)
+                await call_handler(handler, event)
             except Exception:
                 logger.exception("the handler of the watch failed for %s %s", event.kind, event.object.id)
 
@@ -208,6 +212,16 @@ class EventsSince(EventLog):
         if self._has_looked:
             await self.aclose()
             raise StopAsyncIteration
+
+
+def checked_projects(projects: Iterable[int]) -> frozenset[int]:
+    """Return the ids *projects*, which may be text; raises `InvalidCall` if one of them is no positive integer."""
+    if isinstance(projects, str):
+        raise InvalidCall("watch", "projects: must be a sequence of ids, got text")
+    try:
+        return frozenset(map(to_id, sequence(projects)))
+    except ValueError as exc:
+        raise InvalidCall("watch", f"projects: {exc}") from None
 
 
 def checked_interval(every: float) -> float:

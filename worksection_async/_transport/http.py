@@ -262,7 +262,7 @@ class Http:
         )
         if stream is not None:
             httpx_request.read()  # a user's transport may look at `request.content`
-        httpx_request.url = _RedactedURL(httpx_request.url)
+        httpx_request.url = (_OriginURL if request.is_path_secret else _RedactedURL)(httpx_request.url)
         return httpx_request
 
 
@@ -281,6 +281,15 @@ class _RedactedURL(httpx.URL):
 
     def __str__(self) -> str:
         return super().__str__().partition("?")[0]
+
+    __repr__ = __str__
+
+
+class _OriginURL(httpx.URL):
+    """A URL whose string form omits the path as well."""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc.decode()}/"
 
     __repr__ = __str__
 

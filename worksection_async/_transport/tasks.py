@@ -1,4 +1,4 @@
-"""Background tasks that outlive the caller that started them, and work in threads."""
+"""Background tasks that outlive the caller that started them, work in threads, and calls of handlers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import copy
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -50,6 +50,30 @@ def _release_closed_loops() -> None:
             _tasks.discard(task)
             with contextlib.suppress(RuntimeError):  # a part of its cleanup needs the loop
                 task.get_coro().close()
+
+
+async def call_handler(handler: Callable[[T], Awaitable[object]], argument: T) -> None:
+    """Call a coroutine function of the user, whose errors must not end the present task.
+
+    Raises:
+        RuntimeError: *handler* awaited something that was cancelled, although this task was not.
+    """
+    try:
+        await handler(argument)
+    except anyio.get_cancelled_exc_class() as exc:
+        if _is_cancelled():
+            raise
+        raise RuntimeError("the handler awaited something that was cancelled") from exc
+
+
+def _is_cancelled() -> bool:
+    """Return whether the present task was cancelled."""
+    if is_trio():
+        return True
+    import asyncio  # noqa: PLC0415
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def is_trio() -> bool:

@@ -9,7 +9,8 @@
 # _service.py     the API: _credentials.py → _params.py → _checks.py → _actions/ → _reply.py
 # _login.py       OAuth2: _oauth.py issues and rotates tokens, _consent.py is the login page (HTML in _pages.py)
 # _webhooks.py    calls the URLs of webhooks after each event; _webhook_call.py is one call
-# _account.py     the verbs of the account: models in and out (_fields.py, _reading.py); _account_file.py stores it
+# _content.py     the content of the account, as models (_reading.py)
+# _account.py     the verbs that change it: models in and out (_fields.py); _account_file.py stores it
 # _world.py       the account; _records.py its records; _seeds.py its initial content
 # _render.py      records as JSON; _formats.py, _filters.py the formats of values and of filters
 # _constants.py   limits, scopes and error codes from the spec, from which the client is generated, too

@@ -1,4 +1,4 @@
-"""The content of the simulated account: verbs that change it, and what is in it, as the models of a session."""
+"""Changes of the simulated account: the verbs take and return the models of a session."""
 
 import copy
 import datetime as dt
@@ -13,18 +13,17 @@ from .._protocol.structure import Malformed
 from . import _account_file
 from . import _reading as reading
 from . import _records as records
+from ._content import Content
 from ._fields import (
     MemberFields,
     ProjectChanges,
     ProjectFields,
     ProjectLike,
-    References,
     TaskChanges,
     TaskFields,
     TaskLike,
     UserLike,
 )
-from ._world import World
 
 FIXED = frozenset({"id", "project", "parent", "children", "tasks", "comments", "relations", "files", "schedule"})
 """Attributes of records that `Account.update` does not change."""
@@ -33,7 +32,7 @@ R = TypeVar("R")
 M = TypeVar("M", bound=models.Model)
 
 
-class Account:
+class Account(Content):
     """The account of a `Simulator`.
 
     Each ``add_…`` method stores a record and returns it as a model, as a session would return it with every ``extra``.
@@ -43,88 +42,6 @@ class Account:
     A model is a value: it does not change when the account changes. The current ones are in ``projects``, ``tasks``,
     ``members``, … by id.
     """
-
-    _world: World
-
-    # What is in the account
-
-    @property
-    def owner(self) -> models.Member:
-        """The owner of the account, whose key it is."""
-        return reading.member(self._world.owner)
-
-    @property
-    def members(self) -> dict[int, models.Member]:
-        """The active members."""
-        return _read({user.id: user for user in self._world.users.values() if user.active}, reading.member)
-
-    @property
-    def contacts(self) -> dict[int, models.Contact]:
-        """The contacts."""
-        return _read(self._world.contacts, reading.contact)
-
-    @property
-    def projects(self) -> dict[int, models.Project]:
-        """The projects."""
-        return _read(self._world.projects, reading.project)
-
-    @property
-    def tasks(self) -> dict[int, models.Task]:
-        """All tasks and subtasks."""
-        return _read(self._world.tasks, reading.task)
-
-    @property
-    def comments(self) -> dict[int, models.Comment]:
-        """All comments."""
-        return _read(self._world.comments, reading.comment)
-
-    @property
-    def files(self) -> dict[int, models.File]:
-        """All files; `content` returns their bytes."""
-        return _read(self._world.files, reading.file)
-
-    @property
-    def tags(self) -> dict[int, models.Tag]:
-        """The tags of tasks and projects."""
-        return _read(self._world.tags, reading.tag)
-
-    @property
-    def tag_groups(self) -> dict[int, models.TagGroup]:
-        """The sets of tags."""
-        return _read(self._world.tag_groups, reading.tag_group)
-
-    @property
-    def custom_fields(self) -> dict[int, models.CustomField]:
-        """The custom fields of tasks and projects."""
-        return _read(self._world.custom_fields, reading.custom_field)
-
-    @property
-    def costs(self) -> dict[int, models.Cost]:
-        """The entries of time and money."""
-        return _read(self._world.costs, reading.cost)
-
-    @property
-    def timers(self) -> dict[int, models.Timer]:
-        """The running timers."""
-        return _read(self._world.timers, lambda timer: reading.timer(timer, self._world.now()))
-
-    @property
-    def webhooks(self) -> dict[int, models.Webhook]:
-        """The registered webhooks."""
-        return _read(self._world.webhooks, reading.webhook)
-
-    @property
-    def events(self) -> list[models.Event]:
-        """The event log, oldest first."""
-        return [reading.event(event) for event in self._world.events]
-
-    def clear_events(self) -> None:
-        """Empty the event log."""
-        self._world.events.clear()
-
-    def content(self, file: models.File | int) -> bytes:
-        """Return the content of a file."""
-        return self._references.by_id(self._world.files, "file", file).content
 
     # People
 
@@ -302,9 +219,15 @@ class Account:
             raise TypeError(f"a task or a project can be deleted, not {type(record).__name__}")
         self._world.delete(self._record(record))
 
+    def clear_events(self) -> None:
+        """Empty the event log."""
+        self._world.events.clear()
+
     def dump(self, path: str | Path) -> None:
-        """Write the account to a JSON file, for `load`. Files are included, and the passwords of
-        webhooks, but neither tokens nor the events of deleted records.
+        """Write the account to a JSON file, for `load`.
+
+        It includes the content of files and the passwords of webhooks, but neither tokens nor the events of deleted
+        records.
         """
         _account_file.dump(self._world, Path(path))
 
@@ -316,10 +239,6 @@ class Account:
         _account_file.load(self._world, Path(path))
 
     # Parts
-
-    @property
-    def _references(self) -> References:
-        return References(self._world)
 
     def _user(self, user: UserLike | None) -> records.User:
         return self._world.owner if user is None else self._references.user(user)
@@ -350,7 +269,3 @@ class Account:
                 setattr(record, name, value)
             return read(record)
         raise ValueError(problem)
-
-
-def _read(known: Mapping[int, R], read: Callable[[R], M]) -> dict[int, M]:
-    return {number: read(record) for number, record in known.items()}

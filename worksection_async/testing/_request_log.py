@@ -33,7 +33,7 @@ class ReceivedRequest:
 
     @property
     def outcome(self) -> str:
-        """What became of the request, in a few words."""
+        """The result of the request, in a few words."""
         if not self.accepted:
             return "refused as too early"
         if self.error is not None:

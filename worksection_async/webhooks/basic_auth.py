@@ -11,6 +11,19 @@ import attrs
 from ..errors import InvalidCall
 
 
+def auth_for(username: str | None, password: str | None) -> BasicAuth | None:
+    """Return the credentials for the options of a receiver; None without them.
+
+    Raises:
+        InvalidCall: Only one of the options was given, or they are invalid.
+    """
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        raise InvalidCall("WebhookReceiver", "username and password must be given together")
+    return BasicAuth(username, password)
+
+
 @attrs.frozen
 class BasicAuth:
     """The username and password that a request must carry; both are omitted from the repr."""
@@ -19,6 +32,8 @@ class BasicAuth:
     password: str = attrs.field(repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if not (isinstance(self.username, str) and isinstance(self.password, str)):
+            raise InvalidCall("WebhookReceiver", "username and password must be text")
         if ":" in self.username:
             raise InvalidCall("WebhookReceiver", "username must not contain a colon: it separates name and password")
 

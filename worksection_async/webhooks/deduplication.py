@@ -77,9 +77,11 @@ def memory_for(remember: int | EventMemory) -> EventMemory:
     """Return the memory for the option *remember* of a receiver: a number of objects, or a memory.
 
     Raises:
-        InvalidCall: It is neither.
+        InvalidCall: It is neither, or the number is negative.
     """
     if isinstance(remember, int):
+        if remember < 0:
+            raise InvalidCall("WebhookReceiver", f"remember must be at least 0, got {remember}")
         return RecentEvents(remember)
     if hasattr(remember, "reserve"):
         return remember

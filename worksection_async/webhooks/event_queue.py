@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections import Counter
@@ -14,6 +13,7 @@ import anyio.abc
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from .._transport.tasks import call_handler
 from ..models import Event
 from .deduplication import EventMemory
 from .router import Handler
@@ -139,10 +139,8 @@ class EventQueue:
         async for item in queued:
             event = item.event
             try:
-                await self._handler(event)
-            except (Exception, asyncio.CancelledError) as exc:
-                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
-                    raise
+                await call_handler(self._handler, event)
+            except Exception:
                 self._counts.update(failed=1, waiting=-1)
                 item.batch.has_failed = True
                 logger.exception("the webhook handler failed for %s %s", event.kind, event.object.id)
@@ -151,9 +149,3 @@ class EventQueue:
                 self._counts.update(handled=1, waiting=-1)
                 await self._memory.confirm(event)
             item.batch.finish_one()
-
-
-def _is_cancelled() -> bool:
-    """Return True if this task was cancelled. Otherwise its handler awaited something that was cancelled."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

@@ -110,6 +110,7 @@ class Probe:
             action=ACTION,
             method="POST",
             target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+            is_path_secret=True,
             headers={"Content-Type": "application/json"} | ({"Authorization": self.auth.header} if self.auth else {}),
             content=json.dumps({PROBE: nonce}).encode(),
         )

@@ -16,12 +16,13 @@ import attrs
 from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from .._protocol.structure import Malformed
 from .._protocol.time_zones import to_time_zone
+from .._protocol.values import shown
 from .._sync.doorbell import Bell
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
 from .._transport.tasks import decode
 from ..errors import InvalidCall
 from ..models import Event
-from .basic_auth import BasicAuth
+from .basic_auth import auth_for
 from .body import UnsupportedEncoding, charset, decompress
 from .deduplication import EventMemory, memory_for
 from .event_queue import Batch, EventQueue
@@ -94,7 +95,8 @@ class WebhookReceiver:
             logged.
 
     Raises:
-        InvalidCall: Only one of username and password was given, *tz* is no time zone, or a number is too small.
+        InvalidCall: Only one of username and password was given, a number is too small, or an argument has another
+            type.
 
     Vendor page: https://worksection.com/en/faq/webhooks.html
     """
@@ -114,14 +116,14 @@ class WebhookReceiver:
         workers: int = 1,
         drain: float = 30.0,
     ) -> None:
-        if (username is None) != (password is None):
-            raise InvalidCall("WebhookReceiver", "username and password must be given together")
+        if register is not None and not isinstance(register, Registration):
+            raise InvalidCall("WebhookReceiver", f"register must be a Registration, got {shown(register)}")
         if acknowledge not in ("before", "after"):
             raise InvalidCall("WebhookReceiver", f'acknowledge must be "before" or "after", got {acknowledge!r:.80}')
         for name, number in {"queue_size": queue_size, "max_body": max_body, "workers": workers}.items():
             if number < 1:
                 raise InvalidCall("WebhookReceiver", f"{name} must be at least 1, got {number}")
-        self._auth = None if username is None or password is None else BasicAuth(username, password)
+        self._auth = auth_for(username, password)
         self._tz = to_time_zone("WebhookReceiver", tz)
         self._queue_size = queue_size
         self._max_body = max_body

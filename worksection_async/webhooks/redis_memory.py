@@ -98,7 +98,7 @@ class RedisMemory:
         self._key = key
         self._ttl = ttl
         self._own = RecentEvents(MAX_OBJECTS_IN_OUTAGE)
-        """What this receiver accepted during an outage."""
+        """The events that this receiver accepted during an outage."""
         self._retry_at: float | None = None
         """Time of the next try to reach the server; None without an outage."""
 

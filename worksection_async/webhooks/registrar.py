@@ -155,18 +155,26 @@ class Registrar:
         if self._is_suspect and self._found is not None:
             self._is_suspect = not any(_is_active(webhook) and webhook.id > self._found for webhook in webhooks)
         if not self._usable(webhooks):
-            self._found = None  # decided: a suspicion now ends with a registration, and none begins
-            self._note_loss(webhooks)
-            await self._wait_until_reachable()
-            webhooks = await self._webhooks()  # another process may have been quicker
-            if not self._usable(webhooks):
-                await self._register()
-                webhooks = await self._webhooks()
+            webhooks = await self._replace(webhooks)
         usable = self._usable(webhooks)
         if not usable:
             raise WorksectionError("add_webhook", DELETED_AT_ONCE, sent=True)
         # The one with the highest ID, for all processes alike: those that register at the same time agree on it.
-        kept = max(webhook.id for webhook in usable)
+        await self._keep(max(webhook.id for webhook in usable), webhooks)
+
+    async def _replace(self, webhooks: Sequence[Webhook]) -> list[Webhook]:
+        """Register the URL as soon as it is reachable, unless another process was quicker; return its webhooks."""
+        self._found = None  # decided: a suspicion now ends with a registration, and none begins
+        self._note_loss(webhooks)
+        await self._wait_until_reachable()
+        present = await self._webhooks()
+        if self._usable(present):
+            return present
+        await self._register()
+        return await self._webhooks()
+
+    async def _keep(self, kept: int, webhooks: Sequence[Webhook]) -> None:
+        """Delete all *webhooks* but the one with the ID *kept*, and note that this one is registered."""
         for webhook in webhooks:
             if webhook.id != kept:
                 with contextlib.suppress(NotFound):  # another process has deleted it
@@ -202,7 +210,9 @@ class Registrar:
 
     def _has_settings(self, webhook: Webhook) -> bool:
         wanted = self._wanted
-        return set(webhook.events) == set(wanted.events) and set(webhook.projects) == set(wanted.projects or ())
+        return set(webhook.events) == set(wanted.events) and set(webhook.projects) == set(
+            map(int, wanted.projects or ())
+        )
 
     def _note_loss(self, webhooks: Sequence[Webhook]) -> None:
         """Log why a webhook is registered again."""

@@ -1,8 +1,8 @@
-"""What a receiver registers, as a value; the `Registrar` does it."""
+"""`Registration`: the webhook that a receiver keeps registered, as a value. The `Registrar` does the work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import get_args
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,7 +19,11 @@ from ..models import WebhookEvent
 
 @attrs.frozen
 class Registration:
-    """What a receiver registers while it is open: ``WebhookReceiver(handler, register=Registration(ws, url))``.
+    """The webhook that a receiver registers while it is open.
+
+    ::
+
+        WebhookReceiver(handler, register=Registration(ws, url))
 
     In the background, the receiver asks itself through *url* until it is reachable, registers the URL with its
     credentials, and deletes other webhooks of the same URL. A webhook with the same settings stays. Every *check_every*
@@ -54,6 +58,9 @@ class Registration:
         _check_url(self.url)
         if not as_number(self.check_every) > 0:
             raise InvalidCall("Registration", f"check_every must be positive, got {shown(self.check_every)}")
+        for name, value in {"events": self.events, "projects": self.projects or ()}.items():
+            if isinstance(value, str) or not isinstance(value, Collection):
+                raise InvalidCall("Registration", f"{name} must be a sequence, got {shown(value)}")
         prepare(ADD_WEBHOOK, {"url": self.url, "events": self.events, "projects": self.projects})
 
     def __str__(self) -> str:

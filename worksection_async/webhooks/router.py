@@ -10,6 +10,7 @@ import attrs
 
 from .._protocol.names import nearest
 from .._protocol.values import shown
+from .._transport.tasks import call_handler
 from ..errors import InvalidCall
 from ..models import Event, EventAction, EventObjectType, WebhookEvent
 
@@ -112,7 +113,7 @@ class Router:
         errors: list[Exception] = []
         for handler in handlers:
             try:
-                await handler(event)
+                await call_handler(handler, event)
             except Exception as exc:  # noqa: BLE001  # raised below, after the other handlers
                 errors.append(exc)
         self._counts["failed" if errors else "handled" if handlers else "unhandled"] += 1

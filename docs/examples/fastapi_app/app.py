@@ -87,7 +87,9 @@ async def show_tasks(request: Request) -> Response:
 
 @app.post("/logout")
 async def log_out(request: Request) -> Response:
-    """Forget the visitor."""
+    """Forget the visitor, with the tokens."""
+    if "key" in request.session:
+        await vault.forget(request.session["key"])
     request.session.clear()
     return RedirectResponse("/", status_code=303)
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ PASSWORD = "only for the demo"
 
 def main(port: int = 8443, simulator_port: int = 8010) -> None:
     """Serve the app and the simulator until Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the temporary folder is deleted, as by Ctrl-C
     site_url = f"https://localhost:{port}"
     sim = Simulator(rate=1.0)
     sim.oauth.redirect_uri = f"{site_url}/auth/callback"
