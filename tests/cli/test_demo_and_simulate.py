@@ -72,10 +72,10 @@ def test_simulate_serves_until_it_is_interrupted(
 @pytest.mark.parametrize("command", ["simulate", "demo"])
 def test_an_occupied_port_is_reported(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with occupied_port() as port:
-        assert main([command, "--port", str(port)]) == 1
-    assert capsys.readouterr().err == (
-        f"The simulator cannot listen on 127.0.0.1, port {port}: {os.strerror(errno.EADDRINUSE)}.\n"
-    )  # fmt: skip
+        assert main([command, "--port", str(port)]) == 2
+    reason = os.strerror(errno.EADDRINUSE)
+    message = f"Simulator: cannot listen on 127.0.0.1, port {port}: {reason}. No request was sent.\n"
+    assert capsys.readouterr().err == message
 
 
 def test_simulate_warns_if_other_machines_can_reach_it() -> None:

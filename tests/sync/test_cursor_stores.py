@@ -177,6 +177,8 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
     for make in (ws.watch, ws.events_since):
         with pytest.raises(InvalidCall, match=r"cursor must be a Cursor or a store such as FileCursor, got 'a\.json'"):
             make(cursor="a.json")  # type: ignore[arg-type]
+        with pytest.raises(InvalidCall, match="cursor must be a Cursor or a store"):
+            make(cursor=FileCursor)  # type: ignore[arg-type]  # the class
 
 
 # The watch

@@ -158,6 +158,8 @@ def test_a_doorbell_is_anything_with_wait() -> None:
     ws.watch(doorbell=Never())
     with pytest.raises(InvalidCall, match=r"doorbell needs a method wait\(\), got 'redis://'"):
         ws.watch(doorbell="redis://")  # type: ignore[arg-type]
+    with pytest.raises(InvalidCall, match="doorbell needs a method wait"):
+        ws.watch(doorbell=Never)  # type: ignore[arg-type]  # the class
 
 
 # Redis

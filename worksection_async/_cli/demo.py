@@ -23,8 +23,6 @@ from ._demo_queue import ArrivalLog, show_queue
 from ._demo_session import DemoSession
 from ._exit_codes import ExitCode
 from ._screen import Screen
-from ._text import print_error
-from .simulate import listen_error
 
 UNLIMITED_INTERVAL_SECONDS = 0.03
 """Interval of the slots if the simulator has no rate limit."""
@@ -48,11 +46,7 @@ def run_simulated(port: int = 0, rate: float = REQUESTS_PER_SECOND) -> int:
     """Run the demo with a simulator on *port* (*rate*: requests per second, 0: unlimited); return the exit code."""
     screen, simulator = Screen(), Simulator(rate=rate or None)
     with ExitStack() as stack:
-        try:
-            url = stack.enter_context(simulator.serve(port=port))
-        except OSError as exc:
-            print_error(listen_error(exc, "127.0.0.1", port))
-            return ExitCode.FAILED
+        url = stack.enter_context(simulator.serve(port=port))
         anyio.run(on_simulator, simulator, url, screen, 1 / rate if rate else 0.0)
     return print_summary(screen)
 

@@ -20,7 +20,7 @@ from ..testing._seeds import SEEDS
 from ._command import PORT, Command, FiniteFloat
 from ._exit_codes import ExitCode
 from ._output import print_text
-from ._text import print_error, width_of, wrapped
+from ._text import width_of, wrapped
 
 
 @click.command("simulate", cls=Command)
@@ -38,11 +38,7 @@ def command(*, host: str, port: int, rate: float, seed: Any, redirect_uri: str |
     if redirect_uri is not None:
         simulator.oauth.redirect_uri = redirect_uri
     with ExitStack() as stack:
-        try:
-            url = stack.enter_context(simulator.serve(host, port))
-        except OSError as exc:
-            print_error(listen_error(exc, host, port))
-            return ExitCode.FAILED
+        url = stack.enter_context(simulator.serve(host, port))
         if is_logging:
             _log_requests()
         print_text(greeting(simulator, url, rate, width_of(sys.stdout)))
@@ -90,9 +86,3 @@ def greeting(simulator: Simulator, url: str, rate: float, width: int | None = No
         f"  export WORKSECTION_CLIENT_SECRET={simulator.oauth.client_secret}\n"
         f"  worksection login --store simulated.json \\\n    --base-url {local_url}{option}\n"
     )
-
-
-def listen_error(error: OSError, host: str, port: int) -> str:
-    """Return the message for a socket that cannot be opened."""
-    reason = (error.strerror or str(error)).partition(" (")[0]
-    return f"The simulator cannot listen on {host}, port {port}: {reason}."

@@ -65,7 +65,7 @@ class EventLog(ABC):
         self._is_closed = False
         self._stored = None
         if cursor is not None and not isinstance(cursor, Cursor):
-            if not isinstance(cursor, CursorStore):
+            if isinstance(cursor, type) or not isinstance(cursor, CursorStore):
                 raise InvalidCall(
                     "watch", f"cursor must be a Cursor or a store such as FileCursor, got {shown(cursor)}"
                 )
@@ -162,7 +162,7 @@ class EventWatch(EventLog):
         doorbell: Doorbell | None,
     ) -> None:
         self._every = checked_interval(every)
-        if doorbell is not None and not isinstance(doorbell, Doorbell):
+        if doorbell is not None and (isinstance(doorbell, type) or not isinstance(doorbell, Doorbell)):
             raise InvalidCall("watch", f"doorbell needs a method wait(), got {shown(doorbell)}")
         # Another program takes over within twice the interval: it asks for the lease every sixth part of this time.
         super().__init__(caller, cursor=cursor, period_start=period_start, projects=projects, lease_seconds=1.5 * every)

@@ -10,6 +10,7 @@ import uvicorn
 from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import InvalidCall
 from ._app import DISCONNECT
 
 _GRACE_SECONDS = 1
@@ -35,7 +36,12 @@ class Server:
         self._address = (host, port)
 
     def __enter__(self) -> str:
-        listener = socket.create_server(self._address)
+        try:
+            listener = socket.create_server(self._address)
+        except OSError as exc:
+            host, port = self._address
+            reason = (exc.strerror or str(exc)).partition(" (")[0]
+            raise InvalidCall("Simulator", f"cannot listen on {host}, port {port}: {reason}") from exc
         # asyncio sets this only for sockets with an explicit protocol; without it each reply takes 40 ms more.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread = Thread(target=self._server.run, args=([listener],), name="worksection-simulator", daemon=True)

@@ -286,7 +286,8 @@ class Simulator(Account):
         """Serve on a socket in a thread: ``with sim.serve() as url``, or ``async with``. Port 0 selects a free port.
 
         Raises:
-            InvalidCall: The clock is virtual: it jumps when all tasks wait, and would not wait for a socket.
+            InvalidCall: The clock is virtual: it jumps when all tasks wait, and would not wait for a socket. Entering
+                raises it if the port is in use.
         """
         if isinstance(self.clock, VirtualClock):
             raise InvalidCall("Simulator", "with a virtual clock it works in process only, not on a socket")

@@ -81,7 +81,7 @@ class Router:
             unchecked: Whether a kind may be one that this release does not know.
 
         Raises:
-            InvalidCall: No kind is given, or a kind is unknown (the error names the nearest one).
+            InvalidCall: No kind is given, or a kind is unknown (the error names the known ones).
         """
         if not kinds:
             raise InvalidCall("Router", 'on() needs the kinds of the events, such as on("post_task")')
@@ -90,7 +90,8 @@ class Router:
                 raise InvalidCall("Router", f'on() takes names such as on("post_task"), got {shown(kind)}')
             if kind not in KINDS and not unchecked:
                 advice = "unchecked=True registers an event that this release does not know"
-                raise InvalidCall("Router", f"unknown event {kind!a}{nearest(kind, KINDS)}. {advice}")
+                known = f"known events: {', '.join(KINDS)}{nearest(kind, KINDS)}"
+                raise InvalidCall("Router", f"unknown event {kind!a}; {known}. {advice}")
         if changed is not None and (not isinstance(changed, str) or not changed):
             raise InvalidCall("Router", f"changed must be the name of a field, got {shown(changed)}")
 
