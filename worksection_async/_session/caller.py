@@ -159,6 +159,10 @@ class SessionCaller:
 
         return read
 
+    def _history(self, call: Call[Any]) -> History:
+        has_file = bool(call.parts) or call.action is DOWNLOAD  # it may take longer, as long as bytes arrive
+        return History(self.options.timeout, has_deadline=not has_file, is_read=call.action.kind == "read")
+
     async def _write(self, call: Call[T], read: Read[T], record: CallRecord, waiter: Waiter) -> T:
         # Twice: a read that is in flight when the write is sent may return the state before the write.
         self.connection.invalidate_reads()
@@ -172,7 +176,7 @@ class SessionCaller:
         self, call: Call[Any], read: Read[T], record: CallRecord, waiter: Waiter, attempts: Attempts | None = None
     ) -> T:
         """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
-        action, history = call.action, History(self.options.timeout, is_read=call.action.kind == "read")
+        action, history = call.action, self._history(call)
         for _ in (attempts := attempts or Attempts()):
             history.start_attempt()
             try:
@@ -181,8 +185,8 @@ class SessionCaller:
                     history.sent_at = anyio.current_time()
                     async with self.connection.http.exchange(
                         request,
-                        history.time_left,
-                        total=_is_timed(call),
+                        history.timeout,
+                        total=history.has_deadline,
                         on_sent=functools.partial(self.limiter.sent, waiter),
                     ) as response:
                         record.replied(response.status)
@@ -210,8 +214,9 @@ class SessionCaller:
             with record.attempt():
                 yield
         except WorksectionError as error:
-            if _is_timed(call) and not isinstance(error, RateLimited):
-                history.spend(anyio.current_time())  # before `leave`, which may wait for a shared bucket
+            if not isinstance(error, RateLimited):
+                # Before `leave`, which may wait for a shared bucket.
+                history.spend(anyio.current_time() - history.sent_at)
             raise
         finally:
             await self.limiter.leave(waiter)
@@ -234,7 +239,7 @@ class SessionCaller:
         delay = await self._retry_delay(error, call.action, attempts.count, history.time_left)
         if delay is None:
             raise history.as_final(error)
-        history.time_left -= delay
+        history.spend(delay)
         history.add_failure(error)
         return delay
 
@@ -281,8 +286,3 @@ class SessionCaller:
             return None
         logger.info("attempt %d failed, the next one follows in %.1f s: %s", attempt, delay, error)
         return delay
-
-
-def _is_timed(call: Call[Any]) -> bool:
-    """Whether ``timeout`` limits the whole call: a file may take longer, as long as bytes arrive."""
-    return not call.parts and call.action is not DOWNLOAD

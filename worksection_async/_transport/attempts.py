@@ -44,8 +44,10 @@ class Attempts:
 class History:
     """What has happened to one call so far."""
 
-    time_left: float
-    """Seconds that further attempts may spend being sent and answered."""
+    timeout: float
+    """Timeout of the next attempt in seconds; attempts and pauses of a call with a deadline reduce it."""
+    has_deadline: bool = True
+    """Whether the timeout limits all attempts together; otherwise it limits each read and write of each attempt."""
     is_read: bool = False
     """Whether the call only reads. Such a call can be repeated after any failure."""
     is_in_doubt: bool = False
@@ -64,9 +66,15 @@ class History:
         """Reset what belongs to a single attempt."""
         self.request, self.sent_at = None, math.inf
 
-    def spend(self, now: float) -> None:
-        """Subtract the time since the current attempt was handed to the transport."""
-        self.time_left -= max(0.0, now - self.sent_at)
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline of the call."""
+        return self.timeout if self.has_deadline else math.inf
+
+    def spend(self, seconds: float) -> None:
+        """Subtract the time of an attempt or of a pause from the time left; nothing if that is negative."""
+        if self.has_deadline:
+            self.timeout -= max(0.0, seconds)
 
     def add_refusal(self, error: WorksectionError, now: float) -> float:
         """Record that the service refused the attempt as too early; return the seconds since the first refusal."""

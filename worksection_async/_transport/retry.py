@@ -39,7 +39,10 @@ def retry_delay(
         return None
     if error.retry_after:
         return 0.0
-    delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1))
+    doublings = min(
+        attempt - 1, 30
+    )  # more would exceed the range of a float, and the delay has its maximum long before
+    delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0**doublings)
     return delay * (0.5 + jitter() / 2)
 
 
