@@ -130,9 +130,9 @@ class Limiter(ABC):
         with self._lock:
             self._release_closed_loop()
             self._queue.add(waiter)
-            if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.max_wait:
+            if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.time_left:
                 self._queue.discard(waiter)
-                raise WaitTooLong(waiter.action, eta, waiter.max_wait)
+                raise WaitTooLong(waiter.action, eta, waiter.max_wait, waiter.waited)
             self._usage.start(self._clock())
             self._elect_leader()
 
@@ -142,18 +142,18 @@ class Limiter(ABC):
             is_new = waiter not in self._queue and not waiter.has_slot
         if is_new:
             self.enter(waiter)
-        deadline = self._clock() + (math.inf if waiter.max_wait is None else waiter.max_wait)
+        began = self._clock()
+        deadline = began + waiter.time_left
         while not waiter.has_slot:
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
             pause = await self._visit(self._serve) if self._leader is waiter else math.inf
             if not waiter.has_slot and pause > 0:
                 self._report(waiter)
-                if self._clock() >= deadline:
-                    raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait or 0.0)
+                if waiter.max_wait is not None and self._clock() >= deadline:
+                    raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait, waited=waiter.max_wait)
                 await waiter.sleep(min(pause, deadline - self._clock()))
-        if waiter.max_wait is not None:
-            waiter.max_wait = max(0.0, deadline - self._clock())
+        waiter.waited += self._clock() - began
 
     async def sent(self, waiter: Waiter) -> None:
         """Record that the request of *waiter* was sent: its slot is used, and the interval starts here."""

@@ -70,6 +70,8 @@ class Waiter:
     position: int = attrs.field(default=0, init=False)
     reported: int = attrs.field(default=-1, init=False)
     """The position of the last call of `on_wait`."""
+    waited: float = attrs.field(default=0.0, init=False)
+    """Seconds that the attempts so far have waited."""
     granted_at: float = attrs.field(default=math.nan, init=False)
     sent_at: float = attrs.field(default=math.nan, init=False)
     visit: Visit | None = attrs.field(default=None, init=False)
@@ -84,6 +86,11 @@ class Waiter:
     def has_slot(self) -> bool:
         """Whether it was granted a slot, used or not."""
         return not math.isnan(self.granted_at)
+
+    @property
+    def time_left(self) -> float:
+        """Seconds that it may still wait."""
+        return math.inf if self.max_wait is None else max(0.0, self.max_wait - self.waited)
 
     @property
     def is_loop_closed(self) -> bool:
