@@ -436,19 +436,22 @@ async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulato
 # The file system
 
 
-async def test_no_file_is_left_after_a_full_disk(
-    simulated: tuple[Simulator, File], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sim, file = simulated
+@pytest.mark.parametrize("size", [5, len(CONTENT)])
+async def test_no_file_is_left_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Closing a small file tries to write its buffer once more, and fails once more."""
+    sim = Simulator(seed="empty")
+    file = sim.add_file(sim.add_project("Moon"), "plan.pdf", CONTENT[:size])
 
     class FullDisk(io.FileIO):
         def write(self, _: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     open_ = Path.open
-    monkeypatch.setattr(
-        Path, "open", lambda path, mode="r", **more: FullDisk(path, "x") if mode == "xb" else open_(path, mode, **more)
-    )
+
+    def opened(path: Path, mode: str = "r", **more: Any) -> Any:
+        return io.BufferedWriter(FullDisk(path, "x")) if mode == "xb" else open_(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
     async with sim.session() as ws:
         with pytest.raises(StorageError, match="No space left") as caught:
             await ws.download(file.id, tmp_path)
@@ -471,6 +474,10 @@ async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upl
         def writelines(self, _: Any) -> None:
             self.write(b"")
 
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
     async def chunks() -> AsyncIterator[bytes]:
         yield b"content"
 
@@ -492,7 +499,7 @@ async def test_missing_temporary_folder_is_an_error_before_anything_is_sent(
     def fail() -> None:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    monkeypatch.setattr("worksection_async._transfer.destination.TemporaryFile", fail)
+    monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", fail)
     async with sim.session() as ws:
         with pytest.raises(StorageError, match="No usable temporary directory found") as caught:
             await ws.download(file.id, io.BytesIO())

@@ -8,7 +8,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
 import attrs
@@ -18,7 +17,7 @@ from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
 from .file_names import numbered
 from .resumable import ResumableDownload
-from .spool import Writer, translate_disk_errors
+from .spool import Writer, closing_quietly, temporary_file, translate_disk_errors
 
 Progress = Callable[[int, int | None], object]
 """Called with the bytes done and the bytes in total (None if the service does not send the size)."""
@@ -59,9 +58,7 @@ class Destination:
     def open_temporary(self) -> Iterator[BinaryIO]:
         """Open a temporary file; it is deleted at the end unless `save` moved it, or could not move it."""
         if not isinstance(self.to, str | os.PathLike):
-            with translate_disk_errors(DOWNLOAD.name, sent=False):
-                temporary = TemporaryFile()  # noqa: SIM115  # closed below
-            with temporary as nameless:  # a failed download must not write to the caller's file
+            with temporary_file(DOWNLOAD.name) as nameless:  # a failed download must not write to the caller's file
                 yield nameless
             return
         parent = Path(self.to) if Path(self.to).is_dir() else Path(self.to).parent
@@ -73,7 +70,7 @@ class Destination:
             raise InvalidCall(DOWNLOAD.name, f"no file can be created in {parent}: {exc.strerror}") from None
         is_kept = False
         try:
-            with file:
+            with closing_quietly(file):
                 yield file
         except StorageError as error:
             is_kept = bool(error.kept)

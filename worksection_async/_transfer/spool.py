@@ -34,6 +34,25 @@ def translate_disk_errors(action: str, *, sent: bool) -> Iterator[None]:
         raise StorageError(action, problem, sent=sent) from exc
 
 
+@contextlib.contextmanager
+def closing_quietly(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Close *file* at the end, without an error: closing tries once more to write what `Writer` could not write."""
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
+
+
+@contextlib.contextmanager
+def temporary_file(action: str) -> Iterator[BinaryIO]:
+    """Open a file without a name; raises `StorageError` of *action*, before a request is sent."""
+    with translate_disk_errors(action, sent=False):
+        file = TemporaryFile()  # noqa: SIM115  # closed below
+    with closing_quietly(file):
+        yield file
+
+
 class Writer:
     """Writes chunks to a file in a worker thread, so that a slow disk does not block the event loop."""
 
@@ -64,8 +83,12 @@ class Writer:
     async def restart(self) -> None:
         """Discard everything that was written."""
         self._chunks, self._size = [], 0
-        await in_thread(self._file.seek, 0)
-        await in_thread(self._file.truncate)
+        await in_thread(self._truncate)
+
+    def _truncate(self) -> None:
+        with translate_disk_errors(self._action, sent=self._sent):
+            self._file.seek(0)
+            self._file.truncate()
 
 
 @contextlib.asynccontextmanager
@@ -82,8 +105,7 @@ async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
 async def _copied(action: str, part: FilePart, files: contextlib.ExitStack) -> FilePart:
     if not isinstance(part.source, SinglePassSource):
         return part
-    with translate_disk_errors(action, sent=False):
-        file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it
+    file = files.enter_context(temporary_file(action))
     writer = Writer(file, action, sent=False)
     async with contextlib.aclosing(read_chunks(part.source, action)) as chunks:
         async for chunk in chunks:
