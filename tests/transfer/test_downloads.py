@@ -485,7 +485,7 @@ async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upl
         with pytest.raises(StorageError, match="No space left") as caught:
             await ws.download(file.id, FullDisk())
         assert caught.value.sent is True
-        monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", FullDisk)
+        monkeypatch.setattr("worksection_async._transfer.disk.TemporaryFile", FullDisk)
         with pytest.raises(StorageError, match=r"upload_files: .*No space left.*No request was sent") as caught:
             await ws.upload_files([("a.txt", chunks())])
     assert caught.value.sent is False
@@ -499,7 +499,7 @@ async def test_missing_temporary_folder_is_an_error_before_anything_is_sent(
     def fail() -> None:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", fail)
+    monkeypatch.setattr("worksection_async._transfer.disk.TemporaryFile", fail)
     async with sim.session() as ws:
         with pytest.raises(StorageError, match="No usable temporary directory found") as caught:
             await ws.download(file.id, io.BytesIO())

@@ -15,9 +15,9 @@ import attrs
 from .._protocol.actions import DOWNLOAD
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
+from .disk import Writer, closing_quietly, temporary_file, translate_disk_errors
 from .file_names import numbered
 from .resumable import ResumableDownload
-from .spool import Writer, closing_quietly, temporary_file, translate_disk_errors
 
 Progress = Callable[[int, int | None], object]
 """Called with the bytes done and the bytes in total (None if the service does not send the size)."""
