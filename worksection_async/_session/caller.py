@@ -8,7 +8,7 @@ import logging
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import anyio
 import attrs
@@ -177,7 +177,9 @@ class SessionCaller:
     ) -> T:
         """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
         action, history = call.action, self._history(call)
-        for _ in (attempts := attempts or Attempts()):
+        attempts = attempts or Attempts()
+        while True:
+            attempts.count += 1
             history.start_attempt()
             try:
                 async with self._slot(call, waiter, history, record):
@@ -202,7 +204,6 @@ class SessionCaller:
                     return cast(T, action.returns.read({"status": "ok"}, self.structure))
                 delay = await self._delay_after(error, call, attempts, history)
             await anyio.sleep(delay)
-        raise AssertionError("unreachable: Attempts never ends")
 
     @contextlib.asynccontextmanager
     async def _slot(self, call: Call[Any], waiter: Waiter, history: History, record: CallRecord) -> AsyncIterator[None]:
@@ -227,11 +228,11 @@ class SessionCaller:
         """Return the seconds until the next attempt, or raise the error that ends the call."""
         # The order matters: a refusal is no attempt, and without a slot nothing was sent that could be retried.
         if isinstance(error, RateLimited):
-            attempts.uncount()
+            attempts.count -= 1
             await self._wait_out(error, history)
             return 0.0
         if isinstance(error, WaitTooLong | SessionClosed):
-            raise self._without_slot(error, history) from history.last_failure
+            self._raise_without_slot(error, history)
         if isinstance(error, ApiError):
             self.limiter.accepted()
         if await self._reauthorize(error, history):
@@ -250,14 +251,13 @@ class SessionCaller:
         if seconds >= self.options.patience:
             raise history.as_final(error.given_up(seconds, self.limiter.statistics().refused_share))
 
-    def _without_slot(self, error: WorksectionError, history: History) -> WorksectionError:
-        """Return the error of a call that gets no slot: after refusals it is the refusal, because that is the cause."""
+    def _raise_without_slot(self, error: WorksectionError, history: History) -> NoReturn:
+        """Raise the error of a call that gets no slot: after refusals it is the refusal, because that is the cause."""
         failure = history.last_failure
         if isinstance(error, WaitTooLong) and isinstance(failure, RateLimited):
             seconds = anyio.current_time() - history.refused_since
-            history.last_failure = error
-            return history.as_final(failure.given_up(seconds, self.limiter.statistics().refused_share))
-        return history.as_final(error)
+            raise history.as_final(failure.given_up(seconds, self.limiter.statistics().refused_share)) from error
+        raise history.as_final(error) from failure
 
     async def _reauthorize(self, error: WorksectionError, history: History) -> bool:
         """Renew a refused credential; return whether the request can be sent again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Self
 
 import attrs
 
@@ -14,7 +13,7 @@ from ..errors import WorksectionError
 
 @attrs.define(eq=False)
 class Attempts:
-    """An iterator over the numbers of attempts: 1, 2, 3, …
+    """The number of attempts, and the headers of the current one.
 
     A download keeps one for all its requests, because each request for the missing rest of a file is a further attempt.
     """
@@ -22,17 +21,7 @@ class Attempts:
     _headers: Callable[[], Mapping[str, str]] = dict
     """Returns the headers that only the current attempt has, such as ``Range``."""
     count: int = attrs.field(default=0, init=False)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> int:
-        self.count += 1
-        return self.count
-
-    def uncount(self) -> None:
-        """Do not count the current attempt: the service refused it without executing it."""
-        self.count -= 1
+    """Number of the current attempt, from 1; an attempt that the service refused as too early does not count."""
 
     def with_attempt_headers(self, request: Request) -> Request:
         """Return *request* with the headers of the current attempt added."""
