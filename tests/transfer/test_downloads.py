@@ -436,6 +436,19 @@ async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulato
 # The file system
 
 
+@pytest.mark.parametrize("to", [None, 5, io.StringIO(), b"plan.pdf"], ids=lambda to: type(to).__name__)
+async def test_other_destinations_are_refused_before_anything_is_sent(
+    simulated: tuple[Simulator, File], to: Any
+) -> None:
+    sim, file = simulated
+    async with sim.session() as ws:
+        with pytest.raises(InvalidCall, match="must be a folder, a path or an open binary file"):
+            await ws.download(file.id, to)
+        with pytest.raises(InvalidCall, match="must be a folder"):
+            await ws.download_all([file.id], to)
+    assert sim.requests == []
+
+
 @pytest.mark.parametrize("size", [5, len(CONTENT)])
 async def test_no_file_is_left_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Closing a small file tries to write its buffer once more, and fails once more."""

@@ -13,6 +13,7 @@ from typing import IO, BinaryIO, cast
 import attrs
 
 from .._protocol.actions import DOWNLOAD
+from .._protocol.values import type_of
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
 from .disk import Writer, closing_quietly, temporary_file, translate_disk_errors
@@ -47,11 +48,15 @@ class Destination:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.to, str | os.PathLike):
+            if not hasattr(self.to, "write") or hasattr(self.to, "encoding"):  # text files have an encoding
+                problem = f"to must be a folder, a path or an open binary file, got {type_of(self.to)}"
+                raise InvalidCall(DOWNLOAD.name, problem)
             return
         path = Path(self.to)
-        if not path.is_dir():
-            self._refuse(path, sent=False)
-        if not path.is_dir() and not path.parent.is_dir():
+        if path.is_dir():
+            return
+        self._refuse(path, sent=False)
+        if not path.parent.is_dir():
             raise InvalidCall(DOWNLOAD.name, f"the folder {path.parent} does not exist")
 
     @contextlib.contextmanager
@@ -134,6 +139,8 @@ class Destination:
 
 def shared_folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination:
     """Return a destination for a run of downloads, in which every file gets a name of its own."""
+    if not isinstance(to, str | os.PathLike):
+        raise InvalidCall(DOWNLOAD.name, f"to must be a folder, got {type_of(to)}")
     if not Path(to).is_dir():
         raise InvalidCall(DOWNLOAD.name, f"the folder {os.fspath(to)} does not exist")
     return Destination(to, overwrite, taken=set())
