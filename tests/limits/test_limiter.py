@@ -27,6 +27,8 @@ from worksection_async.errors import InvalidCall, SessionClosed, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
+HANG_SECONDS = 20.0
+
 SECOND_SLOT_SECONDS = 1 + MAX_JITTER
 """Seconds from the first slot of a bucket to the second while response times are not known."""
 
@@ -675,3 +677,29 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
     thread.join(10)
     assert len(slots) == 1
     assert limiter.statistics().waiting["normal"] == 0
+
+
+def test_calls_of_other_event_loops_do_not_wait_for_a_stopped_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader waits in an event loop that runs no more, but is not closed; a blocked one looks the same."""
+    monkeypatch.setattr("worksection_async._limits.limiter.LEADER_GRACE_SECONDS", 0.01)
+    limiter = TokenBucket(rate=50)
+
+    async def stop_while_waiting() -> asyncio.Task[float]:
+        await limiter.acquire()
+        task = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0)
+        assert limiter.statistics().waiting["normal"] == 1
+        return task
+
+    async def call() -> None:
+        with anyio.fail_after(HANG_SECONDS):
+            await limiter.acquire()
+
+    stopped = asyncio.new_event_loop()
+    task = stopped.run_until_complete(stop_while_waiting())
+    anyio.run(call)
+    anyio.run(call, backend="trio")
+    stopped.run_until_complete(task)
+    stopped.close()
+    assert limiter.statistics().granted == 4
+    assert limiter._leader is None

@@ -2,7 +2,8 @@
 
 Waiters are woken by events; there is no polling. One waiter, the leader, holds the only reservation of this process
 and sleeps until it is due. Only then the slot is granted to a call (late binding), so a new call in a higher lane gets
-it first, and a cancelled call wastes no slot. Processes that share a bucket hold one reservation each.
+it first, and a cancelled call wastes no slot. Processes that share a bucket hold one reservation each. A waiter whose
+forecast has passed replaces a leader of another event loop, because that loop may be blocked or stopped.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ logger = logging.getLogger("worksection_async")
 
 SEND_TOLERANCE = 0.005
 """Share of the interval by which a request may be sent after its slot was granted without delaying the next one."""
+
+
+LEADER_GRACE_SECONDS = 1.0
+"""Delay of a due slot after which a waiter of another event loop replaces the leader, whose loop is not running."""
 
 
 class Limiter(ABC):
@@ -147,7 +152,7 @@ class Limiter(ABC):
         while not waiter.has_slot:
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
-            pause = await self._visit(self._serve) if self._leader is waiter else math.inf
+            pause = await self._visit(self._serve) if self._is_leader(waiter) else self._longest_pause()
             if not waiter.has_slot and pause > 0:
                 self._report(waiter)
                 if waiter.max_wait is not None and self._clock() >= deadline:
@@ -297,6 +302,20 @@ class Limiter(ABC):
             self._leader = None
             self._elect_leader()
         return None
+
+    def _is_leader(self, waiter: Waiter) -> bool:
+        """Return whether *waiter* is the leader; it replaces one whose event loop does not serve the queue."""
+        with self._lock:
+            leader = self._leader
+            is_overdue = self._clock() > self._due_at + LEADER_GRACE_SECONDS
+            if is_overdue and leader is not None and leader.loop is not waiter.loop and waiter in self._queue:
+                self._leader = waiter
+            return self._leader is waiter
+
+    def _longest_pause(self) -> float:
+        """Return the seconds after which every waiter should have its slot."""
+        with self._lock:
+            return self._forecast(len(self._queue)) + LEADER_GRACE_SECONDS
 
     def _elect_leader(self) -> None:
         """Make the head of the queue the leader if there is none."""
