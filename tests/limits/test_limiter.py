@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import logging
@@ -652,8 +653,12 @@ def test_forecasts_do_not_count_calls_of_a_closed_event_loop(lane: Lane) -> None
     assert sum(limiter.statistics().waiting.values()) == 0
 
 
-def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
-    """Another waiter of the closed event loop is queued as well; the remaining calls run in other threads."""
+@pytest.mark.parametrize("max_wait", [None, 0.0])
+def test_a_new_call_replaces_a_leader_of_a_closed_event_loop(max_wait: float | None) -> None:
+    """Another waiter of the closed event loop is queued as well; the remaining calls run in other threads.
+
+    The new call may be refused, because its forecast exceeds `max_wait`.
+    """
     limiter = TokenBucket(rate=50)
     slots: list[float] = []
 
@@ -666,6 +671,12 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
         with anyio.fail_after(10):
             slots.append(await limiter.acquire())
 
+    async def join() -> None:
+        waiter = Waiter(max_wait=max_wait)
+        with contextlib.suppress(WaitTooLong):
+            limiter.enter(waiter)
+            await limiter.wait(waiter)
+
     loop = asyncio.new_event_loop()
     loop.run_until_complete(abandon())
     thread = threading.Thread(target=anyio.run, args=(follow,))
@@ -673,7 +684,7 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
     while limiter.statistics().waiting["normal"] < 3:
         pass
     loop.close()
-    anyio.run(limiter.acquire, backend="trio")
+    anyio.run(join, backend="trio")
     thread.join(10)
     assert len(slots) == 1
     assert limiter.statistics().waiting["normal"] == 0

@@ -133,7 +133,7 @@ class Limiter(ABC):
         waiter.granted_at = waiter.sent_at = math.nan
         waiter.reported = -1
         with self._lock:
-            self._release_closed_loop()
+            self._elect_leader()  # of the others, in place of a leader whose event loop was closed
             self._queue.add(waiter)
             if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.time_left:
                 self._queue.discard(waiter)
