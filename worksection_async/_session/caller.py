@@ -176,8 +176,8 @@ class SessionCaller:
         self, call: Call[Any], read: Read[T], record: CallRecord, waiter: Waiter, attempts: Attempts | None = None
     ) -> T:
         """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
-        action, history = call.action, self._history(call)
-        attempts = attempts or Attempts()
+        attempts, history = attempts or Attempts(), self._history(call)
+        on_sent = functools.partial(self.limiter.sent, waiter)
         while True:
             attempts.count += 1
             history.start_attempt()
@@ -186,10 +186,7 @@ class SessionCaller:
                     request = history.request = attempts.with_attempt_headers(self.auth.sign(call, self.clock.time()))
                     history.sent_at = anyio.current_time()
                     async with self.connection.http.exchange(
-                        request,
-                        history.timeout,
-                        total=history.has_deadline,
-                        on_sent=functools.partial(self.limiter.sent, waiter),
+                        request, history.timeout, total=history.has_deadline, on_sent=on_sent
                     ) as response:
                         record.replied(response.status)
                         if not call.parts:  # the time of an upload says nothing about the delay of the network
@@ -199,9 +196,9 @@ class SessionCaller:
                         self.limiter.accepted()
                         return result
             except WorksectionError as error:
-                if history.is_in_doubt and is_already_done(action, error):
+                if history.is_in_doubt and is_already_done(call.action, error):
                     self.limiter.accepted()
-                    return cast(T, action.returns.read({"status": "ok"}, self.structure))
+                    return cast(T, call.action.returns.read({"status": "ok"}, self.structure))
                 delay = await self._delay_after(error, call, attempts, history)
             await anyio.sleep(delay)
 
