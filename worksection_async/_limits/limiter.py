@@ -177,7 +177,7 @@ class Limiter(ABC):
             if self._leader is waiter:
                 self._leader = None
             self._elect_leader()
-            unneeded = self._unneeded()
+            unneeded = self._take_unneeded()
             if unused is not None:
                 self._usage.take_back()
                 self._due_at -= self._interval * (1 + self._margin)
@@ -291,7 +291,7 @@ class Limiter(ABC):
         self._due_at = now + (visit.free_in if visit.is_used else visit.wait)
         self._held = None if visit.is_used else visit
         if not visit.is_used:
-            return self._unneeded()
+            return self._take_unneeded()
         if (head := self._queue.pop()) is None:
             return visit
         head.granted_at, head.visit = now, visit
@@ -330,7 +330,7 @@ class Limiter(ABC):
             self._leader = None
             self._queue.discard_closed()
 
-    def _unneeded(self) -> Visit | None:
+    def _take_unneeded(self) -> Visit | None:
         """Return and clear the reservation if the queue is empty."""
         if self._queue:
             return None

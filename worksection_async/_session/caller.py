@@ -184,7 +184,7 @@ class SessionCaller:
             try:
                 async with self._slot(call, waiter, history, record):
                     request = history.request = attempts.with_attempt_headers(self.auth.sign(call, self.clock.time()))
-                    history.sent_at = anyio.current_time()
+                    history.exchange_began_at = anyio.current_time()
                     async with self.connection.http.exchange(
                         request, history.timeout, total=history.has_deadline, on_sent=on_sent
                     ) as response:
@@ -214,7 +214,7 @@ class SessionCaller:
         except WorksectionError as error:
             if not isinstance(error, RateLimited):
                 # Before `leave`, which may wait for a shared bucket.
-                history.spend(anyio.current_time() - history.sent_at)
+                history.spend(anyio.current_time() - history.exchange_began_at)
             raise
         finally:
             await self.limiter.leave(waiter)

@@ -48,12 +48,12 @@ class History:
     """Time of the first refusal in the current series of refusals (seconds of the event loop's clock)."""
     request: Request | None = None
     """The request of the current attempt, once it is signed."""
-    sent_at: float = math.inf
+    exchange_began_at: float = math.inf
     """Time when the current attempt was handed to the transport (seconds of the event loop's clock)."""
 
     def start_attempt(self) -> None:
         """Reset what belongs to a single attempt."""
-        self.request, self.sent_at = None, math.inf
+        self.request, self.exchange_began_at = None, math.inf
 
     @property
     def time_left(self) -> float:
