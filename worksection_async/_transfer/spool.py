@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import BinaryIO, TypeVar
 
+import anyio
 import attrs
 from anyio.to_thread import run_sync
 
@@ -61,8 +63,10 @@ async def read_chunks(single_pass: SinglePassSource, action: str) -> AsyncGenera
 
 async def _read_pipe(file: BinaryIO, action: str) -> AsyncGenerator[bytes, None]:
     """Read a pipe in a worker thread, because its writer can be slow."""
+    thread = anyio.CapacityLimiter(1)  # all threads of the default limiter may be waiting for this call
+    read = functools.partial(run_sync, file.read, PIPE_READ_BYTES, limiter=thread, abandon_on_cancel=True)
     try:
-        while (chunk := await run_sync(file.read, PIPE_READ_BYTES, abandon_on_cancel=True)) != b"":
+        while (chunk := await read()) != b"":
             yield chunk  # None if a non-blocking pipe has no data yet: `read_chunks` refuses it
     except (OSError, ValueError) as exc:
         failure = InvalidCall(action, f"cannot read the file: {exc}")
