@@ -436,7 +436,11 @@ async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulato
 # The file system
 
 
-@pytest.mark.parametrize("to", [None, 5, io.StringIO(), b"plan.pdf"], ids=lambda to: type(to).__name__)
+@pytest.mark.parametrize(
+    "to",
+    [None, 5, io.StringIO(), b"plan.pdf", io.BufferedReader(io.BytesIO())],
+    ids=lambda to: type(to).__name__,
+)
 async def test_other_destinations_are_refused_before_anything_is_sent(
     simulated: tuple[Simulator, File], to: Any
 ) -> None:

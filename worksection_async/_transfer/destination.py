@@ -48,8 +48,8 @@ class Destination:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.to, str | os.PathLike):
-            if not hasattr(self.to, "write") or hasattr(self.to, "encoding"):  # text files have an encoding
-                problem = f"to must be a folder, a path or an open binary file, got {type_of(self.to)}"
+            if not _takes_bytes(self.to):
+                problem = f"to must be a folder, a path or an open binary file to write to, got {type_of(self.to)}"
                 raise InvalidCall(DOWNLOAD.name, problem)
             return
         path = Path(self.to)
@@ -144,6 +144,11 @@ def shared_folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination
     if not Path(to).is_dir():
         raise InvalidCall(DOWNLOAD.name, f"the folder {os.fspath(to)} does not exist")
     return Destination(to, overwrite, taken=set())
+
+
+def _takes_bytes(file: object) -> bool:
+    is_text = hasattr(file, "encoding")
+    return hasattr(file, "write") and not is_text and getattr(file, "writable", lambda: True)()
 
 
 def _already_exists(path: Path, *, sent: bool) -> InvalidCall:
