@@ -149,13 +149,13 @@ async def test_max_wait_is_kept_when_higher_lanes_fill_later() -> None:
 
 @virtual_time
 async def test_all_attempts_of_a_call_share_its_max_wait() -> None:
-    limiter, waiter = bucket(), Waiter(max_wait=2.5)
+    limiter, waiter = bucket(rate=2), Waiter(max_wait=1.25)
     await limiter.acquire()
     for _ in range(2):
         await limiter.wait(waiter)
         await limiter.sent(waiter)
         await limiter.leave(waiter)
-    with pytest.raises(WaitTooLong, match=r"1\.\d s exceeds max_wait \(2\.5 s, of which 2\.\d s have passed\)"):
+    with pytest.raises(WaitTooLong, match=r"0\.5 s exceeds max_wait \(1\.2 s, of which 1\.\d s have passed\)"):
         await limiter.wait(waiter)
 
 
