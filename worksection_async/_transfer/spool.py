@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import BinaryIO, TypeVar
 
@@ -64,9 +63,8 @@ async def read_chunks(single_pass: SinglePassSource, action: str) -> AsyncGenera
 async def _read_pipe(file: BinaryIO, action: str) -> AsyncGenerator[bytes, None]:
     """Read a pipe in a worker thread, because its writer can be slow."""
     thread = anyio.CapacityLimiter(1)  # all threads of the default limiter may be waiting for this call
-    read = functools.partial(run_sync, file.read, PIPE_READ_BYTES, limiter=thread, abandon_on_cancel=True)
     try:
-        while (chunk := await read()) != b"":
+        while (chunk := await run_sync(file.read, PIPE_READ_BYTES, limiter=thread, abandon_on_cancel=True)) != b"":
             yield chunk  # None if a non-blocking pipe has no data yet: `read_chunks` refuses it
     except (OSError, ValueError) as exc:
         failure = InvalidCall(action, f"cannot read the file: {exc}")
