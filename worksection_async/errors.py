@@ -160,8 +160,9 @@ class WaitTooLong(WorksectionError):
     eta: float
     """Forecast wait in seconds."""
 
-    def __init__(self, action: str, eta: float, max_wait: float) -> None:
-        sentence = f"the forecast wait of {eta:.1f} s exceeds max_wait ({max_wait:.1f} s)"
+    def __init__(self, action: str, eta: float, max_wait: float, waited: float = 0.0) -> None:
+        passed = f", of which {waited:.1f} s have passed" if waited else ""
+        sentence = f"the forecast wait of {eta:.1f} s exceeds max_wait ({max_wait:.1f} s{passed})"
         super().__init__(action, sentence, NOT_SENT, sent=False)
         self.eta = eta
 

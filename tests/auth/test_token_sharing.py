@@ -60,7 +60,7 @@ print(done)
 KILLED = (
     COMMON
     + """
-from worksection_async._transport import progress
+from worksection_async._transport import trace
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 point, refresh, save = options["point"], OAuthApp.refresh, type(store).save
@@ -75,12 +75,12 @@ async def dying_save(self, token):
     await save(self, token)
     if getattr(self, "spent", False) and point == "after it is saved":
         die()
-async def dying_progress(self, event, _):
+async def dying_trace(self, event, _):
     if getattr(store, "spent", False) and event.endswith("receive_response_headers.started"):
         die()
 OAuthApp.refresh, type(store).save = dying_refresh, dying_save
 if point == "after it is sent":
-    progress.Progress.__call__ = dying_progress
+    trace.RequestTrace.__call__ = dying_trace
 async def main():
     async with session as ws:
         await ws.get_project_groups()

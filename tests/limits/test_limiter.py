@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import logging
@@ -26,6 +27,8 @@ from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SEC
 from worksection_async.errors import InvalidCall, SessionClosed, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
+
+HANG_SECONDS = 20.0
 
 SECOND_SLOT_SECONDS = 1 + MAX_JITTER
 """Seconds from the first slot of a bucket to the second while response times are not known."""
@@ -133,7 +136,7 @@ async def test_max_wait_is_kept_when_higher_lanes_fill_later() -> None:
     ended: list[float] = []
 
     async def bulk() -> None:
-        with pytest.raises(WaitTooLong):
+        with pytest.raises(WaitTooLong, match=r"4\.\d s exceeds max_wait \(3\.0 s, of which 3\.0 s have passed\)"):
             await limiter.acquire("bulk", max_wait=3)
         ended.append(trio.current_time() - began)
 
@@ -146,13 +149,13 @@ async def test_max_wait_is_kept_when_higher_lanes_fill_later() -> None:
 
 @virtual_time
 async def test_all_attempts_of_a_call_share_its_max_wait() -> None:
-    limiter, waiter = bucket(), Waiter(max_wait=2.5)
+    limiter, waiter = bucket(rate=2), Waiter(max_wait=1.25)
     await limiter.acquire()
     for _ in range(2):
         await limiter.wait(waiter)
         await limiter.sent(waiter)
         await limiter.leave(waiter)
-    with pytest.raises(WaitTooLong):
+    with pytest.raises(WaitTooLong, match=r"0\.5 s exceeds max_wait \(1\.2 s, of which 1\.\d s have passed\)"):
         await limiter.wait(waiter)
 
 
@@ -650,8 +653,12 @@ def test_forecasts_do_not_count_calls_of_a_closed_event_loop(lane: Lane) -> None
     assert sum(limiter.statistics().waiting.values()) == 0
 
 
-def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
-    """Another waiter of the closed event loop is queued as well; the remaining calls run in other threads."""
+@pytest.mark.parametrize("max_wait", [None, 0.0])
+def test_a_new_call_replaces_a_leader_of_a_closed_event_loop(max_wait: float | None) -> None:
+    """Another waiter of the closed event loop is queued as well; the remaining calls run in other threads.
+
+    The new call may be refused, because its forecast exceeds `max_wait`.
+    """
     limiter = TokenBucket(rate=50)
     slots: list[float] = []
 
@@ -664,6 +671,12 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
         with anyio.fail_after(10):
             slots.append(await limiter.acquire())
 
+    async def join() -> None:
+        waiter = Waiter(max_wait=max_wait)
+        with contextlib.suppress(WaitTooLong):
+            limiter.enter(waiter)
+            await limiter.wait(waiter)
+
     loop = asyncio.new_event_loop()
     loop.run_until_complete(abandon())
     thread = threading.Thread(target=anyio.run, args=(follow,))
@@ -671,7 +684,33 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop() -> None:
     while limiter.statistics().waiting["normal"] < 3:
         pass
     loop.close()
-    anyio.run(limiter.acquire, backend="trio")
+    anyio.run(join, backend="trio")
     thread.join(60)
     assert len(slots) == 1
     assert limiter.statistics().waiting["normal"] == 0
+
+
+def test_calls_of_other_event_loops_do_not_wait_for_a_stopped_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader waits in an event loop that runs no more, but is not closed; a blocked one looks the same."""
+    monkeypatch.setattr("worksection_async._limits.limiter.LEADER_GRACE_SECONDS", 0.01)
+    limiter = TokenBucket(rate=50)
+
+    async def stop_while_waiting() -> asyncio.Task[float]:
+        await limiter.acquire()
+        task = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0)
+        assert limiter.statistics().waiting["normal"] == 1
+        return task
+
+    async def call() -> None:
+        with anyio.fail_after(HANG_SECONDS):
+            await limiter.acquire()
+
+    stopped = asyncio.new_event_loop()
+    task = stopped.run_until_complete(stop_while_waiting())
+    anyio.run(call)
+    anyio.run(call, backend="trio")
+    stopped.run_until_complete(task)
+    stopped.close()
+    assert limiter.statistics().granted == 4
+    assert limiter._leader is None

@@ -21,7 +21,7 @@ from tests.support.virtual_time import virtual_time
 from worksection_async import ApiKey, FileTokenBucket, Session, TokenBucket, errors
 from worksection_async._limits.bucket_state import MAX_JITTER
 from worksection_async._limits.queue import Waiter
-from worksection_async._transport.progress import Progress
+from worksection_async._transport.trace import RequestTrace
 
 SECOND_SLOT_SECONDS = 1 + MAX_JITTER
 
@@ -177,20 +177,20 @@ class SentCallback:
 async def test_a_partly_written_request_uses_its_slot() -> None:
     """Some services refuse a request and close the connection before they have read all of it."""
     sent = SentCallback()
-    progress = Progress(sent, has_events=False)
-    await progress("http11.send_request_headers.started", {"request": SimpleNamespace(method=b"GET")})
-    await progress("http11.send_request_headers.failed", {"exception": OSError()})
+    trace = RequestTrace(sent, has_events=False)
+    await trace("http11.send_request_headers.started", {"request": SimpleNamespace(method=b"GET")})
+    await trace("http11.send_request_headers.failed", {"exception": OSError()})
     assert sent.calls == 1
-    assert progress.may_have_arrived
+    assert trace.may_have_arrived
 
 
 @pytest.mark.anyio
 async def test_a_proxy_connect_request_does_not_count_as_sent() -> None:
     sent = SentCallback()
-    progress = Progress(sent, has_events=False)
+    trace = RequestTrace(sent, has_events=False)
     for method, calls in ((b"CONNECT", 0), (b"POST", 1)):
-        await progress("http11.send_request_headers.started", {"request": SimpleNamespace(method=method)})
-        await progress("http11.send_request_headers.complete", {"return_value": None})
+        await trace("http11.send_request_headers.started", {"request": SimpleNamespace(method=method)})
+        await trace("http11.send_request_headers.complete", {"return_value": None})
         assert sent.calls == calls
 
 

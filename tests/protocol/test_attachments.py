@@ -433,12 +433,11 @@ async def test_temporary_copies_are_deleted(session_with: SessionWith, monkeypat
         kept.append(tempfile.TemporaryFile())  # noqa: SIM115
         return kept[-1]
 
-    monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", temporary)
-    await session_with(Service()).post_task(26, "T", attach=[("a", AsyncChunks(b"a")), ("b", Pipe(b"b"))])  # type: ignore[list-item]
-    with pytest.raises(KeyError):
-        await session_with(Service()).post_task(
-            26, "T", attach=[("a", AsyncChunks(b"a")), ("b", FailingIterable(KeyError()))]
-        )
+    monkeypatch.setattr("worksection_async._transfer.disk.TemporaryFile", temporary)
+    async with session_with(Service()) as ws:
+        await ws.post_task(26, "T", attach=[("a", AsyncChunks(b"a")), ("b", Pipe(b"b"))])  # type: ignore[list-item]
+        with pytest.raises(KeyError):
+            await ws.post_task(26, "T", attach=[("a", AsyncChunks(b"a")), ("b", FailingIterable(KeyError()))])
     assert [file.closed for file in kept] == [True] * 4
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -15,7 +18,7 @@ import pytest
 
 from tests.support.clocks import PausableClock
 from worksection_async import AccessToken, ApiKey, Lane, Session, TokenBucket
-from worksection_async._session.coalescing import MAX_CACHED
+from worksection_async._session.coalescing import MAX_CACHED, SharedReads
 from worksection_async.errors import StateError, WaitTooLong
 from worksection_async.testing import Simulator
 from worksection_async.testing.faults import server_error
@@ -540,3 +543,23 @@ def test_reads_are_not_shared_between_event_loops(fast_limiter: TokenBucket) -> 
     assert counts == [1] * 240
     assert 80 <= len(service.actions) <= 240
     assert ws._caller.connection.reads(ws._caller.auth)._in_flight == {}
+
+
+def test_threads_can_fill_one_cache(fast_limiter: TokenBucket, frequent_thread_switches: None) -> None:
+    reads = SharedReads(fast_limiter, time.monotonic)
+
+    def fill(thread: int) -> None:
+        for number in range(50_000):
+            reads._cache((thread, number), "reply", reads._generation)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(fill, range(2)))
+    assert len(reads._cached) == MAX_CACHED
+
+
+@pytest.fixture
+def frequent_thread_switches() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)

@@ -206,6 +206,19 @@ async def test_the_application_of_the_environment_has_priority(
     assert sim.oauth.refreshes == 1
 
 
+async def test_the_saved_secret_is_not_used_for_another_application(
+    sim: Simulator, environment: Environment, config_folder: Path
+) -> None:
+    await save(config_folder / "token.json", sim.issue_pair())
+    application(sim).save(config_folder / "token.json")
+    environment.set(CLIENT_ID="another")
+    with pytest.raises(InvalidCall, match="set WORKSECTION_CLIENT_SECRET, with which"):
+        session(sim)
+    environment.set(CLIENT_ID=sim.oauth.client_id)
+    async with session(sim) as ws:
+        await ws.me()
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"client_secret": "s3cret"}', '{"client_secret": s3cret}'])
 def test_an_unreadable_application_is_reported_without_its_content(config_folder: Path, content: str) -> None:
     path = config_folder / "token.app.json"

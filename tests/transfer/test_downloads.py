@@ -436,19 +436,39 @@ async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulato
 # The file system
 
 
-async def test_no_file_is_left_after_a_full_disk(
-    simulated: tuple[Simulator, File], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "to",
+    [None, 5, io.StringIO(), b"plan.pdf", io.BufferedReader(io.BytesIO())],
+    ids=lambda to: type(to).__name__,
+)
+async def test_other_destinations_are_refused_before_anything_is_sent(
+    simulated: tuple[Simulator, File], to: Any
 ) -> None:
     sim, file = simulated
+    async with sim.session() as ws:
+        with pytest.raises(InvalidCall, match="must be a folder, a path or an open binary file"):
+            await ws.download(file.id, to)
+        with pytest.raises(InvalidCall, match="must be a folder"):
+            await ws.download_all([file.id], to)
+    assert sim.requests == []
+
+
+@pytest.mark.parametrize("size", [5, len(CONTENT)])
+async def test_no_file_is_left_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Closing a small file tries to write its buffer once more, and fails once more."""
+    sim = Simulator(seed="empty")
+    file = sim.add_file(sim.add_project("Moon"), "plan.pdf", CONTENT[:size])
 
     class FullDisk(io.FileIO):
         def write(self, _: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     open_ = Path.open
-    monkeypatch.setattr(
-        Path, "open", lambda path, mode="r", **more: FullDisk(path, "x") if mode == "xb" else open_(path, mode, **more)
-    )
+
+    def opened(path: Path, mode: str = "r", **more: Any) -> Any:
+        return io.BufferedWriter(FullDisk(path, "x")) if mode == "xb" else open_(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
     async with sim.session() as ws:
         with pytest.raises(StorageError, match="No space left") as caught:
             await ws.download(file.id, tmp_path)
@@ -471,6 +491,10 @@ async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upl
         def writelines(self, _: Any) -> None:
             self.write(b"")
 
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
     async def chunks() -> AsyncIterator[bytes]:
         yield b"content"
 
@@ -478,7 +502,7 @@ async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upl
         with pytest.raises(StorageError, match="No space left") as caught:
             await ws.download(file.id, FullDisk())
         assert caught.value.sent is True
-        monkeypatch.setattr("worksection_async._transfer.spool.TemporaryFile", FullDisk)
+        monkeypatch.setattr("worksection_async._transfer.disk.TemporaryFile", FullDisk)
         with pytest.raises(StorageError, match=r"upload_files: .*No space left.*No request was sent") as caught:
             await ws.upload_files([("a.txt", chunks())])
     assert caught.value.sent is False
@@ -492,7 +516,7 @@ async def test_missing_temporary_folder_is_an_error_before_anything_is_sent(
     def fail() -> None:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    monkeypatch.setattr("worksection_async._transfer.destination.TemporaryFile", fail)
+    monkeypatch.setattr("worksection_async._transfer.disk.TemporaryFile", fail)
     async with sim.session() as ws:
         with pytest.raises(StorageError, match="No usable temporary directory found") as caught:
             await ws.download(file.id, io.BytesIO())

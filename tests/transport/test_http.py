@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import io
 import socket
 import threading
 import traceback
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
+import anyio.to_thread
 import httpx
 import pytest
 import respx
@@ -712,6 +715,9 @@ async def test_unread_response_is_closed_exactly_once(status: int) -> None:
     assert transport.body.closed == 1
 
 
+LARGE_BODY = b'{"status":"ok","data":[' + b",".join([b'{"id":1}'] * 10_000) + b"]}"
+
+
 async def test_large_reply_is_decoded_in_a_worker_thread(session_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     read = __import__("worksection_async._protocol.envelope", fromlist=["read_reply"]).read_reply
@@ -721,9 +727,31 @@ async def test_large_reply_is_decoded_in_a_worker_thread(session_with: Make, mon
         return read(*arguments)
 
     monkeypatch.setattr("worksection_async._session.caller.read_reply", recording)
-    bodies = iter([BODY, b'{"status":"ok","data":[' + b",".join([b'{"id":1}'] * 10_000) + b"]}"])
+    bodies = iter([BODY, LARGE_BODY])
     async with session_with(lambda _: httpx.Response(200, content=next(bodies))) as ws:
         assert len(await ws.get_tasks(26)) == 1
         assert len(await ws.get_tasks(26)) == 10_000
     small_reply, large_reply = threads
     assert small_reply == threading.get_ident() != large_reply
+
+
+async def test_call_needs_no_thread_of_the_default_limiter(session_with: Make) -> None:
+    """All of them may be waiting for the call: synchronous endpoints call a session by `anyio.from_thread.run`."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    async def call() -> int:
+        with anyio.fail_after(HANG_SECONDS):
+            await ws.post_task(26, "a", attach=[Pipe(b"abc")])
+            return len(await ws.get_tasks(26))
+
+    bodies = iter([b'{"status":"ok","data":{"id":1}}', LARGE_BODY])
+    threads = anyio.to_thread.current_default_thread_limiter()
+    usual, threads.total_tokens = threads.total_tokens, 1
+    try:
+        async with session_with(lambda _: httpx.Response(200, content=next(bodies))) as ws:
+            assert await anyio.to_thread.run_sync(anyio.from_thread.run, call) == 10_000
+    finally:
+        threads.total_tokens = usual

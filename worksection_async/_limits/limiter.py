@@ -2,7 +2,8 @@
 
 Waiters are woken by events; there is no polling. One waiter, the leader, holds the only reservation of this process
 and sleeps until it is due. Only then the slot is granted to a call (late binding), so a new call in a higher lane gets
-it first, and a cancelled call wastes no slot. Processes that share a bucket hold one reservation each.
+it first, and a cancelled call wastes no slot. Processes that share a bucket hold one reservation each. A waiter whose
+forecast has passed replaces a leader of another event loop, because that loop may be blocked or stopped.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ logger = logging.getLogger("worksection_async")
 
 SEND_TOLERANCE = 0.005
 """Share of the interval by which a request may be sent after its slot was granted without delaying the next one."""
+
+
+LEADER_GRACE_SECONDS = 1.0
+"""Delay of a due slot after which a waiter of another event loop replaces the leader, whose loop is not running."""
 
 
 class Limiter(ABC):
@@ -128,11 +133,11 @@ class Limiter(ABC):
         waiter.granted_at = waiter.sent_at = math.nan
         waiter.reported = -1
         with self._lock:
-            self._release_closed_loop()
+            self._elect_leader()  # of the others, in place of a leader whose event loop was closed
             self._queue.add(waiter)
-            if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.max_wait:
+            if waiter.max_wait is not None and (eta := self._forecast(self._queue.position(waiter))) > waiter.time_left:
                 self._queue.discard(waiter)
-                raise WaitTooLong(waiter.action, eta, waiter.max_wait)
+                raise WaitTooLong(waiter.action, eta, waiter.max_wait, waiter.waited)
             self._usage.start(self._clock())
             self._elect_leader()
 
@@ -142,18 +147,18 @@ class Limiter(ABC):
             is_new = waiter not in self._queue and not waiter.has_slot
         if is_new:
             self.enter(waiter)
-        deadline = self._clock() + (math.inf if waiter.max_wait is None else waiter.max_wait)
+        began = self._clock()
+        deadline = began + waiter.time_left
         while not waiter.has_slot:
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
-            pause = await self._visit(self._serve) if self._leader is waiter else math.inf
+            pause = await self._visit(self._serve) if self._is_leader(waiter) else self._longest_pause()
             if not waiter.has_slot and pause > 0:
                 self._report(waiter)
-                if self._clock() >= deadline:
-                    raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait or 0.0)
+                if waiter.max_wait is not None and self._clock() >= deadline:
+                    raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait, waited=waiter.max_wait)
                 await waiter.sleep(min(pause, deadline - self._clock()))
-        if waiter.max_wait is not None:
-            waiter.max_wait = max(0.0, deadline - self._clock())
+        waiter.waited += self._clock() - began
 
     async def sent(self, waiter: Waiter) -> None:
         """Record that the request of *waiter* was sent: its slot is used, and the interval starts here."""
@@ -172,7 +177,7 @@ class Limiter(ABC):
             if self._leader is waiter:
                 self._leader = None
             self._elect_leader()
-            unneeded = self._unneeded()
+            unneeded = self._take_unneeded()
             if unused is not None:
                 self._usage.take_back()
                 self._due_at -= self._interval * (1 + self._margin)
@@ -286,7 +291,7 @@ class Limiter(ABC):
         self._due_at = now + (visit.free_in if visit.is_used else visit.wait)
         self._held = None if visit.is_used else visit
         if not visit.is_used:
-            return self._unneeded()
+            return self._take_unneeded()
         if (head := self._queue.pop()) is None:
             return visit
         head.granted_at, head.visit = now, visit
@@ -297,6 +302,20 @@ class Limiter(ABC):
             self._leader = None
             self._elect_leader()
         return None
+
+    def _is_leader(self, waiter: Waiter) -> bool:
+        """Return whether *waiter* is the leader; it replaces one whose event loop does not serve the queue."""
+        with self._lock:
+            leader = self._leader
+            is_overdue = self._clock() > self._due_at + LEADER_GRACE_SECONDS
+            if is_overdue and leader is not None and leader.loop is not waiter.loop and waiter in self._queue:
+                self._leader = waiter
+            return self._leader is waiter
+
+    def _longest_pause(self) -> float:
+        """Return the seconds after which every waiter should have its slot."""
+        with self._lock:
+            return self._forecast(len(self._queue)) + LEADER_GRACE_SECONDS
 
     def _elect_leader(self) -> None:
         """Make the head of the queue the leader if there is none."""
@@ -311,7 +330,7 @@ class Limiter(ABC):
             self._leader = None
             self._queue.discard_closed()
 
-    def _unneeded(self) -> Visit | None:
+    def _take_unneeded(self) -> Visit | None:
         """Return and clear the reservation if the queue is empty."""
         if self._queue:
             return None

@@ -57,6 +57,7 @@ class Waiter:
         max_wait: Maximum waiting time in seconds, all attempts together.
         on_wait: Called with a `Waiting` when the call is queued and when its position changes.
         owner: The connection of its session; closing the connection dismisses the waiter.
+        loop: The native token of its event loop.
     """
 
     lane: Lane = attrs.field(default="normal", validator=_is_lane)
@@ -64,12 +65,14 @@ class Waiter:
     max_wait: float | None = attrs.field(default=None, validator=_is_duration)
     on_wait: Callable[[Waiting], object] | None = None
     owner: object = None
-    _loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token)
+    loop: Any = attrs.field(factory=lambda: anyio.lowlevel.current_token().native_token)
     number: int = attrs.field(default=-1, init=False)
     """Order of arrival; all attempts keep it."""
     position: int = attrs.field(default=0, init=False)
     reported: int = attrs.field(default=-1, init=False)
     """The position of the last call of `on_wait`."""
+    waited: float = attrs.field(default=0.0, init=False)
+    """Seconds that the attempts so far have waited."""
     granted_at: float = attrs.field(default=math.nan, init=False)
     sent_at: float = attrs.field(default=math.nan, init=False)
     visit: Visit | None = attrs.field(default=None, init=False)
@@ -86,13 +89,18 @@ class Waiter:
         return not math.isnan(self.granted_at)
 
     @property
+    def time_left(self) -> float:
+        """Seconds that it may still wait."""
+        return math.inf if self.max_wait is None else max(0.0, self.max_wait - self.waited)
+
+    @property
     def is_loop_closed(self) -> bool:
         """Whether its event loop was closed while it waited."""
-        return is_closed(self._loop)
+        return is_closed(self.loop)
 
     def wake(self) -> None:
         """Wake the waiter (thread-safe)."""
-        soon = getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon  # asyncio or trio
+        soon = getattr(self.loop, "call_soon_threadsafe", None) or self.loop.run_sync_soon  # asyncio or trio
         with contextlib.suppress(RuntimeError):  # its event loop was closed
             soon(self._on_wake)
 

@@ -8,7 +8,7 @@ import logging
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import anyio
 import attrs
@@ -159,6 +159,10 @@ class SessionCaller:
 
         return read
 
+    def _history(self, call: Call[Any]) -> History:
+        has_file = bool(call.parts) or call.action is DOWNLOAD  # it may take longer, as long as bytes arrive
+        return History(self.options.timeout, has_deadline=not has_file, is_read=call.action.kind == "read")
+
     async def _write(self, call: Call[T], read: Read[T], record: CallRecord, waiter: Waiter) -> T:
         # Twice: a read that is in flight when the write is sent may return the state before the write.
         self.connection.invalidate_reads()
@@ -172,18 +176,17 @@ class SessionCaller:
         self, call: Call[Any], read: Read[T], record: CallRecord, waiter: Waiter, attempts: Attempts | None = None
     ) -> T:
         """Make attempts until one succeeds: wait, sign, send, read, or decide on a retry."""
-        action, history = call.action, History(self.options.timeout, is_read=call.action.kind == "read")
-        for _ in (attempts := attempts or Attempts()):
+        attempts, history = attempts or Attempts(), self._history(call)
+        on_sent = functools.partial(self.limiter.sent, waiter)
+        while True:
+            attempts.count += 1
             history.start_attempt()
             try:
                 async with self._slot(call, waiter, history, record):
                     request = history.request = attempts.with_attempt_headers(self.auth.sign(call, self.clock.time()))
-                    history.sent_at = anyio.current_time()
+                    history.exchange_began_at = anyio.current_time()
                     async with self.connection.http.exchange(
-                        request,
-                        history.time_left,
-                        total=_is_timed(call),
-                        on_sent=functools.partial(self.limiter.sent, waiter),
+                        request, history.timeout, total=history.has_deadline, on_sent=on_sent
                     ) as response:
                         record.replied(response.status)
                         if not call.parts:  # the time of an upload says nothing about the delay of the network
@@ -193,12 +196,11 @@ class SessionCaller:
                         self.limiter.accepted()
                         return result
             except WorksectionError as error:
-                if history.is_in_doubt and is_already_done(action, error):
+                if history.is_in_doubt and is_already_done(call.action, error):
                     self.limiter.accepted()
-                    return cast(T, action.returns.read({"status": "ok"}, self.structure))
+                    return cast(T, call.action.returns.read({"status": "ok"}, self.structure))
                 delay = await self._delay_after(error, call, attempts, history)
             await anyio.sleep(delay)
-        raise AssertionError("unreachable: Attempts never ends")
 
     @contextlib.asynccontextmanager
     async def _slot(self, call: Call[Any], waiter: Waiter, history: History, record: CallRecord) -> AsyncIterator[None]:
@@ -210,8 +212,9 @@ class SessionCaller:
             with record.attempt():
                 yield
         except WorksectionError as error:
-            if _is_timed(call) and not isinstance(error, RateLimited):
-                history.spend(anyio.current_time())  # before `leave`, which may wait for a shared bucket
+            if not isinstance(error, RateLimited):
+                # Before `leave`, which may wait for a shared bucket.
+                history.spend(anyio.current_time() - history.exchange_began_at)
             raise
         finally:
             await self.limiter.leave(waiter)
@@ -222,11 +225,11 @@ class SessionCaller:
         """Return the seconds until the next attempt, or raise the error that ends the call."""
         # The order matters: a refusal is no attempt, and without a slot nothing was sent that could be retried.
         if isinstance(error, RateLimited):
-            attempts.uncount()
+            attempts.count -= 1
             await self._wait_out(error, history)
             return 0.0
         if isinstance(error, WaitTooLong | SessionClosed):
-            raise self._without_slot(error, history) from history.last_failure
+            self._raise_without_slot(error, history)
         if isinstance(error, ApiError):
             self.limiter.accepted()
         if await self._reauthorize(error, history):
@@ -234,7 +237,7 @@ class SessionCaller:
         delay = await self._retry_delay(error, call.action, attempts.count, history.time_left)
         if delay is None:
             raise history.as_final(error)
-        history.time_left -= delay
+        history.spend(delay)
         history.add_failure(error)
         return delay
 
@@ -245,14 +248,13 @@ class SessionCaller:
         if seconds >= self.options.patience:
             raise history.as_final(error.given_up(seconds, self.limiter.statistics().refused_share))
 
-    def _without_slot(self, error: WorksectionError, history: History) -> WorksectionError:
-        """Return the error of a call that gets no slot: after refusals it is the refusal, because that is the cause."""
+    def _raise_without_slot(self, error: WorksectionError, history: History) -> NoReturn:
+        """Raise the error of a call that gets no slot: after refusals it is the refusal, because that is the cause."""
         failure = history.last_failure
         if isinstance(error, WaitTooLong) and isinstance(failure, RateLimited):
             seconds = anyio.current_time() - history.refused_since
-            history.last_failure = error
-            return history.as_final(failure.given_up(seconds, self.limiter.statistics().refused_share))
-        return history.as_final(error)
+            raise history.as_final(failure.given_up(seconds, self.limiter.statistics().refused_share)) from error
+        raise history.as_final(error) from failure
 
     async def _reauthorize(self, error: WorksectionError, history: History) -> bool:
         """Renew a refused credential; return whether the request can be sent again."""
@@ -281,8 +283,3 @@ class SessionCaller:
             return None
         logger.info("attempt %d failed, the next one follows in %.1f s: %s", attempt, delay, error)
         return delay
-
-
-def _is_timed(call: Call[Any]) -> bool:
-    """Whether ``timeout`` limits the whole call: a file may take longer, as long as bytes arrive."""
-    return not call.parts and call.action is not DOWNLOAD

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import attrs
+
 from .._auth.credentials import AccessToken, ApiKey, Auth
 from .._auth.oauth2 import OAuth2
 from .._auth.oauth_app import OAuthApp
@@ -75,18 +77,22 @@ def _key_or_token() -> Auth | None:
 
 def _stored_credential(stored: Path, transport: httpx.AsyncBaseTransport | None) -> OAuth2:
     """Return the stored token with its application: that of the environment, or else the one that was saved with it."""
-    saved = SavedApplication.load(stored)
-    missing = [] if saved else [name for name in (CLIENT_ID, CLIENT_SECRET) if not _value(name)]
+    saved = SavedApplication.load(stored) or SavedApplication(client_id="", client_secret="", base_url=OAUTH_ORIGIN)
+    client_id = _value(CLIENT_ID) or saved.client_id
+    if client_id != saved.client_id:
+        saved = attrs.evolve(saved, client_secret="")  # it is the secret of another application
+    has_secret = bool(_value(CLIENT_SECRET) or saved.client_secret)
+    missing = [name for name, is_known in ((CLIENT_ID, client_id), (CLIENT_SECRET, has_secret)) if not is_known]
     if missing:
         problem = f"set {' and '.join(missing)}, with which the token in {stored} is refreshed, or log in again"
         raise InvalidCall("Session", problem)
     app = _named(
         CLIENT_SECRET,
         lambda: OAuthApp(
-            _value(CLIENT_ID) or (saved.client_id if saved else ""),
-            _value(CLIENT_SECRET) or (saved.client_secret if saved else ""),
+            client_id,
+            _value(CLIENT_SECRET) or saved.client_secret,
             LOGIN_REDIRECT_URI,
-            base_url=saved.base_url if saved else OAUTH_ORIGIN,
+            base_url=saved.base_url,
             transport=transport,
         ),
     )

@@ -45,13 +45,13 @@ def _ordinary_on_wait(function: Callable[[Waiting], object] | None) -> Callable[
 class Options:
     """How calls are made; the meaning of each option is documented at `Session` and `Session.with_options`."""
 
-    timeout: float = attrs.field(default=30.0, converter=_seconds)
-    retries: int = attrs.field(default=3, converter=_count)
+    timeout: float = attrs.field(converter=_seconds)
+    retries: int = attrs.field(converter=_count)
+    patience: float = attrs.field(converter=_seconds)
+    max_wait: float | None = attrs.field(converter=_seconds_or_none)
+    coalesce: bool
     lane: Lane = "normal"
-    max_wait: float | None = attrs.field(default=None, converter=_seconds_or_none)
-    patience: float = attrs.field(default=60.0, converter=_seconds)
     max_age: float = attrs.field(default=0.0, converter=_seconds)
-    coalesce: bool = True
     repeat_writes: bool = False
     on_wait: Callable[[Waiting], object] | None = attrs.field(default=None, converter=_ordinary_on_wait)
 

@@ -8,17 +8,17 @@ import secrets
 import shutil
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
 import attrs
 
 from .._protocol.actions import DOWNLOAD
+from .._protocol.values import type_of
 from .._transport.tasks import in_thread
 from ..errors import InvalidCall, StorageError
+from .disk import Writer, closing_quietly, temporary_file, translate_disk_errors
 from .file_names import numbered
 from .resumable import ResumableDownload
-from .spool import Writer, translate_disk_errors
 
 Progress = Callable[[int, int | None], object]
 """Called with the bytes done and the bytes in total (None if the service does not send the size)."""
@@ -48,20 +48,22 @@ class Destination:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.to, str | os.PathLike):
+            if not _takes_bytes(self.to):
+                problem = f"to must be a folder, a path or an open binary file to write to, got {type_of(self.to)}"
+                raise InvalidCall(DOWNLOAD.name, problem)
             return
         path = Path(self.to)
-        if not path.is_dir():
-            self._refuse(path, sent=False)
-        if not path.is_dir() and not path.parent.is_dir():
+        if path.is_dir():
+            return
+        self._refuse(path, sent=False)
+        if not path.parent.is_dir():
             raise InvalidCall(DOWNLOAD.name, f"the folder {path.parent} does not exist")
 
     @contextlib.contextmanager
     def open_temporary(self) -> Iterator[BinaryIO]:
         """Open a temporary file; it is deleted at the end unless `save` moved it, or could not move it."""
         if not isinstance(self.to, str | os.PathLike):
-            with translate_disk_errors(DOWNLOAD.name, sent=False):
-                temporary = TemporaryFile()  # noqa: SIM115  # closed below
-            with temporary as nameless:  # a failed download must not write to the caller's file
+            with temporary_file(DOWNLOAD.name) as nameless:  # a failed download must not write to the caller's file
                 yield nameless
             return
         parent = Path(self.to) if Path(self.to).is_dir() else Path(self.to).parent
@@ -73,7 +75,7 @@ class Destination:
             raise InvalidCall(DOWNLOAD.name, f"no file can be created in {parent}: {exc.strerror}") from None
         is_kept = False
         try:
-            with file:
+            with closing_quietly(file):
                 yield file
         except StorageError as error:
             is_kept = bool(error.kept)
@@ -137,9 +139,16 @@ class Destination:
 
 def shared_folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination:
     """Return a destination for a run of downloads, in which every file gets a name of its own."""
+    if not isinstance(to, str | os.PathLike):
+        raise InvalidCall(DOWNLOAD.name, f"to must be a folder, got {type_of(to)}")
     if not Path(to).is_dir():
         raise InvalidCall(DOWNLOAD.name, f"the folder {os.fspath(to)} does not exist")
     return Destination(to, overwrite, taken=set())
+
+
+def _takes_bytes(file: object) -> bool:
+    is_text = hasattr(file, "encoding")
+    return hasattr(file, "write") and not is_text and getattr(file, "writable", lambda: True)()
 
 
 def _already_exists(path: Path, *, sent: bool) -> InvalidCall:

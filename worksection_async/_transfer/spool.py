@@ -1,71 +1,24 @@
-"""Writes to disk in a worker thread, and temporary copies of uploads that can be read only once."""
+"""Temporary copies of uploads that can be read only once."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
-from tempfile import TemporaryFile
-from typing import IO, BinaryIO, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from typing import BinaryIO, TypeVar
 
+import anyio
 import attrs
 from anyio.to_thread import run_sync
 
 from .._protocol.attachments import FilePart, FileTail, SinglePassSource
 from .._protocol.call import Call
-from .._transport.tasks import in_thread
-from ..errors import InvalidCall, StorageError
+from ..errors import InvalidCall
+from .disk import Writer, temporary_file
 
 T = TypeVar("T")
 
-BLOCK_BYTES = 1 << 20
-"""Bytes that are collected before a worker thread writes them: one thread switch per block instead of per chunk."""
-
 PIPE_READ_BYTES = 1 << 18
 """Bytes that one worker thread call reads from a pipe."""
-
-
-@contextlib.contextmanager
-def translate_disk_errors(action: str, *, sent: bool) -> Iterator[None]:
-    """Raise `StorageError` of *action* instead of `OSError`."""
-    try:
-        yield
-    except OSError as exc:
-        problem = f"a file cannot be written on this machine ({exc.strerror or type(exc).__name__})"
-        raise StorageError(action, problem, sent=sent) from exc
-
-
-class Writer:
-    """Writes chunks to a file in a worker thread, so that a slow disk does not block the event loop."""
-
-    def __init__(self, file: IO[bytes], action: str, *, sent: bool) -> None:
-        self._file = file
-        self._action = action
-        self._sent = sent
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    async def write(self, chunk: bytes) -> None:
-        """Collect *chunk*; write the block when it is full."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size >= BLOCK_BYTES:
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Write the collected chunks, and flush the file's own buffer."""
-        chunks, self._chunks, self._size = self._chunks, [], 0
-        await in_thread(self._write_out, chunks)
-
-    def _write_out(self, chunks: list[bytes]) -> None:
-        with translate_disk_errors(self._action, sent=self._sent):
-            self._file.writelines(chunks)
-            self._file.flush()
-
-    async def restart(self) -> None:
-        """Discard everything that was written."""
-        self._chunks, self._size = [], 0
-        await in_thread(self._file.seek, 0)
-        await in_thread(self._file.truncate)
 
 
 @contextlib.asynccontextmanager
@@ -82,8 +35,7 @@ async def repeatable(call: Call[T]) -> AsyncIterator[Call[T]]:
 async def _copied(action: str, part: FilePart, files: contextlib.ExitStack) -> FilePart:
     if not isinstance(part.source, SinglePassSource):
         return part
-    with translate_disk_errors(action, sent=False):
-        file = files.enter_context(TemporaryFile())  # noqa: SIM115  # the stack closes it
+    file = files.enter_context(temporary_file(action))
     writer = Writer(file, action, sent=False)
     async with contextlib.aclosing(read_chunks(part.source, action)) as chunks:
         async for chunk in chunks:
@@ -110,8 +62,9 @@ async def read_chunks(single_pass: SinglePassSource, action: str) -> AsyncGenera
 
 async def _read_pipe(file: BinaryIO, action: str) -> AsyncGenerator[bytes, None]:
     """Read a pipe in a worker thread, because its writer can be slow."""
+    thread = anyio.CapacityLimiter(1)  # all threads of the default limiter may be waiting for this call
     try:
-        while (chunk := await run_sync(file.read, PIPE_READ_BYTES, abandon_on_cancel=True)) != b"":
+        while (chunk := await run_sync(file.read, PIPE_READ_BYTES, limiter=thread, abandon_on_cancel=True)) != b"":
             yield chunk  # None if a non-blocking pipe has no data yet: `read_chunks` refuses it
     except (OSError, ValueError) as exc:
         failure = InvalidCall(action, f"cannot read the file: {exc}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Self
 
 import attrs
 
@@ -14,7 +13,7 @@ from ..errors import WorksectionError
 
 @attrs.define(eq=False)
 class Attempts:
-    """An iterator over the numbers of attempts: 1, 2, 3, …
+    """The number of attempts, and the headers of the current one.
 
     A download keeps one for all its requests, because each request for the missing rest of a file is a further attempt.
     """
@@ -22,17 +21,7 @@ class Attempts:
     _headers: Callable[[], Mapping[str, str]] = dict
     """Returns the headers that only the current attempt has, such as ``Range``."""
     count: int = attrs.field(default=0, init=False)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> int:
-        self.count += 1
-        return self.count
-
-    def uncount(self) -> None:
-        """Do not count the current attempt: the service refused it without executing it."""
-        self.count -= 1
+    """Number of the current attempt, from 1; an attempt that the service refused as too early does not count."""
 
     def with_attempt_headers(self, request: Request) -> Request:
         """Return *request* with the headers of the current attempt added."""
@@ -44,8 +33,10 @@ class Attempts:
 class History:
     """What has happened to one call so far."""
 
-    time_left: float
-    """Seconds that further attempts may spend being sent and answered."""
+    timeout: float
+    """Timeout of the next attempt in seconds; attempts and pauses of a call with a deadline reduce it."""
+    has_deadline: bool = True
+    """Whether the timeout limits all attempts together; otherwise it limits each read and write of each attempt."""
     is_read: bool = False
     """Whether the call only reads. Such a call can be repeated after any failure."""
     is_in_doubt: bool = False
@@ -57,16 +48,22 @@ class History:
     """Time of the first refusal in the current series of refusals (seconds of the event loop's clock)."""
     request: Request | None = None
     """The request of the current attempt, once it is signed."""
-    sent_at: float = math.inf
+    exchange_began_at: float = math.inf
     """Time when the current attempt was handed to the transport (seconds of the event loop's clock)."""
 
     def start_attempt(self) -> None:
         """Reset what belongs to a single attempt."""
-        self.request, self.sent_at = None, math.inf
+        self.request, self.exchange_began_at = None, math.inf
 
-    def spend(self, now: float) -> None:
-        """Subtract the time since the current attempt was handed to the transport."""
-        self.time_left -= max(0.0, now - self.sent_at)
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline of the call."""
+        return self.timeout if self.has_deadline else math.inf
+
+    def spend(self, seconds: float) -> None:
+        """Subtract the time of an attempt or of a pause from the time left; nothing if that is negative."""
+        if self.has_deadline:
+            self.timeout -= max(0.0, seconds)
 
     def add_refusal(self, error: WorksectionError, now: float) -> float:
         """Record that the service refused the attempt as too early; return the seconds since the first refusal."""

@@ -18,9 +18,9 @@ from .._protocol.request import Request
 from ..errors import CallTimeout, InvalidCall, SessionClosed, TransportError, WorksectionError, mask_secrets
 from .boundary import ForeignErrors, place_of
 from .environment import MANUAL, Variable, failed_check, load_certificates, problem_of_check, proxy_for
-from .progress import Progress
 from .sized_file import opened
 from .tasks import in_thread, is_closed
+from .trace import RequestTrace
 from .version import __version__
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -128,10 +128,10 @@ class Http:
                 so with one it is called before the transport receives the request.
         """
         # httpx's own transport reports everything that it does.
-        progress = Progress(on_sent, has_events=isinstance(self._transport, httpx.AsyncHTTPTransport | None))
-        translate = functools.partial(self._translate, request.action, progress)
+        trace = RequestTrace(on_sent, has_events=isinstance(self._transport, httpx.AsyncHTTPTransport | None))
+        translate = functools.partial(self._translate, request.action, trace)
         with anyio.move_on_after(timeout if total else math.inf) as scope, contextlib.ExitStack() as files:
-            httpx_request = self._httpx_request(request, timeout, progress, files)
+            httpx_request = self._httpx_request(request, timeout, trace, files)
             if self._transport is not None:
                 await on_sent()
             with ForeignErrors(translate):
@@ -143,7 +143,7 @@ class Http:
                 if not response.is_detached:
                     await response.aclose()
         if scope.cancelled_caught:
-            raise CallTimeout(request.action, f"no answer within {timeout:g} s", sent=progress.may_have_arrived)
+            raise CallTimeout(request.action, f"no answer within {timeout:g} s", sent=trace.may_have_arrived)
 
     async def open(self, action: str = "Session") -> None:
         """Create the client of the current event loop for *action*, unless it exists.
@@ -222,14 +222,14 @@ class Http:
             problem = PROXY_EXPECTED
         raise InvalidCall(action, f"{proxy.name}: {problem}; NO_PROXY names hosts without a proxy; {MANUAL}")
 
-    def _translate(self, action: str, progress: Progress, exc: Exception) -> Exception:
+    def _translate(self, action: str, trace: RequestTrace, exc: Exception) -> Exception:
         """Return the error to raise instead of *exc*, which came from httpx or from below."""
         # Without the frames of httpx, whose variables contain the credential.
-        if exc is progress.own_error:
-            return exc.with_traceback(progress.own_traceback)
+        if exc is trace.own_error:
+            return exc.with_traceback(trace.own_traceback)
         if isinstance(exc, WorksectionError):
             return exc.with_traceback(None)
-        sent = progress.may_have_arrived and not isinstance(exc, NEVER_SENT)
+        sent = trace.may_have_arrived and not isinstance(exc, NEVER_SENT)
         if (failed := failed_check(exc)) is not None:
             return TransportError(action, problem_of_check(failed), sent=sent, is_permanent=True)
         kind = CallTimeout if isinstance(exc, httpx.TimeoutException | TimeoutError) else TransportError
@@ -244,7 +244,7 @@ class Http:
         return kind(action, what, sent=sent, is_permanent=is_refused or not isinstance(exc, TRANSIENT))
 
     def _httpx_request(
-        self, request: Request, timeout: float, progress: Progress, files: contextlib.ExitStack
+        self, request: Request, timeout: float, trace: RequestTrace, files: contextlib.ExitStack
     ) -> httpx.Request:
         connect = min(CONNECT_TIMEOUT_SECONDS, timeout)
         headers, stream = {**self._headers, **request.headers}, None
@@ -258,7 +258,7 @@ class Http:
             headers=headers,
             files=opened(request, files) or None,
             stream=stream,
-            extensions={"trace": progress, "timeout": httpx.Timeout(timeout, connect=connect, pool=None).as_dict()},
+            extensions={"trace": trace, "timeout": httpx.Timeout(timeout, connect=connect, pool=None).as_dict()},
         )
         if stream is not None:
             httpx_request.read()  # a user's transport may look at `request.content`

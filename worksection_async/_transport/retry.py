@@ -18,7 +18,8 @@ from ..errors import ApiError, TransportError, UnexpectedReply, WorksectionError
 FIRST_DELAY_SECONDS = 0.5
 """Delay before the second attempt; it doubles before each further one (exponential backoff)."""
 
-MAX_DELAY_SECONDS = 8.0
+MAX_DOUBLINGS = 4
+"""How often the delay doubles: it grows to eight seconds."""
 
 
 def retry_delay(
@@ -39,7 +40,7 @@ def retry_delay(
         return None
     if error.retry_after:
         return 0.0
-    delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1))
+    delay = FIRST_DELAY_SECONDS * 2.0 ** min(attempt - 1, MAX_DOUBLINGS)
     return delay * (0.5 + jitter() / 2)
 
 

@@ -93,9 +93,7 @@ def is_closed(loop: object) -> bool:
 
 async def decode(work: Callable[..., T], size: int, *args: object) -> T:
     """Return the result of *work*, which decodes *size* bytes of JSON; a large text is decoded in a worker thread."""
-    if size < THREAD_THRESHOLD_BYTES or is_jumping():
-        return work(*args)
-    return await anyio.to_thread.run_sync(work, *args)
+    return work(*args) if size < THREAD_THRESHOLD_BYTES else await in_thread(work, *args)
 
 
 async def in_thread(work: Callable[..., T], *args: object) -> T:

@@ -63,7 +63,7 @@ class BlockingSession(Endpoints):
 
     Args:
         account: Name of the account (``"acme"``), its host (``"tasks.example.com"``) or its URL; plain HTTP for
-            loopback only. None with `OAuth2`: the account the OAuth2 token belongs to.
+            loopback only. None with `OAuth2` and a token store: the account the OAuth2 token belongs to.
         auth: The credential: `ApiKey`, `AccessToken` or `OAuth2`.
         limiter: The rate limiter. The default is a token bucket that all processes of this user on this machine share
             for the account.

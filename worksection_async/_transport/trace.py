@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Any
 
 
-class Progress:
-    """The progress of one request; it is passed to httpcore as the ``trace`` extension.
+class RequestTrace:
+    """How far one request was sent; it is passed to httpcore as the ``trace`` extension.
 
     Args:
         on_sent: Called when the headers of the request have been written.
