@@ -2,25 +2,25 @@
 
 ::
 
-    WorksectionError                  base class of all errors below
-    ├── InvalidCall (ValueError)      invalid arguments; no request was sent
-    ├── TokenStoreError               the token store cannot be read, written or locked; no request was sent
-    ├── WaitTooLong                   the forecast wait exceeds max_wait; no request was sent
-    ├── SessionClosed (RuntimeError)  the session was closed before the request was sent
-    ├── StorageError (OSError)        a file cannot be written on this machine: the disk is full, …
-    ├── TransportError                no connection, or the connection failed
-    │   └── CallTimeout               a timeout of the call expired
-    ├── EventsLost                    some events since the last look cannot be read any more
-    ├── UnexpectedReply               the reply does not have the documented format
-    └── ApiError                      the service refused the request
-        ├── AuthError                 the credential is wrong, expired or not sufficient
+    WorksectionError                      base class of all errors below
+    ├── InvalidCall (ValueError)          invalid arguments; no request was sent
+    ├── TokenStoreError                   the token store cannot be read, written or locked; no request was sent
+    ├── WaitTooLong                       the forecast wait exceeds max_wait; no request was sent
+    ├── SessionClosed (RuntimeError)      the session was closed before the request was sent
+    ├── StorageError (OSError)            a file cannot be written on this machine: the disk is full, …
+    ├── TransportError                    no connection, or the connection failed
+    │   └── CallTimeout                   a timeout of the call expired
+    ├── EventsLost                        some events since the last look cannot be read any more
+    ├── UnexpectedReply                   the reply does not have the documented format
+    └── ApiError                          the service refused the request
+        ├── AuthError                     the credential is wrong, expired or not sufficient
         │   └── ReauthorizationRequired   the user must log in again
-        ├── NotFound                  no such project, task, file, …, or not visible with this credential
-        ├── FieldError                the service does not accept a value
-        ├── StateError                not possible in the present state: already closed, not started, …
-        ├── RateLimited               the rate limit of the account was exceeded
-        ├── TooManyRecords            more than 10 000 records; a retry does not help
-        └── QuotaExceeded             a limit of the account's plan was reached
+        ├── NotFound                      no such project, task, file, …, or not visible with this credential
+        ├── FieldError                    the service does not accept a value
+        ├── StateError                    not possible in the present state: already closed, not started, …
+        ├── RateLimited                   the rate limit of the account was exceeded
+        ├── TooManyRecords                more than 10 000 records; a retry does not help
+        └── QuotaExceeded                 a limit of the account's plan was reached
 
 The text of each error names the action, the cause and what to do. `sent` tells if the request may have reached the
 service. No error contains a key, a token or a signature.

@@ -23,6 +23,7 @@ import respx
 
 from tests.support.clocks import LoopClock
 from tests.support.constants import KEY, TOKEN
+from tests.support.login_harness import free_port
 from tests.support.tcp import (
     BODY,
     REPLY,
@@ -125,6 +126,11 @@ async def test_connection_closed_before_reading_is_never_sent_only_if_certain(
     assert isinstance(error, TransportError)
     assert server.received == []
     assert error.sent or "ConnectError" in str(error)
+
+
+async def test_a_failed_connection_names_the_host() -> None:
+    error = await failure(f"http://127.0.0.1:{(port := free_port())}")
+    assert f"ConnectError: All connection attempts failed (to 127.0.0.1:{port})." in str(error)
 
 
 @pytest.mark.parametrize("behaviour", [never_answer, answer_slowly, stop_in_the_body], ids=lambda b: b.__name__)

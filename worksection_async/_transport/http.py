@@ -236,6 +236,8 @@ class Http:
         what = mask_secrets(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__)
         if self._proxy is not None and not sent:
             what += f" (through the proxy of {self._proxy.name})"
+        elif isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+            what += f" (to {self._headers['Host']})"
         if isinstance(exc, RuntimeError) and "loop" in str(exc):
             what += ANOTHER_LOOP
         elif not isinstance(exc, TRANSIENT):
