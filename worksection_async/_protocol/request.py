@@ -16,7 +16,7 @@ class Request:
     method: Literal["GET", "POST"]
     target: str = attrs.field(repr=False)
     """Path and query exactly as they are sent, because the signature covers their bytes."""
-    is_path_secret: bool = False
+    is_path_secret: bool = attrs.field(default=False, repr=False)
     """Whether logs must not contain the path; they never contain the query."""
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     content: bytes = attrs.field(default=b"", repr=False)
