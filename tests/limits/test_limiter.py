@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.support.numbers import Int64
 from tests.support.virtual_time import run_on_virtual_clock, virtual_time
 from worksection_async import Lane, TokenBucket, Waiting
-from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS, MAX_JITTER
+from worksection_async._limits.bucket_state import BACKOFF_STEP, MAX_HOLD_SECONDS, MAX_JITTER, BucketState
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
 from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
 from worksection_async.errors import InvalidCall, SessionClosed, WaitTooLong
@@ -168,8 +168,10 @@ async def test_the_forecast_is_correct() -> None:
 
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan"), "1", None, b"1"])
 def test_an_invalid_rate_is_refused(rate: Any) -> None:
-    with pytest.raises(InvalidCall, match="rate must be a positive number"):
+    with pytest.raises(InvalidCall) as caught:
         TokenBucket(rate)
+    problem = f"TokenBucket: rate must be a positive number of requests per second, not {rate!r}"
+    assert str(caught.value).startswith(problem)
 
 
 @virtual_time
@@ -189,7 +191,7 @@ async def test_other_invalid_arguments_are_refused() -> None:
         await bucket().acquire("fast")  # type: ignore[arg-type]
     with pytest.raises(InvalidCall, match="max_wait"):
         await bucket().acquire(max_wait=-1)
-    with pytest.raises(InvalidCall, match="burst must be at least 1, not '1'"):
+    with pytest.raises(InvalidCall, match="TokenBucket: burst must be at least 1, not '1'"):
         TokenBucket(1, burst="1")  # type: ignore[arg-type]
     with pytest.raises(InvalidCall, match="get_tasks: max_wait must be a number of seconds, 0 or more, got '5'"):
         await bucket().acquire(max_wait="5", action="get_tasks")  # type: ignore[arg-type]
@@ -252,6 +254,59 @@ async def test_the_interval_starts_at_the_actual_send_time() -> None:
     assert trio.current_time() - began == pytest.approx(0.4 + SECOND_SLOT_SECONDS)
 
 
+class CountingBucket(TokenBucket):
+    """A bucket that counts the visits to its state."""
+
+    visits = 0
+
+    def _change(self, change: Callable[[BucketState, float], Any]) -> Any:
+        self.visits += 1
+        return super()._change(change)
+
+
+@pytest.mark.parametrize(("delay", "visits"), [(0.04, 0), (0.06, 1)])
+@virtual_time
+async def test_only_a_late_request_is_recorded_in_the_bucket(delay: float, visits: int) -> None:
+    """A visit to a shared bucket takes time. The tolerance is 0.5 % of the interval, 0.05 s here."""
+    limiter, waiter = CountingBucket(rate=0.1, clock=trio.current_time), Waiter()
+    await limiter.wait(waiter)
+    before = limiter.visits
+    await trio.sleep(delay)
+    await limiter.sent(waiter)
+    assert limiter.visits - before == visits
+
+
+@virtual_time
+async def test_the_reservation_of_a_cancelled_call_goes_to_another_process() -> None:
+    limiter, other = bucket(), bucket()
+    other._state = limiter._state
+    began = await limiter.acquire()
+    with anyio.move_on_after(0.5):
+        await limiter.acquire()
+    assert await other.acquire() - began == pytest.approx(SECOND_SLOT_SECONDS)
+
+
+class RemoteBucket(TokenBucket):
+    """A bucket that is visited in threads, like one in a file."""
+
+    _is_remote = True
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_returns_its_slot_to_a_remote_bucket() -> None:
+    """The visit that returns it is not cancelled."""
+    limiter, waiter = RemoteBucket(rate=0.01), Waiter()
+    with anyio.CancelScope() as scope:
+        try:
+            await limiter.wait(waiter)
+            scope.cancel()
+            await anyio.sleep(60)
+        finally:
+            await limiter.leave(waiter)
+    with anyio.fail_after(10):
+        await limiter.acquire()
+
+
 @virtual_time
 async def test_equal_response_times_reduce_the_margin() -> None:
     """Without jitter, 100 requests take at most 101.5 intervals."""
@@ -266,7 +321,64 @@ async def test_equal_response_times_reduce_the_margin() -> None:
     assert trio.current_time() - began <= 101.5
 
 
+@virtual_time
+async def test_a_refusal_without_a_pause_does_not_block_the_bucket() -> None:
+    limiter = bucket()
+    await limiter.refused()
+    assert limiter.eta() == 0
+
+
+@virtual_time
+async def test_a_refusal_increases_the_distance_of_the_next_requests() -> None:
+    limiter = bucket()
+    began = await limiter.acquire()
+    await limiter.refused()
+    assert await limiter.acquire() - began >= SECOND_SLOT_SECONDS + BACKOFF_STEP
+    assert limiter.statistics().margin > MAX_JITTER
+
+
+@virtual_time
+async def test_a_promoted_call_goes_first() -> None:
+    limiter, granted = bucket(), []
+    waiters = [Waiter(lane="bulk", action=name) for name in ("first", "second")]
+
+    def call(waiter: Waiter) -> Call:
+        async def run() -> None:
+            await limiter.wait(waiter)
+            granted.append(waiter.action)
+
+        return run
+
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *map(call, waiters))
+        limiter.promote(waiters[1], "interactive")
+    assert granted == ["second", "first"]
+
+
 # Callbacks, statistics and logs
+
+
+@virtual_time
+async def test_the_representation_shows_the_class_the_rate_and_the_queue() -> None:
+    limiter = bucket(rate=2)
+    limiter.enter(Waiter())
+    assert repr(limiter) == "<TokenBucket 2/s, 1 waiting>"
+
+
+@virtual_time
+async def test_avoided_requests_are_counted() -> None:
+    limiter = bucket()
+    limiter.count_saved()
+    limiter.count_saved()
+    assert limiter.statistics().saved == 2
+
+
+@virtual_time
+async def test_a_call_that_is_not_queued_has_no_wait_ahead() -> None:
+    limiter, waiter = bucket(), Waiter()
+    await limiter.wait(waiter)
+    assert limiter.eta_of(waiter) == 0
 
 
 @virtual_time
@@ -367,14 +479,17 @@ async def test_contention_is_logged_once_when_it_starts_and_once_when_it_ends(
         await request(is_refused=number % 2 == 0)
     assert limiter.statistics().is_contended
     assert limiter.statistics().refused_share == pytest.approx(0.5, abs=0.1)
-    assert "another client uses the rate limit of this account" in caplog.text
-    assert len(caplog.records) == 1
+    assert caplog.messages == [
+        "another client uses the rate limit of this account: 60 % of the requests of the last minute were refused as "
+        "too early. Let all clients of the account share one limiter."
+    ]
     await trio.sleep(PERIOD_SECONDS + 1)
     for _ in range(3):
         await request(is_refused=False)
     assert not limiter.statistics().is_contended
-    assert len(caplog.records) == 2
-    assert "the other client has stopped" in caplog.text
+    assert caplog.messages[1:] == [
+        "no request was refused as too early for a minute: the other client has stopped"
+    ]
 
 
 @virtual_time

@@ -31,8 +31,16 @@ track_dependencies = false
 use_git_change_detection = false
 """
 
-OPTIONS = ["-n0", "-p", "no:cacheprovider", "-knot [trio and not -trio", "--hypothesis-seed=0"]
-"""For pytest: one process, asyncio only, and the same examples in each run."""
+OPTIONS = [
+    "-n0",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "tests.mutants.caches",
+    "-knot [trio and not -trio",
+    "--hypothesis-seed=0",
+]
+"""For pytest: one process, empty caches, asyncio only, and the same examples in each run."""
 
 MUTMUT = (sys.executable, "-m", "mutmut")
 

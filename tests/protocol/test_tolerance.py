@@ -170,7 +170,7 @@ def test_costs_and_their_total_are_read_beside_odd_values() -> None:
 )
 def test_an_odd_record_of_the_reply_is_an_error_with_its_path(action: str, members: dict[str, Any], path: str) -> None:
     with pytest.raises(Malformed) as caught:
-        ACTIONS[action].returns.read({"status": "ok", **members}, Structure())
+        ACTIONS[action].returns.read({"status": "ok", **copy.deepcopy(members)}, Structure())
     assert caught.value.path == path
 
 
