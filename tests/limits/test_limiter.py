@@ -23,7 +23,7 @@ from worksection_async import Lane, TokenBucket, Waiting
 from worksection_async._limits.bucket_state import BACKOFF_STEP, MAX_HOLD_SECONDS, MAX_JITTER, BucketState
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
 from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
-from worksection_async.errors import InvalidCall, SessionClosed, WaitTooLong
+from worksection_async.errors import InvalidCall, SessionClosed, TransportError, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -189,8 +189,10 @@ async def test_other_invalid_arguments_are_refused() -> None:
         TokenBucket(1, burst=0)
     with pytest.raises(InvalidCall, match="lane must be one of interactive, normal, bulk"):
         await bucket().acquire("fast")  # type: ignore[arg-type]
-    with pytest.raises(InvalidCall, match="max_wait"):
+    with pytest.raises(InvalidCall, match=r"^acquire: max_wait"):
         await bucket().acquire(max_wait=-1)
+    with pytest.raises(InvalidCall, match="get_tasks: on_wait must be a function, got int"):
+        await bucket().acquire(on_wait=5, action="get_tasks")  # type: ignore[arg-type]
     with pytest.raises(InvalidCall, match="TokenBucket: burst must be at least 1, not '1'"):
         TokenBucket(1, burst="1")  # type: ignore[arg-type]
     with pytest.raises(InvalidCall, match="get_tasks: max_wait must be a number of seconds, 0 or more, got '5'"):
@@ -239,6 +241,7 @@ async def test_a_slot_is_not_returned_after_a_hold() -> None:
     await limiter.hold(30)
     await limiter.leave(first)
     began = trio.current_time()
+    assert limiter.eta() == pytest.approx(30, abs=0.1)
     assert await limiter.acquire() - began >= 30
 
 
@@ -252,6 +255,21 @@ async def test_the_interval_starts_at_the_actual_send_time() -> None:
         await trio.sleep(0.4)
         await limiter.sent(first)
     assert trio.current_time() - began == pytest.approx(0.4 + SECOND_SLOT_SECONDS)
+
+
+@virtual_time
+async def test_a_call_keeps_a_slot_that_it_got_before_it_waited() -> None:
+    """It joined the queue, and the leader granted the slot to it, because its lane is higher."""
+    limiter, early = bucket(), Waiter(lane="interactive")
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, limiter.acquire)
+        limiter.enter(early)
+        await trio.sleep(1.5 * SECOND_SLOT_SECONDS)
+        began = trio.current_time()
+        await limiter.wait(early)
+        assert trio.current_time() == began
+        assert limiter.statistics().granted == 2
 
 
 class CountingBucket(TokenBucket):
@@ -287,9 +305,45 @@ async def test_the_reservation_of_a_cancelled_call_goes_to_another_process() -> 
 
 
 class RemoteBucket(TokenBucket):
-    """A bucket that is visited in threads, like one in a file."""
+    """A bucket that is visited in threads, like one in a file; it records them."""
 
     _is_remote = True
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self.threads: set[int] = set()
+        self.is_broken = False
+
+    def _change(self, change: Callable[[BucketState, float], Any]) -> Any:
+        self.threads.add(threading.get_ident())
+        if self.is_broken:
+            raise TransportError("limiter", "the bucket cannot be reached", sent=False)
+        return super()._change(change)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_remote", [True, False])
+async def test_only_a_remote_bucket_is_visited_in_a_thread(is_remote: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can block the event loop. A bucket in memory cannot, and a thread takes time."""
+    monkeypatch.setattr(RemoteBucket, "_is_remote", is_remote)
+    limiter = RemoteBucket(rate=100)
+    await limiter.acquire()
+    await limiter.hold(0.001)
+    assert (threading.get_ident() in limiter.threads) is not is_remote
+
+
+@pytest.mark.anyio
+async def test_an_error_of_the_bucket_fails_no_call_that_has_a_slot() -> None:
+    limiter, waiter = RemoteBucket(rate=100), Waiter()
+    await limiter.wait(waiter)
+    limiter.is_broken = True
+    await anyio.sleep(0.001)
+    await limiter.sent(waiter)
+    await limiter.answered(waiter)
+    await limiter.refused(1)
+    await limiter.leave(waiter)
+    with pytest.raises(TransportError):
+        await limiter.acquire()
 
 
 @pytest.mark.anyio
@@ -439,7 +493,7 @@ async def test_a_failing_on_wait_callback_fails_only_its_own_call() -> None:
 async def test_statistics_contain_utilisation_and_waiting_calls() -> None:
     limiter = bucket()
     fresh = limiter.statistics()
-    assert (fresh.next_slot, fresh.granted, fresh.utilisation, fresh.refused_share) == (0, 0, 0, 0)
+    assert (fresh.next_slot, fresh.granted, fresh.utilisation, fresh.refused_share, fresh.margin) == (0, 0, 0, 0, 0)
     for _ in range(30):
         await limiter.acquire()
     busy = limiter.statistics()
@@ -479,17 +533,16 @@ async def test_contention_is_logged_once_when_it_starts_and_once_when_it_ends(
         await request(is_refused=number % 2 == 0)
     assert limiter.statistics().is_contended
     assert limiter.statistics().refused_share == pytest.approx(0.5, abs=0.1)
-    assert caplog.messages == [
+    (warning,) = caplog.messages
+    assert warning == (
         "another client uses the rate limit of this account: 60 % of the requests of the last minute were refused as "
         "too early. Let all clients of the account share one limiter."
-    ]
+    )
     await trio.sleep(PERIOD_SECONDS + 1)
     for _ in range(3):
         await request(is_refused=False)
     assert not limiter.statistics().is_contended
-    assert caplog.messages[1:] == [
-        "no request was refused as too early for a minute: the other client has stopped"
-    ]
+    assert caplog.messages[1:] == ["no request was refused as too early for a minute: the other client has stopped"]
 
 
 @virtual_time

@@ -1,7 +1,7 @@
 """A pytest plugin: it empties the caches of the package before each test.
 
-mutmut runs each mutant in a fork of a process in which the tests have run before. A value in a cache would be that of the
-original code, and only the first of the tests that need the value would count as a test of the function that makes it.
+mutmut runs each mutant in a fork of a process in which the tests have run before. A value in a cache would be that of
+the original code, and only the first of the tests that need it would count as a test of the function that makes it.
 """
 
 from __future__ import annotations

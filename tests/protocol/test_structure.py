@@ -15,6 +15,7 @@ import attrs
 import litestar
 import msgspec
 import pytest
+from cattrs.gen import make_dict_structure_fn
 from hypothesis import given
 from hypothesis import strategies as st
 from litestar.params import Body
@@ -23,7 +24,8 @@ from litestar.testing import TestClient
 from tests.support.expectations import SAMPLES, Sample, load, read, returns_data
 from worksection_async import models
 from worksection_async._protocol.structure import Malformed, Structure
-from worksection_async.models import Member, Model, ProjectRef, Task, TaskRef, User
+from worksection_async._protocol.tolerance import SecondPass
+from worksection_async.models import File, Member, Model, ProjectRef, Task, TaskRef, User
 
 MODELS = [model for name in models.__all__ if attrs.has(model := getattr(models, name)) and model is not Model]
 OK = [sample for path in sorted(SAMPLES.glob("*.json")) if (sample := load(path)).message is None]
@@ -334,6 +336,81 @@ def test_invalid_value_is_in_the_reason(strict: Structure, key: str) -> None:
     assert caught.value.reason == "must be a number, got 'much'"
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ([4, "5"], (4, 5)),
+        ("4", (4,)),
+        (" 4 ,5,, 6 ", (4, 5, 6)),
+        ("", ()),
+        ({"0": 4, "7": "5"}, (4, 5)),
+        ([], ()),
+    ],
+    ids=repr,
+)
+def test_a_list_is_read_in_all_known_formats(structure: Structure, raw: object, expected: tuple[int, ...]) -> None:
+    webhook = structure.at("$", {"id": 1, "url": "https://example.com", "projects": raw}, models.Webhook)
+    assert (webhook.projects, webhook.extra) == (expected, {})
+
+
+@pytest.mark.parametrize("raw", [[], "", None, {}], ids=repr)
+def test_an_empty_object_is_read_in_all_known_formats(structure: Structure, raw: object) -> None:
+    assert structure.at("$", raw, dict[int, Task]) == {}
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "reason"),
+    [
+        (Task, "text", "must be an object, got 'text'"),
+        (dict[int, Task], "text", "must be an object, got 'text'"),
+        (tuple[Task, ...], "text", "must be a list, got 'text'"),
+        (Task, {"name": "One"}, "required key missing"),
+    ],
+)
+def test_the_reason_names_the_expected_form(structure: Structure, type_: Any, value: object, reason: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        structure.at("$", value, type_)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("text", ["2026-07-01T10:00:00+02:00", "2026-07-01T10:00:00-05:00"])
+def test_a_date_time_with_an_offset_keeps_it(text: str) -> None:
+    task = Structure(dt.UTC).at("$", {"id": 1, "date_added": text}, Task)
+    assert task.date_added is not None
+    assert task.date_added.isoformat() == text
+
+
+# The compiled hooks
+
+
+def test_valid_records_are_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second pass is slow; it is made only for a record with an invalid value."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("second pass")
+
+    monkeypatch.setattr(SecondPass, "read", fail)
+    structure = Structure()
+    records: list[Any] = [{"id": 1, "child": [{"id": 2, "tags": {"5": "a"}}]}, {"page": "/project/1/3/", "name": None}]
+    assert structure.each("$", copy.deepcopy(records), Task) == [structure.at("$", record, Task) for record in records]
+    assert structure.at("$", {"4": {"id": 1}}, dict[int, Task]) == {4: Task(id=1)}
+
+
+def test_hooks_are_compiled_before_the_first_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+
+    def compile_(cls: Any, *args: Any, **options: Any) -> Any:
+        compiled.append(cls)
+        return make_dict_structure_fn(cls, *args, **options)
+
+    monkeypatch.setattr("worksection_async._protocol.structure.make_dict_structure_fn", compile_)
+    structure = Structure(dt.timezone(dt.timedelta(minutes=7)))  # no other test has this zone
+    structure.make_ready(File)
+    assert compiled == [File, User]
+    structure.at("$", {"id": 1, "user_from": {"id": 2}}, File)
+    assert compiled == [File, User]
+
+
 @pytest.mark.parametrize("model", [models.Comment, models.EventObject, models.File])
 def test_only_tasks_and_projects_are_identified_by_page(structure: Structure, model: type[Model]) -> None:
     """The page of a comment is the page of its task, so it does not contain the id of the comment."""
@@ -364,5 +441,9 @@ def test_a_record_nested_too_deeply_is_malformed(structure: Structure) -> None:
     record: dict[str, Any] = {"id": 1}
     for _ in range(5000):
         record = {"id": 1, "child": [record]}
-    with pytest.raises(Malformed, match="too deeply"):
-        structure.at("$.data[3]", record, Task)
+    with pytest.raises(Malformed) as one:
+        structure.at("$.data", record, Task)
+    with pytest.raises(Malformed) as many:
+        structure.each("$.data", [{"id": 1}, record], Task)
+    assert (one.value.path, many.value.path) == ("$.data", "$.data[1]")
+    assert one.value.reason == many.value.reason == "nested too deeply"

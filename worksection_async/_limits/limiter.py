@@ -175,11 +175,10 @@ class Limiter(ABC):
             unneeded = self._unneeded()
             if unused is not None:
                 self._usage.take_back()
-                self._due_at -= self._interval * (1 + self._margin)
         for visit in (unneeded, unused):
             if visit is not None:
                 with anyio.CancelScope(shield=True):
-                    await self._update(functools.partial(_give_back, visit))
+                    await self._update(functools.partial(self._give_back, visit))
         if unused is not None and (leader := self._leader) is not None:
             leader.wake()
 
@@ -276,7 +275,7 @@ class Limiter(ABC):
             with self._lock:
                 unneeded = self._apply(visit)
             if unneeded is not None:
-                self._change(functools.partial(_give_back, unneeded))
+                self._change(functools.partial(self._give_back, unneeded))
         return 0.0 if visit.is_used else visit.wait
 
     def _apply(self, visit: Visit) -> Visit | None:
@@ -318,6 +317,9 @@ class Limiter(ABC):
         held, self._held = self._held, None
         return held
 
-
-def _give_back(visit: Visit, state: BucketState, _: float) -> None:
-    state.give_back(visit)
+    def _give_back(self, visit: Visit, state: BucketState, now: float) -> None:
+        """Return the ticket of *visit* to the bucket; the next slot may be due earlier then."""
+        state.give_back(visit)
+        with self._lock:
+            ticket = state.next if self._held is None else self._held.ticket
+            self._due_at = self._clock() + state.due(ticket) - now
