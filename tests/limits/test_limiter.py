@@ -210,6 +210,7 @@ async def test_a_returned_slot_goes_to_the_next_call_at_once() -> None:
         await start(tasks, limiter.acquire)
         assert limiter.statistics().waiting["normal"] == 1
         await limiter.leave(first)
+        assert limiter.eta() == pytest.approx(1)  # the waiting call is next, and then a new one
         await trio.testing.wait_all_tasks_blocked()
         assert limiter.statistics().waiting["normal"] == 0
     assert limiter.statistics().granted == 1

@@ -106,6 +106,7 @@ GROUPS = {
         ],
         [
             "protocol/test_formats_in_replies.py::test_text_round_trip",
+            "protocol/test_formats_in_replies.py::test_any_json_value",
             "protocol/test_structure.py::test_litestar",
             "protocol/test_structure.py::test_pickles",
             "protocol/test_tolerance.py::test_any_value_in_any_place",

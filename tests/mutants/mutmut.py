@@ -31,7 +31,7 @@ track_dependencies = false
 use_git_change_detection = false
 """
 
-TEST_SECONDS = 15
+TEST_SECONDS = 60
 """A test that takes longer hangs, so it has noticed its mutant. The slowest one takes a second on an idle machine."""
 
 OPTIONS = [
@@ -45,8 +45,8 @@ OPTIONS = [
 ]
 """For pytest: one process, empty caches, asyncio only, the same examples in each run, and an end of tests that hang.
 
-mutmut limits the time of all tests of a mutant together. That limit is long here, because on a busy machine a mutant must
-not count as noticed only because its tests are slow.
+mutmut limits the time of all tests of a mutant together. That limit is long here, because on a busy machine a mutant
+must not count as noticed only because its tests are slow.
 """
 
 MUTMUT = (sys.executable, "-m", "mutmut")
