@@ -328,15 +328,17 @@ async def test_only_a_remote_bucket_is_visited_in_a_thread(is_remote: bool, monk
     """It can block the event loop. A bucket in memory cannot, and a thread takes time."""
     monkeypatch.setattr(RemoteBucket, "_is_remote", is_remote)
     limiter = RemoteBucket(rate=100)
-    await limiter.acquire()
-    await limiter.hold(0.001)
+    with anyio.fail_after(10):
+        await limiter.acquire()
+        await limiter.hold(0.001)
     assert (threading.get_ident() in limiter.threads) is not is_remote
 
 
 @pytest.mark.anyio
 async def test_an_error_of_the_bucket_fails_no_call_that_has_a_slot() -> None:
     limiter, waiter = RemoteBucket(rate=100), Waiter()
-    await limiter.wait(waiter)
+    with anyio.fail_after(10):
+        await limiter.wait(waiter)
     limiter.is_broken = True
     await anyio.sleep(0.001)
     await limiter.sent(waiter)
@@ -351,14 +353,14 @@ async def test_an_error_of_the_bucket_fails_no_call_that_has_a_slot() -> None:
 async def test_a_cancelled_call_returns_its_slot_to_a_remote_bucket() -> None:
     """The visit that returns it is not cancelled."""
     limiter, waiter = RemoteBucket(rate=0.01), Waiter()
-    with anyio.CancelScope() as scope:
-        try:
-            await limiter.wait(waiter)
-            scope.cancel()
-            await anyio.sleep(60)
-        finally:
-            await limiter.leave(waiter)
     with anyio.fail_after(10):
+        with anyio.CancelScope() as scope:
+            try:
+                await limiter.wait(waiter)
+                scope.cancel()
+                await anyio.sleep(60)
+            finally:
+                await limiter.leave(waiter)
         await limiter.acquire()
 
 
