@@ -329,6 +329,13 @@ def test_invalid_value_is_reported_with_its_path(strict: Structure, record: obje
     assert 0 < len(caught.value.reason) <= 250
 
 
+def test_an_invalid_id_in_a_page_is_reported_as_the_id(structure: Structure) -> None:
+    """Python refuses to convert so many digits."""
+    with pytest.raises(Malformed) as caught:
+        structure.at("$", {"page": f"/project/{'9' * 5000}/"}, Task)
+    assert caught.value.path == "$.id"
+
+
 @pytest.mark.parametrize("key", ["max_money", "max_time"])
 def test_invalid_value_is_in_the_reason(strict: Structure, key: str) -> None:
     with pytest.raises(Malformed) as caught:
@@ -371,6 +378,7 @@ def test_the_reason_names_the_expected_form(structure: Structure, type_: Any, va
     with pytest.raises(Malformed) as caught:
         structure.at("$", value, type_)
     assert caught.value.reason == reason
+    assert caught.value.args == (caught.value.path, reason)  # a traceback shows them
 
 
 @pytest.mark.parametrize("text", ["2026-07-01T10:00:00+02:00", "2026-07-01T10:00:00-05:00"])

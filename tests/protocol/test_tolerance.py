@@ -128,6 +128,8 @@ def test_an_odd_essential_value_costs_the_next_field_that_may_be_absent(structur
 def test_an_odd_value_is_kept_under_the_key_that_was_sent(structure: Structure) -> None:
     assert structure.at("$", {"data_added": "?"}, models.Member).extra == {"data_added": "?"}
     assert structure.at("$", {"date_added": "?"}, models.Member).extra == {"date_added": "?"}
+    both = {"data_added": "2026-01-02 03:04", "date_added": "?"}
+    assert structure.at("$", both, models.Member).extra == both
     assert structure.at("$", {"role": ["user"]}, models.Member).extra == {"role": ["user"]}
 
 
