@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import itertools
 import json
 import pickle
@@ -327,6 +328,40 @@ def test_invalid_value_is_reported_with_its_path(strict: Structure, record: obje
         strict.at("$", record, Task)
     assert caught.value.path == path
     assert 0 < len(caught.value.reason) <= 250
+
+
+@pytest.mark.parametrize(
+    ("record", "extra"),
+    [
+        ({"data_added": "2026-01-02 03:04"}, {}),
+        ({"date_added": "2026-01-02 03:04"}, {}),
+        ({"date_added": "2026-01-02 03:04", "data_added": "2025-01-01"}, {"data_added": "2025-01-01"}),
+        ({"data_added": "2025-01-01", "date_added": "2026-01-02 03:04"}, {"data_added": "2025-01-01"}),
+    ],
+)
+def test_an_alias_of_a_key_is_read_unless_the_key_itself_was_sent(
+    structure: Structure, record: dict[str, str], extra: dict[str, str]
+) -> None:
+    member = structure.at("$", record, Member)
+    assert (member.date_added, member.extra) == (dt.datetime(2026, 1, 2, 3, 4), extra)
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [("/project/7/", 7), ("/project/7/8/", 8), ("/project/7/8/9/", 9), ("/project/", None), ("/x/project/7/", None)],
+)
+def test_the_last_number_of_a_page_is_the_id(structure: Structure, page: str, number: int | None) -> None:
+    read = functools.partial(structure.at, "$", {"page": page}, Task)
+    if number is None:
+        with pytest.raises(Malformed, match=r"\$\.id"):
+            read()
+    else:
+        assert read() == Task(id=number, page=page)
+
+
+def test_tags_of_the_legacy_api_are_kept_in_extra(structure: Structure) -> None:
+    """They have titles, but no ids."""
+    assert structure.at("$", {"id": 1, "tags": ["a", "b"]}, Task) == Task(id=1, extra={"tags": ["a", "b"]})
 
 
 def test_an_invalid_id_in_a_page_is_reported_as_the_id(structure: Structure) -> None:
