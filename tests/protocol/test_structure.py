@@ -24,6 +24,7 @@ from litestar.testing import TestClient
 
 from tests.support.expectations import SAMPLES, Sample, load, read, returns_data
 from worksection_async import models
+from worksection_async._protocol.layout import Layout
 from worksection_async._protocol.structure import Malformed, Structure
 from worksection_async._protocol.tolerance import SecondPass
 from worksection_async.models import File, Member, Model, ProjectRef, Task, TaskRef, User
@@ -198,8 +199,8 @@ def test_model_cache_is_bounded_and_shared(structure: Structure, monkeypatch: py
     assert [user.id for user in users] == [*range(10), *range(10)]
     again = [structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) for _ in range(2)]
     assert again[0] is again[1]
-    for number in range(4):
-        structure.at("$", {"id": number, "email": "", "name": "y"}, User)
+    first, *_ = [structure.at("$", {"id": number, "email": "", "name": "y"}, User) for number in range(4)]
+    assert structure.at("$", {"id": 0, "email": "", "name": "y"}, User) is not first
     assert structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) is not again[0]
 
 
@@ -283,8 +284,10 @@ def test_enum_aliases_become_one_value(
     ],
 )
 def test_value_is_read_in_all_known_formats(structure: Structure, key: str, raw: object, expected: object) -> None:
-    value = getattr(structure.at("$", {"id": 1, key: raw}, Task), key)
+    task = structure.at("$", {"id": 1, key: raw}, Task)
+    value = getattr(task, key)
     assert (value, type(value)) == (expected, type(expected))
+    assert task.extra == {}
 
 
 @pytest.mark.parametrize(
@@ -437,6 +440,22 @@ def test_valid_records_are_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> 
     records: list[Any] = [{"id": 1, "child": [{"id": 2, "tags": {"5": "a"}}]}, {"page": "/project/1/3/", "name": None}]
     assert structure.each("$", copy.deepcopy(records), Task) == [structure.at("$", record, Task) for record in records]
     assert structure.at("$", {"4": {"id": 1}}, dict[int, Task]) == {4: Task(id=1)}
+    assert structure.at("$", [], dict[int, Task]) == {}
+    assert structure.at("$", {"id": 1, "files": {"0": {"id": 2}}, "tags": []}, Task) == Task(id=1, files=(File(id=2),))
+    assert structure.at("$", {"id": 1, "mood": "good"}, User) == User(id=1, extra={"mood": "good"})
+    complete = {"id": 1, "email": "a@example.com", "name": "Ada"}
+    assert structure.at("$", {**complete, "mood": "good"}, User) == User(**complete, extra={"mood": "good"})
+
+
+def test_records_in_the_present_format_are_not_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than the rest."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("normalized")
+
+    monkeypatch.setattr(Layout, "normalize", fail)
+    record = {"id": 1, "text": "", "tags": {"5": "a"}, "child": [{"id": 2}]}
+    assert Structure().at("$", record, Task) == Task(id=1, text="", tags={5: "a"}, child=(Task(id=2),))
 
 
 def test_hooks_are_compiled_before_the_first_record(monkeypatch: pytest.MonkeyPatch) -> None:

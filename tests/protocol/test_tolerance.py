@@ -61,6 +61,7 @@ def read(action: str, data: object, *, strict: bool = False, **members: object) 
         ("tags", [{"id": 1, "title": "urgent"}]),
         ("tags", {"5": {}}),
         ("files", "plan.pdf"),
+        ("files", ","),
         ("files", [{"id": 1}, None]),
         ("files", {"a": {}}),
         ("user_to", "ada@example.com"),

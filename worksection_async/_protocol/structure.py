@@ -98,13 +98,17 @@ def _converter(tz: dt.tzinfo | None) -> Converter:
         Seconds: reply_formats.from_seconds,
     }.items():
         converter.register_structure_hook_func(functools.partial(operator.eq, alias), read)
-    converter.register_structure_hook_func(lambda type_: type_ is object, lambda value, _=None: value)
+    converter.register_structure_hook_func(lambda type_: type_ is object, _unchanged)
     converter.register_structure_hook_factory(is_optional, functools.partial(_optional, converter))
     converter.register_structure_hook_func(_is_open_enum, reply_formats.from_str)
     converter.register_structure_hook_factory(is_tuple, functools.partial(_tuple, converter))
     converter.register_structure_hook_factory(is_map, functools.partial(_map, converter))
     converter.register_structure_hook_factory(is_model, functools.partial(_model, converter))
     return converter
+
+
+def _unchanged(value: Any, _: Any = None) -> Any:
+    return value
 
 
 def _aware(tz: dt.tzinfo, value: Any, _: Any = None) -> dt.datetime:
@@ -143,7 +147,7 @@ def _tuple(converter: Converter, type_: Any) -> Hook:
     list_hook = converter.get_structure_hook(list[item])  # type: ignore[valid-type]
 
     def structure(value: Any, _: Any = None) -> tuple[Any, ...]:
-        return tuple(list_hook(value if type(value) is list else as_list(value, item), None))
+        return tuple(list_hook(as_list(value, item), None))
 
     return structure
 
@@ -152,7 +156,7 @@ def _map(converter: Converter, type_: Any) -> Hook:
     build = make_mapping_structure_fn(type_, converter, detailed_validation=False)
 
     def structure(value: Any, _: Any = None) -> Any:
-        return build(value if type(value) is dict else as_map(value), None)
+        return build(as_map(value), None)
 
     return structure
 
