@@ -429,25 +429,51 @@ def test_a_date_time_with_an_offset_keeps_it(text: str) -> None:
 # The compiled hooks
 
 
-def test_valid_records_are_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_pass(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> Structure:
     """The second pass is slow; it is made only for a record with an invalid value."""
 
     def fail(*_: object) -> None:
         raise AssertionError("second pass")
 
     monkeypatch.setattr(SecondPass, "read", fail)
-    structure = Structure()
-    records: list[Any] = [{"id": 1, "child": [{"id": 2, "tags": {"5": "a"}}]}, {"page": "/project/1/3/", "name": None}]
-    assert structure.each("$", copy.deepcopy(records), Task) == [structure.at("$", record, Task) for record in records]
-    assert structure.at("$", {"4": {"id": 1}}, dict[int, Task]) == {4: Task(id=1)}
-    assert structure.at("$", [], dict[int, Task]) == {}
-    assert structure.at("$", {"id": 1, "files": {"0": {"id": 2}}, "tags": []}, Task) == Task(id=1, files=(File(id=2),))
-    assert structure.at("$", {"id": 1, "mood": "good"}, User) == User(id=1, extra={"mood": "good"})
-    complete = {"id": 1, "email": "a@example.com", "name": "Ada"}
-    assert structure.at("$", {**complete, "mood": "good"}, User) == User(**complete, extra={"mood": "good"})
+    return structure
 
 
-def test_records_in_the_present_format_are_not_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("record", "task"),
+    [
+        ({"id": 1, "child": [{"id": 2, "tags": {"5": "a"}}]}, Task(id=1, child=(Task(id=2, tags={5: "a"}),))),
+        ({"id": 1, "name": None}, Task(id=1)),
+        ({"id": 1, "text": "", "user_to": ""}, Task(id=1, text="")),
+        ({"id": 1, "tags": []}, Task(id=1)),
+        ({"id": 1, "tags": ["a"]}, Task(id=1, extra={"tags": ["a"]})),
+        ({"id": 1, "files": {"0": {"id": 2}}}, Task(id=1, files=(File(id=2),))),
+        ({"id": 1, "date_end": "0000-00-00"}, Task(id=1)),
+        ({"id": 1, "mood": "good"}, Task(id=1, extra={"mood": "good"})),
+        ({"page": "/project/1/3/"}, Task(id=3, page="/project/1/3/")),
+    ],
+    ids=repr,
+)
+def test_a_valid_record_is_read_in_one_pass(one_pass: Structure, record: dict[str, Any], task: Task) -> None:
+    assert one_pass.at("$", record, Task) == task
+    assert one_pass.each("$", [record], Task) == [task]
+
+
+def test_small_and_mapped_records_are_read_in_one_pass(one_pass: Structure) -> None:
+    record = {"id": 1, "email": "a@example.com", "name": "Ada"}
+    ada = User(id=1, email="a@example.com", name="Ada")
+    assert one_pass.at("$", record, User) == ada
+    assert one_pass.at("$", {**record, "mood": "good"}, User) == attrs.evolve(ada, extra={"mood": "good"})
+    assert one_pass.at("$", {"id": 1}, User) == User(id=1)
+    assert one_pass.at("$", {"id": 1, "mood": "good"}, User) == User(id=1, extra={"mood": "good"})
+    assert one_pass.at("$", {"4": record}, dict[int, User]) == {4: ada}
+    assert one_pass.at("$", [], dict[int, User]) == {}
+
+
+def test_records_in_the_present_format_are_not_normalized(
+    structure: Structure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It takes longer than the rest."""
 
     def fail(*_: object) -> None:
@@ -455,7 +481,8 @@ def test_records_in_the_present_format_are_not_normalized(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Layout, "normalize", fail)
     record = {"id": 1, "text": "", "tags": {"5": "a"}, "child": [{"id": 2}]}
-    assert Structure().at("$", record, Task) == Task(id=1, text="", tags={5: "a"}, child=(Task(id=2),))
+    assert structure.at("$", record, Task) == Task(id=1, text="", tags={5: "a"}, child=(Task(id=2),))
+    assert structure.at("$", {"name": "Ada"}, User) == User(name="Ada")
 
 
 def test_hooks_are_compiled_before_the_first_record(monkeypatch: pytest.MonkeyPatch) -> None:

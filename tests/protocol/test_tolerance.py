@@ -53,6 +53,7 @@ def read(action: str, data: object, *, strict: bool = False, **members: object) 
         ("max_time", 10**400),
         ("max_money", {"amount": 5}),
         ("priority", "high"),
+        ("priority", "0000-00-00"),
         ("has_comments", "maybe"),
         ("name", ["x"]),
         ("status", {"id": 1}),
