@@ -31,6 +31,7 @@ GROUPS = {
             "limits/test_bucket_state.py::TestSharedBucket",
             "limits/test_limiter.py::test_the_promises_hold_for_any_order_of_events",
             "limits/test_limiter.py::test_threads_with_event_loops_of_their_own_share_a_bucket",
+            "limits/test_limiter.py::test_each_waiting_call_is_woken_at_most_twice[3000]",
         ],
     ),
     "limiter": Group(

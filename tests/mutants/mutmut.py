@@ -31,7 +31,7 @@ track_dependencies = false
 use_git_change_detection = false
 """
 
-TEST_SECONDS = 60
+TEST_SECONDS = 30
 """A test that takes longer hangs, so it has noticed its mutant. The slowest one takes a second on an idle machine."""
 
 OPTIONS = [
