@@ -147,7 +147,7 @@ class Limiter(ABC):
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
             pause = await self._visit(self._serve) if self._leader is waiter else math.inf
-            if not waiter.has_slot and pause > 0:
+            if not waiter.has_slot:
                 self._report(waiter)
                 if self._clock() >= deadline:
                     raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait or 0.0)
