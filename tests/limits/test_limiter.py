@@ -133,8 +133,8 @@ async def test_max_wait_is_kept_when_higher_lanes_fill_later() -> None:
     ended: list[float] = []
 
     async def bulk() -> None:
-        with pytest.raises(WaitTooLong):
-            await limiter.acquire("bulk", max_wait=3)
+        with pytest.raises(WaitTooLong, match=r"^me: the forecast wait of 4\.2 s exceeds max_wait \(3\.0 s\)"):
+            await limiter.acquire("bulk", max_wait=3, action="me")
         ended.append(trio.current_time() - began)
 
     async with anyio.create_task_group() as tasks:

@@ -199,9 +199,22 @@ def test_model_cache_is_bounded_and_shared(structure: Structure, monkeypatch: py
     assert [user.id for user in users] == [*range(10), *range(10)]
     again = [structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) for _ in range(2)]
     assert again[0] is again[1]
-    first, *_ = [structure.at("$", {"id": number, "email": "", "name": "y"}, User) for number in range(4)]
-    assert structure.at("$", {"id": 0, "email": "", "name": "y"}, User) is not first
+    for number in range(4):
+        structure.at("$", {"id": number, "email": "", "name": "y"}, User)
     assert structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) is not again[0]
+
+
+def test_a_full_model_cache_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worksection_async._protocol.structure.CACHE_SIZE", 3)
+    structure = Structure(dt.timezone(dt.timedelta(minutes=8)))  # no other test has this zone
+
+    def read(number: int) -> User:
+        return structure.at("$", {"id": number, "email": "", "name": ""}, User)
+
+    first, _, third = read(1), read(2), read(3)
+    assert (read(1) is first, read(3) is third) == (True, True)
+    read(4)
+    assert (read(1) is first, read(3) is third) == (False, False)
 
 
 def test_small_records_with_lists_and_maps_are_read_without_the_cache(structure: Structure) -> None:

@@ -142,7 +142,8 @@ class Limiter(ABC):
             is_new = waiter not in self._queue and not waiter.has_slot
         if is_new:
             self.enter(waiter)
-        deadline = self._clock() + (math.inf if waiter.max_wait is None else waiter.max_wait)
+        max_wait = math.inf if waiter.max_wait is None else waiter.max_wait
+        deadline = self._clock() + max_wait
         while not waiter.has_slot:
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
@@ -150,7 +151,7 @@ class Limiter(ABC):
             if not waiter.has_slot:
                 self._report(waiter)
                 if self._clock() >= deadline:
-                    raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait or 0.0)
+                    raise WaitTooLong(waiter.action, self.eta_of(waiter), max_wait)
                 await waiter.sleep(min(pause, deadline - self._clock()))
         if waiter.max_wait is not None:
             waiter.max_wait = max(0.0, deadline - self._clock())
