@@ -166,6 +166,32 @@ async def test_the_forecast_is_correct() -> None:
         assert await limiter.acquire() - began == pytest.approx(eta, rel=0.08) == pytest.approx(2.5, rel=0.08)
 
 
+@virtual_time
+async def test_the_forecast_follows_the_pace_of_slow_requests() -> None:
+    """Each request is sent one second after its slot was granted, so the slots are two seconds apart."""
+    limiter = bucket()
+
+    async def call() -> None:
+        waiter = Waiter()
+        await limiter.wait(waiter)
+        await trio.sleep(1)
+        await limiter.sent(waiter)
+
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *[call] * 25)
+        await trio.sleep(40)
+        eta, began = limiter.eta(), trio.current_time()
+        assert await limiter.acquire() - began == pytest.approx(eta, rel=0.08)
+
+
+@virtual_time
+async def test_a_free_slot_is_used_without_waiting() -> None:
+    limiter = bucket()
+    await limiter.acquire(max_wait=0)
+    with pytest.raises(WaitTooLong):
+        await limiter.acquire(max_wait=0)
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan"), "1", None, b"1"])
 def test_an_invalid_rate_is_refused(rate: Any) -> None:
     with pytest.raises(InvalidCall) as caught:
@@ -302,6 +328,19 @@ async def test_the_reservation_of_a_cancelled_call_goes_to_another_process() -> 
     began = await limiter.acquire()
     with anyio.move_on_after(0.5):
         await limiter.acquire()
+    assert await other.acquire() - began == pytest.approx(SECOND_SLOT_SECONDS)
+
+
+@virtual_time
+async def test_a_visit_that_ends_after_the_last_call_left_returns_its_ticket() -> None:
+    """A visit in a thread can end after the event loop of its leader was closed."""
+    limiter, other = bucket(), bucket()
+    other._state = limiter._state
+    limiter._serve()
+    began = trio.current_time()
+    assert limiter.eta() == 0
+    assert await other.acquire() == began
+    limiter._serve()
     assert await other.acquire() - began == pytest.approx(SECOND_SLOT_SECONDS)
 
 
@@ -450,6 +489,15 @@ async def test_on_wait_reports_each_change_of_the_position() -> None:
     assert [waiting.position for waiting in reports] == [4, 3, 2, 1, 0]
     assert [waiting.eta for waiting in reports] == [pytest.approx(eta, rel=0.15) for eta in (5, 4, 3, 2, 1)]
     assert {waiting.lane for waiting in reports} == {"normal"}
+
+
+@virtual_time
+async def test_on_wait_reports_a_single_call_ahead() -> None:
+    limiter, reports = bucket(), list[Waiting]()
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, limiter.acquire, lambda: limiter.acquire(on_wait=reports.append))
+    assert [waiting.position for waiting in reports] == [1, 0]
 
 
 @virtual_time

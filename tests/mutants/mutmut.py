@@ -51,8 +51,8 @@ must not count as noticed only because its tests are slow.
 
 MUTMUT = (sys.executable, "-m", "mutmut")
 
-NOTICED = (1, 3, -24, 24, 36, 152, 255)
-"""Exit codes of mutmut: a test failed, pytest failed, or the mutant hung."""
+NOTICED = (1, 3, -11, -24, 24, 36, 152, 255)
+"""Exit codes of mutmut: a test failed, pytest failed, the mutant hung, or it crashed while faulthandler ended it."""
 
 
 @attrs.frozen

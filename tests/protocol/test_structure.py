@@ -204,6 +204,14 @@ def test_model_cache_is_bounded_and_shared(structure: Structure, monkeypatch: py
     assert structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) is not again[0]
 
 
+def test_only_small_models_are_cached(structure: Structure) -> None:
+    """Large ones are different in each record, so a cache would only cost memory."""
+    user = {"id": "1", "email": "a", "name": "b"}
+    assert structure.at("$", user, User) is structure.at("$", user, User)
+    group = {"id": "1", "title": "a", "type": "b", "access": "c", "id_group": "2"}
+    assert structure.at("$", group, models.TagGroup) is not structure.at("$", group, models.TagGroup)
+
+
 def test_a_full_model_cache_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worksection_async._protocol.structure.CACHE_SIZE", 3)
     structure = Structure(dt.timezone(dt.timedelta(minutes=8)))  # no other test has this zone
@@ -482,6 +490,10 @@ def test_small_and_mapped_records_are_read_in_one_pass(one_pass: Structure) -> N
     assert one_pass.at("$", {"id": 1, "mood": "good"}, User) == User(id=1, extra={"mood": "good"})
     assert one_pass.at("$", {"4": record}, dict[int, User]) == {4: ada}
     assert one_pass.at("$", [], dict[int, User]) == {}
+    assert one_pass.at("$", {"id": 1, "role": "Owner"}, Member) == Member(id=1, role="owner")
+    relation = models.Relation(type="finish-to-start", task=TaskRef(id=2))
+    relations = {"from": [{"type": "finish-to-start", "task": {"id": 2}}], "to": []}
+    assert one_pass.at("$", relations, models.Relations) == models.Relations(from_=(relation,))
 
 
 def test_records_in_the_present_format_are_not_normalized(

@@ -277,7 +277,7 @@ class Limiter(ABC):
                 unneeded = self._apply(visit)
             if unneeded is not None:
                 self._change(functools.partial(self._give_back, unneeded))
-        return 0.0 if visit.is_used else visit.wait
+        return visit.wait
 
     def _apply(self, visit: Visit) -> Visit | None:
         """Grant a used ticket to the head of the queue, or keep a reservation; return a ticket that no call needs."""

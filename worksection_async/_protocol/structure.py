@@ -212,6 +212,4 @@ def _cached(structure: Hook, keys: tuple[str, ...]) -> Hook:
 
 
 def _override(field: "attrs.Attribute[object]") -> Any:
-    key, hook = key_of(field), value_hook(field)
-    rename = key if key != field.name else None
-    return override(rename=rename, struct_hook=hook) if hook else override(rename=rename)
+    return override(rename=key_of(field), struct_hook=value_hook(field))
