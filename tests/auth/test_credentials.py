@@ -392,6 +392,10 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Token(access_token=TOKEN, expires_at=0.0, account_url=cast(Any, None)),
         "Token: account_url must be text, got None",
     ),
+    "account of a pair as a number": (
+        lambda: Token(access_token=TOKEN, expires_at=0.0, account_url=cast(Any, 7)),
+        "Token: account_url must be text, got int",
+    ),
     "client secret": (
         lambda: OAuthApp("7", f"{TOKEN}\n", "https://localhost/"),
         f"OAuthApp: client_secret {UNSENDABLE}",

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from tests.support.numbers import Int64
 from tests.support.virtual_time import run_on_virtual_clock, virtual_time
 from worksection_async import Lane, TokenBucket, Waiting
-from worksection_async._limits.bucket_state import MAX_HOLD_SECONDS, MAX_JITTER
+from worksection_async._limits.bucket_state import BACKOFF_STEP, MAX_HOLD_SECONDS, MAX_JITTER, BucketState
 from worksection_async._limits.queue import AGEING_PERIOD, LANES, Waiter
 from worksection_async._limits.statistics import CONTENTION_REFUSALS, PERIOD_SECONDS
-from worksection_async.errors import InvalidCall, SessionClosed, WaitTooLong
+from worksection_async.errors import InvalidCall, SessionClosed, TransportError, WaitTooLong
 
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -136,8 +136,10 @@ async def test_max_wait_is_kept_when_higher_lanes_fill_later() -> None:
     ended: list[float] = []
 
     async def bulk() -> None:
-        with pytest.raises(WaitTooLong, match=r"4\.\d s exceeds max_wait \(3\.0 s, of which 3\.0 s have passed\)"):
-            await limiter.acquire("bulk", max_wait=3)
+        with pytest.raises(
+            WaitTooLong, match=r"^me: .* 4\.2 s exceeds max_wait \(3\.0 s, of which 3\.0 s have passed\)"
+        ):
+            await limiter.acquire("bulk", max_wait=3, action="me")
         ended.append(trio.current_time() - began)
 
     async with anyio.create_task_group() as tasks:
@@ -169,10 +171,38 @@ async def test_the_forecast_is_correct() -> None:
         assert await limiter.acquire() - began == pytest.approx(eta, rel=0.08) == pytest.approx(2.5, rel=0.08)
 
 
+@virtual_time
+async def test_the_forecast_follows_the_pace_of_slow_requests() -> None:
+    """Each request is sent one second after its slot was granted, so the slots are two seconds apart."""
+    limiter = bucket()
+
+    async def call() -> None:
+        waiter = Waiter()
+        await limiter.wait(waiter)
+        await trio.sleep(1)
+        await limiter.sent(waiter)
+
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *[call] * 25)
+        await trio.sleep(40)
+        eta, began = limiter.eta(), trio.current_time()
+        assert await limiter.acquire() - began == pytest.approx(eta, rel=0.08)
+
+
+@virtual_time
+async def test_a_free_slot_is_used_without_waiting() -> None:
+    limiter = bucket()
+    await limiter.acquire(max_wait=0)
+    with pytest.raises(WaitTooLong):
+        await limiter.acquire(max_wait=0)
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan"), "1", None, b"1"])
 def test_an_invalid_rate_is_refused(rate: Any) -> None:
-    with pytest.raises(InvalidCall, match="rate must be a positive number"):
+    with pytest.raises(InvalidCall) as caught:
         TokenBucket(rate)
+    problem = f"TokenBucket: rate must be a positive number of requests per second, not {rate!r}"
+    assert str(caught.value).startswith(problem)
 
 
 @virtual_time
@@ -190,9 +220,11 @@ async def test_other_invalid_arguments_are_refused() -> None:
         TokenBucket(1, burst=0)
     with pytest.raises(InvalidCall, match="lane must be one of interactive, normal, bulk"):
         await bucket().acquire("fast")  # type: ignore[arg-type]
-    with pytest.raises(InvalidCall, match="max_wait"):
+    with pytest.raises(InvalidCall, match=r"^acquire: max_wait"):
         await bucket().acquire(max_wait=-1)
-    with pytest.raises(InvalidCall, match="burst must be at least 1, not '1'"):
+    with pytest.raises(InvalidCall, match="get_tasks: on_wait must be a function, got int"):
+        await bucket().acquire(on_wait=5, action="get_tasks")  # type: ignore[arg-type]
+    with pytest.raises(InvalidCall, match="TokenBucket: burst must be at least 1, not '1'"):
         TokenBucket(1, burst="1")  # type: ignore[arg-type]
     with pytest.raises(InvalidCall, match="get_tasks: max_wait must be a number of seconds, 0 or more, got '5'"):
         await bucket().acquire(max_wait="5", action="get_tasks")  # type: ignore[arg-type]
@@ -209,6 +241,7 @@ async def test_a_returned_slot_goes_to_the_next_call_at_once() -> None:
         await start(tasks, limiter.acquire)
         assert limiter.statistics().waiting["normal"] == 1
         await limiter.leave(first)
+        assert limiter.eta() == pytest.approx(1)  # the waiting call is next, and then a new one
         await trio.testing.wait_all_tasks_blocked()
         assert limiter.statistics().waiting["normal"] == 0
     assert limiter.statistics().granted == 1
@@ -240,6 +273,7 @@ async def test_a_slot_is_not_returned_after_a_hold() -> None:
     await limiter.hold(30)
     await limiter.leave(first)
     began = trio.current_time()
+    assert limiter.eta() == pytest.approx(30, abs=0.1)
     assert await limiter.acquire() - began >= 30
 
 
@@ -256,6 +290,125 @@ async def test_the_interval_starts_at_the_actual_send_time() -> None:
 
 
 @virtual_time
+async def test_a_call_keeps_a_slot_that_it_got_before_it_waited() -> None:
+    """It joined the queue, and the leader granted the slot to it, because its lane is higher."""
+    limiter, early = bucket(), Waiter(lane="interactive")
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, limiter.acquire)
+        limiter.enter(early)
+        await trio.sleep(1.5 * SECOND_SLOT_SECONDS)
+        began = trio.current_time()
+        await limiter.wait(early)
+        assert trio.current_time() == began
+        assert limiter.statistics().granted == 2
+
+
+class CountingBucket(TokenBucket):
+    """A bucket that counts the visits to its state."""
+
+    visits = 0
+
+    def _change(self, change: Callable[[BucketState, float], Any]) -> Any:
+        self.visits += 1
+        return super()._change(change)
+
+
+@pytest.mark.parametrize(("delay", "visits"), [(0.04, 0), (0.06, 1)])
+@virtual_time
+async def test_only_a_late_request_is_recorded_in_the_bucket(delay: float, visits: int) -> None:
+    """A visit to a shared bucket takes time. The tolerance is 0.5 % of the interval, 0.05 s here."""
+    limiter, waiter = CountingBucket(rate=0.1, clock=trio.current_time), Waiter()
+    await limiter.wait(waiter)
+    before = limiter.visits
+    await trio.sleep(delay)
+    await limiter.sent(waiter)
+    assert limiter.visits - before == visits
+
+
+@virtual_time
+async def test_the_reservation_of_a_cancelled_call_goes_to_another_process() -> None:
+    limiter, other = bucket(), bucket()
+    other._state = limiter._state
+    began = await limiter.acquire()
+    with anyio.move_on_after(0.5):
+        await limiter.acquire()
+    assert await other.acquire() - began == pytest.approx(SECOND_SLOT_SECONDS)
+
+
+@virtual_time
+async def test_a_visit_that_ends_after_the_last_call_left_returns_its_ticket() -> None:
+    """A visit in a thread can end after the event loop of its leader was closed."""
+    limiter, other = bucket(), bucket()
+    other._state = limiter._state
+    limiter._serve()
+    began = trio.current_time()
+    assert limiter.eta() == 0
+    assert await other.acquire() == began
+    limiter._serve()
+    assert await other.acquire() - began == pytest.approx(SECOND_SLOT_SECONDS)
+
+
+class RemoteBucket(TokenBucket):
+    """A bucket that is visited in threads, like one in a file; it records them."""
+
+    _is_remote = True
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self.threads: set[int] = set()
+        self.is_broken = False
+
+    def _change(self, change: Callable[[BucketState, float], Any]) -> Any:
+        self.threads.add(threading.get_ident())
+        if self.is_broken:
+            raise TransportError("limiter", "the bucket cannot be reached", sent=False)
+        return super()._change(change)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_remote", [True, False])
+async def test_only_a_remote_bucket_is_visited_in_a_thread(is_remote: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can block the event loop. A bucket in memory cannot, and a thread takes time."""
+    monkeypatch.setattr(RemoteBucket, "_is_remote", is_remote)
+    limiter = RemoteBucket(rate=100)
+    with anyio.fail_after(10):
+        await limiter.acquire()
+        await limiter.hold(0.001)
+    assert (threading.get_ident() in limiter.threads) is not is_remote
+
+
+@pytest.mark.anyio
+async def test_an_error_of_the_bucket_fails_no_call_that_has_a_slot() -> None:
+    limiter, waiter = RemoteBucket(rate=100), Waiter()
+    with anyio.fail_after(10):
+        await limiter.wait(waiter)
+    limiter.is_broken = True
+    await anyio.sleep(0.001)
+    await limiter.sent(waiter)
+    await limiter.answered(waiter)
+    await limiter.refused(1)
+    await limiter.leave(waiter)
+    with pytest.raises(TransportError):
+        await limiter.acquire()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_returns_its_slot_to_a_remote_bucket() -> None:
+    """The visit that returns it is not cancelled."""
+    limiter, waiter = RemoteBucket(rate=0.01), Waiter()
+    with anyio.fail_after(10):
+        with anyio.CancelScope() as scope:
+            try:
+                await limiter.wait(waiter)
+                scope.cancel()
+                await anyio.sleep(60)
+            finally:
+                await limiter.leave(waiter)
+        await limiter.acquire()
+
+
+@virtual_time
 async def test_equal_response_times_reduce_the_margin() -> None:
     """Without jitter, 100 requests take at most 101.5 intervals."""
     limiter, began = bucket(), trio.current_time()
@@ -269,7 +422,64 @@ async def test_equal_response_times_reduce_the_margin() -> None:
     assert trio.current_time() - began <= 101.5
 
 
+@virtual_time
+async def test_a_refusal_without_a_pause_does_not_block_the_bucket() -> None:
+    limiter = bucket()
+    await limiter.refused()
+    assert limiter.eta() == 0
+
+
+@virtual_time
+async def test_a_refusal_increases_the_distance_of_the_next_requests() -> None:
+    limiter = bucket()
+    began = await limiter.acquire()
+    await limiter.refused()
+    assert await limiter.acquire() - began >= SECOND_SLOT_SECONDS + BACKOFF_STEP
+    assert limiter.statistics().margin > MAX_JITTER
+
+
+@virtual_time
+async def test_a_promoted_call_goes_first() -> None:
+    limiter, granted = bucket(), []
+    waiters = [Waiter(lane="bulk", action=name) for name in ("first", "second")]
+
+    def call(waiter: Waiter) -> Call:
+        async def run() -> None:
+            await limiter.wait(waiter)
+            granted.append(waiter.action)
+
+        return run
+
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, *map(call, waiters))
+        limiter.promote(waiters[1], "interactive")
+    assert granted == ["second", "first"]
+
+
 # Callbacks, statistics and logs
+
+
+@virtual_time
+async def test_the_representation_shows_the_class_the_rate_and_the_queue() -> None:
+    limiter = bucket(rate=2)
+    limiter.enter(Waiter())
+    assert repr(limiter) == "<TokenBucket 2/s, 1 waiting>"
+
+
+@virtual_time
+async def test_avoided_requests_are_counted() -> None:
+    limiter = bucket()
+    limiter.count_saved()
+    limiter.count_saved()
+    assert limiter.statistics().saved == 2
+
+
+@virtual_time
+async def test_a_call_that_is_not_queued_has_no_wait_ahead() -> None:
+    limiter, waiter = bucket(), Waiter()
+    await limiter.wait(waiter)
+    assert limiter.eta_of(waiter) == 0
 
 
 @virtual_time
@@ -284,6 +494,15 @@ async def test_on_wait_reports_each_change_of_the_position() -> None:
     assert [waiting.position for waiting in reports] == [4, 3, 2, 1, 0]
     assert [waiting.eta for waiting in reports] == [pytest.approx(eta, rel=0.15) for eta in (5, 4, 3, 2, 1)]
     assert {waiting.lane for waiting in reports} == {"normal"}
+
+
+@virtual_time
+async def test_on_wait_reports_a_single_call_ahead() -> None:
+    limiter, reports = bucket(), list[Waiting]()
+    await limiter.acquire()
+    async with anyio.create_task_group() as tasks:
+        await start(tasks, limiter.acquire, lambda: limiter.acquire(on_wait=reports.append))
+    assert [waiting.position for waiting in reports] == [1, 0]
 
 
 @virtual_time
@@ -330,7 +549,7 @@ async def test_a_failing_on_wait_callback_fails_only_its_own_call() -> None:
 async def test_statistics_contain_utilisation_and_waiting_calls() -> None:
     limiter = bucket()
     fresh = limiter.statistics()
-    assert (fresh.next_slot, fresh.granted, fresh.utilisation, fresh.refused_share) == (0, 0, 0, 0)
+    assert (fresh.next_slot, fresh.granted, fresh.utilisation, fresh.refused_share, fresh.margin) == (0, 0, 0, 0, 0)
     for _ in range(30):
         await limiter.acquire()
     busy = limiter.statistics()
@@ -370,14 +589,16 @@ async def test_contention_is_logged_once_when_it_starts_and_once_when_it_ends(
         await request(is_refused=number % 2 == 0)
     assert limiter.statistics().is_contended
     assert limiter.statistics().refused_share == pytest.approx(0.5, abs=0.1)
-    assert "another client uses the rate limit of this account" in caplog.text
-    assert len(caplog.records) == 1
+    (warning,) = caplog.messages
+    assert warning == (
+        "another client uses the rate limit of this account: 60 % of the requests of the last minute were refused as "
+        "too early. Let all clients of the account share one limiter."
+    )
     await trio.sleep(PERIOD_SECONDS + 1)
     for _ in range(3):
         await request(is_refused=False)
     assert not limiter.statistics().is_contended
-    assert len(caplog.records) == 2
-    assert "the other client has stopped" in caplog.text
+    assert caplog.messages[1:] == ["no request was refused as too early for a minute: the other client has stopped"]
 
 
 @virtual_time

@@ -31,6 +31,20 @@ GROUPS = {
             "limits/test_bucket_state.py::TestSharedBucket",
             "limits/test_limiter.py::test_the_promises_hold_for_any_order_of_events",
             "limits/test_limiter.py::test_threads_with_event_loops_of_their_own_share_a_bucket",
+            "limits/test_limiter.py::test_each_waiting_call_is_woken_at_most_twice[3000]",
+        ],
+    ),
+    "limiter": Group(
+        ["_limits/limiter.py"],
+        [
+            "limits/test_limiter.py",
+            "limits/test_slots.py",
+            "limits/test_default_limiter.py",
+        ],
+        [
+            "limits/test_limiter.py::test_the_promises_hold_for_any_order_of_events",
+            "limits/test_limiter.py::test_threads_with_event_loops_of_their_own_share_a_bucket",
+            "limits/test_limiter.py::test_each_waiting_call_is_woken_at_most_twice[3000]",
         ],
     ),
     "retry": Group(["_transport/retry.py"], ["session/test_retry.py"]),
@@ -75,6 +89,31 @@ GROUPS = {
             "protocol/test_envelope.py::test_a_list_of_records",
             "protocol/test_envelope.py::test_any_type_of_data",
             "protocol/test_envelope.py::test_invalid_record_among",
+        ],
+    ),
+    "replies": Group(
+        [
+            "models/_reply_formats.py",
+            "models/_field_types.py",
+            "_protocol/layout.py",
+            "_protocol/structure.py",
+            "_protocol/tolerance.py",
+        ],
+        [
+            "protocol/test_formats_in_replies.py",
+            "protocol/test_structure.py",
+            "protocol/test_tolerance.py",
+            "protocol/test_time_zones.py",
+        ],
+        [
+            "protocol/test_formats_in_replies.py::test_text_round_trip",
+            "protocol/test_formats_in_replies.py::test_any_json_value",
+            "protocol/test_structure.py::test_litestar",
+            "protocol/test_structure.py::test_pickles",
+            "protocol/test_tolerance.py::test_any_value_in_any_place",
+            "protocol/test_time_zones.py::test_any_name",
+            "protocol/test_time_zones.py::test_another_zone",
+            "protocol/test_time_zones.py::test_a_machine",
         ],
     ),
 }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.constants import TOKEN
 from worksection_async._protocol.formats import to_clock, to_flag, to_hours, to_id, to_money, to_str
 from worksection_async.models import _reply_formats as reply_formats
 from worksection_async.models._reply_formats import (
@@ -23,6 +24,7 @@ from worksection_async.models._reply_formats import (
     from_str,
     from_time,
     is_no_date,
+    shown,
 )
 
 Read = Callable[[Any], object]
@@ -70,6 +72,7 @@ VALID: list[tuple[Read, object, object]] = [
     (from_datetime, "2026-12-31 10:30:15", dt.datetime(2026, 12, 31, 10, 30, 15)),
     (from_datetime, "2026—12—31 10:30", dt.datetime(2026, 12, 31, 10, 30)),
     (from_datetime, "2026-12-31", dt.datetime(2026, 12, 31)),
+    (from_datetime, " 20261231T1030 ", dt.datetime(2026, 12, 31, 10, 30)),
     (from_time, "08:00", dt.time(8)),
     (from_time, "8:05", dt.time(8, 5)),
     (from_time, "18:30:10", dt.time(18, 30, 10)),
@@ -145,6 +148,31 @@ INVALID: list[tuple[Read, object]] = [
 def test_invalid_values_are_refused(read: Read, value: object) -> None:
     with pytest.raises((ValueError, TypeError, ArithmeticError)):
         read(value)
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "message"),
+    [
+        (from_id, [2], "must be a number, got [2]"),
+        (from_str, [2], "must be text, got [2]"),
+        (from_flag, "yes", "must be 0 or 1, got 'yes'"),
+        (from_datetime, "2026-12-31 24:01", "must be a date and a time, got '2026-12-31 24:01'"),
+        (from_time, 8, "must be a time, got 8"),
+        (from_money, [2], "must be a number, got [2]"),
+        (from_money, "NaN", "must be a number, got 'NaN'"),
+        (from_money, "much", "must be a number, got 'much'"),
+        (from_clock, "1:2:3:4", "must be hours and minutes, got '1:2:3:4'"),
+    ],
+)
+def test_the_error_of_an_invalid_value_shows_it(read: Read, value: object, message: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        read(value)
+    assert str(caught.value) == message
+
+
+def test_a_shown_value_is_short_and_contains_no_secret() -> None:
+    assert shown("one two three four five six seven eight nine ten") == "'one two three four five six seven eight"
+    assert shown({"token": TOKEN}) == "{'token': '…'}"
 
 
 @pytest.mark.parametrize("value", [None, True, 8, 8.5, b"08:00", [], ["08:00"], {}, {"a": 1}], ids=repr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import itertools
 import json
 import pickle
@@ -15,6 +16,7 @@ import attrs
 import litestar
 import msgspec
 import pytest
+from cattrs.gen import make_dict_structure_fn
 from hypothesis import given
 from hypothesis import strategies as st
 from litestar.params import Body
@@ -22,8 +24,10 @@ from litestar.testing import TestClient
 
 from tests.support.expectations import SAMPLES, Sample, load, read, returns_data
 from worksection_async import models
+from worksection_async._protocol.layout import Layout
 from worksection_async._protocol.structure import Malformed, Structure
-from worksection_async.models import Member, Model, ProjectRef, Task, TaskRef, User
+from worksection_async._protocol.tolerance import SecondPass
+from worksection_async.models import File, Member, Model, ProjectRef, Task, TaskRef, User
 
 MODELS = [model for name in models.__all__ if attrs.has(model := getattr(models, name)) and model is not Model]
 OK = [sample for path in sorted(SAMPLES.glob("*.json")) if (sample := load(path)).message is None]
@@ -200,6 +204,27 @@ def test_model_cache_is_bounded_and_shared(structure: Structure, monkeypatch: py
     assert structure.at("$", {"id": 9, "email": "9", "name": "x"}, User) is not again[0]
 
 
+def test_only_small_models_are_cached(structure: Structure) -> None:
+    """Large ones are different in each record, so a cache would only cost memory."""
+    user = {"id": "1", "email": "a", "name": "b"}
+    assert structure.at("$", user, User) is structure.at("$", user, User)
+    group = {"id": "1", "title": "a", "type": "b", "access": "c", "id_group": "2"}
+    assert structure.at("$", group, models.TagGroup) is not structure.at("$", group, models.TagGroup)
+
+
+def test_a_full_model_cache_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worksection_async._protocol.structure.CACHE_SIZE", 3)
+    structure = Structure(dt.timezone(dt.timedelta(minutes=8)))  # no other test has this zone
+
+    def read(number: int) -> User:
+        return structure.at("$", {"id": number, "email": "", "name": ""}, User)
+
+    first, _, third = read(1), read(2), read(3)
+    assert (read(1) is first, read(3) is third) == (True, True)
+    read(4)
+    assert (read(1) is first, read(3) is third) == (False, False)
+
+
 def test_small_records_with_lists_and_maps_are_read_without_the_cache(structure: Structure) -> None:
     services = structure.at("$", {"chats": {"a": "b"}, "socials": {"c": "d"}}, models.Services)
     assert services == models.Services(chats={"a": "b"}, socials={"c": "d"})
@@ -280,8 +305,10 @@ def test_enum_aliases_become_one_value(
     ],
 )
 def test_value_is_read_in_all_known_formats(structure: Structure, key: str, raw: object, expected: object) -> None:
-    value = getattr(structure.at("$", {"id": 1, key: raw}, Task), key)
+    task = structure.at("$", {"id": 1, key: raw}, Task)
+    value = getattr(task, key)
     assert (value, type(value)) == (expected, type(expected))
+    assert task.extra == {}
 
 
 @pytest.mark.parametrize(
@@ -327,11 +354,175 @@ def test_invalid_value_is_reported_with_its_path(strict: Structure, record: obje
     assert 0 < len(caught.value.reason) <= 250
 
 
+@pytest.mark.parametrize(
+    ("record", "extra"),
+    [
+        ({"data_added": "2026-01-02 03:04"}, {}),
+        ({"date_added": "2026-01-02 03:04"}, {}),
+        ({"date_added": "2026-01-02 03:04", "data_added": "2025-01-01"}, {"data_added": "2025-01-01"}),
+        ({"data_added": "2025-01-01", "date_added": "2026-01-02 03:04"}, {"data_added": "2025-01-01"}),
+    ],
+)
+def test_an_alias_of_a_key_is_read_unless_the_key_itself_was_sent(
+    structure: Structure, record: dict[str, str], extra: dict[str, str]
+) -> None:
+    member = structure.at("$", record, Member)
+    assert (member.date_added, member.extra) == (dt.datetime(2026, 1, 2, 3, 4), extra)
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [("/project/7/", 7), ("/project/7/8/", 8), ("/project/7/8/9/", 9), ("/project/", None), ("/x/project/7/", None)],
+)
+def test_the_last_number_of_a_page_is_the_id(structure: Structure, page: str, number: int | None) -> None:
+    read = functools.partial(structure.at, "$", {"page": page}, Task)
+    if number is None:
+        with pytest.raises(Malformed, match=r"\$\.id"):
+            read()
+    else:
+        assert read() == Task(id=number, page=page)
+
+
+def test_tags_of_the_legacy_api_are_kept_in_extra(structure: Structure) -> None:
+    """They have titles, but no ids."""
+    assert structure.at("$", {"id": 1, "tags": ["a", "b"]}, Task) == Task(id=1, extra={"tags": ["a", "b"]})
+
+
+def test_an_invalid_id_in_a_page_is_reported_as_the_id(structure: Structure) -> None:
+    """Python refuses to convert so many digits."""
+    with pytest.raises(Malformed) as caught:
+        structure.at("$", {"page": f"/project/{'9' * 5000}/"}, Task)
+    assert caught.value.path == "$.id"
+
+
 @pytest.mark.parametrize("key", ["max_money", "max_time"])
 def test_invalid_value_is_in_the_reason(strict: Structure, key: str) -> None:
     with pytest.raises(Malformed) as caught:
         strict.at("$", {"id": 1, key: "much"}, Task)
     assert caught.value.reason == "must be a number, got 'much'"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ([4, "5"], (4, 5)),
+        ("4", (4,)),
+        (" 4 ,5,, 6 ", (4, 5, 6)),
+        ("", ()),
+        ({"0": 4, "7": "5"}, (4, 5)),
+        ([], ()),
+    ],
+    ids=repr,
+)
+def test_a_list_is_read_in_all_known_formats(structure: Structure, raw: object, expected: tuple[int, ...]) -> None:
+    webhook = structure.at("$", {"id": 1, "url": "https://example.com", "projects": raw}, models.Webhook)
+    assert (webhook.projects, webhook.extra) == (expected, {})
+
+
+@pytest.mark.parametrize("raw", [[], "", None, {}], ids=repr)
+def test_an_empty_object_is_read_in_all_known_formats(structure: Structure, raw: object) -> None:
+    assert structure.at("$", raw, dict[int, Task]) == {}
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "reason"),
+    [
+        (Task, "text", "must be an object, got 'text'"),
+        (dict[int, Task], "text", "must be an object, got 'text'"),
+        (tuple[Task, ...], "text", "must be a list, got 'text'"),
+        (Task, {"name": "One"}, "required key missing"),
+    ],
+)
+def test_the_reason_names_the_expected_form(structure: Structure, type_: Any, value: object, reason: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        structure.at("$", value, type_)
+    assert caught.value.reason == reason
+    assert caught.value.args == (caught.value.path, reason)  # a traceback shows them
+
+
+@pytest.mark.parametrize("text", ["2026-07-01T10:00:00+02:00", "2026-07-01T10:00:00-05:00"])
+def test_a_date_time_with_an_offset_keeps_it(text: str) -> None:
+    task = Structure(dt.UTC).at("$", {"id": 1, "date_added": text}, Task)
+    assert task.date_added is not None
+    assert task.date_added.isoformat() == text
+
+
+# The compiled hooks
+
+
+@pytest.fixture
+def one_pass(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> Structure:
+    """The second pass is slow; it is made only for a record with an invalid value."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("second pass")
+
+    monkeypatch.setattr(SecondPass, "read", fail)
+    return structure
+
+
+@pytest.mark.parametrize(
+    ("record", "task"),
+    [
+        ({"id": 1, "child": [{"id": 2, "tags": {"5": "a"}}]}, Task(id=1, child=(Task(id=2, tags={5: "a"}),))),
+        ({"id": 1, "name": None}, Task(id=1)),
+        ({"id": 1, "text": "", "user_to": ""}, Task(id=1, text="")),
+        ({"id": 1, "tags": []}, Task(id=1)),
+        ({"id": 1, "tags": ["a"]}, Task(id=1, extra={"tags": ["a"]})),
+        ({"id": 1, "files": {"0": {"id": 2}}}, Task(id=1, files=(File(id=2),))),
+        ({"id": 1, "date_end": "0000-00-00"}, Task(id=1)),
+        ({"id": 1, "mood": "good"}, Task(id=1, extra={"mood": "good"})),
+        ({"page": "/project/1/3/"}, Task(id=3, page="/project/1/3/")),
+    ],
+    ids=repr,
+)
+def test_a_valid_record_is_read_in_one_pass(one_pass: Structure, record: dict[str, Any], task: Task) -> None:
+    assert one_pass.at("$", record, Task) == task
+    assert one_pass.each("$", [record], Task) == [task]
+
+
+def test_small_and_mapped_records_are_read_in_one_pass(one_pass: Structure) -> None:
+    record = {"id": 1, "email": "a@example.com", "name": "Ada"}
+    ada = User(id=1, email="a@example.com", name="Ada")
+    assert one_pass.at("$", record, User) == ada
+    assert one_pass.at("$", {**record, "mood": "good"}, User) == attrs.evolve(ada, extra={"mood": "good"})
+    assert one_pass.at("$", {"id": 1}, User) == User(id=1)
+    assert one_pass.at("$", {"id": 1, "mood": "good"}, User) == User(id=1, extra={"mood": "good"})
+    assert one_pass.at("$", {"4": record}, dict[int, User]) == {4: ada}
+    assert one_pass.at("$", [], dict[int, User]) == {}
+    assert one_pass.at("$", {"id": 1, "role": "Owner"}, Member) == Member(id=1, role="owner")
+    relation = models.Relation(type="finish-to-start", task=TaskRef(id=2))
+    relations = {"from": [{"type": "finish-to-start", "task": {"id": 2}}], "to": []}
+    assert one_pass.at("$", relations, models.Relations) == models.Relations(from_=(relation,))
+
+
+def test_records_in_the_present_format_are_not_normalized(
+    structure: Structure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than the rest."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("normalized")
+
+    monkeypatch.setattr(Layout, "normalize", fail)
+    record = {"id": 1, "text": "", "tags": {"5": "a"}, "child": [{"id": 2}]}
+    assert structure.at("$", record, Task) == Task(id=1, text="", tags={5: "a"}, child=(Task(id=2),))
+    assert structure.at("$", {"name": "Ada"}, User) == User(name="Ada")
+
+
+def test_hooks_are_compiled_before_the_first_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+
+    def compile_(cls: Any, *args: Any, **options: Any) -> Any:
+        compiled.append(cls)
+        return make_dict_structure_fn(cls, *args, **options)
+
+    monkeypatch.setattr("worksection_async._protocol.structure.make_dict_structure_fn", compile_)
+    structure = Structure(dt.timezone(dt.timedelta(minutes=7)))  # no other test has this zone
+    structure.make_ready(File)
+    assert compiled == [File, User]
+    structure.at("$", {"id": 1, "user_from": {"id": 2}}, File)
+    assert compiled == [File, User]
 
 
 @pytest.mark.parametrize("model", [models.Comment, models.EventObject, models.File])
@@ -364,5 +555,9 @@ def test_a_record_nested_too_deeply_is_malformed(structure: Structure) -> None:
     record: dict[str, Any] = {"id": 1}
     for _ in range(5000):
         record = {"id": 1, "child": [record]}
-    with pytest.raises(Malformed, match="too deeply"):
-        structure.at("$.data[3]", record, Task)
+    with pytest.raises(Malformed) as one:
+        structure.at("$.data", record, Task)
+    with pytest.raises(Malformed) as many:
+        structure.each("$.data", [{"id": 1}, record], Task)
+    assert (one.value.path, many.value.path) == ("$.data", "$.data[1]")
+    assert one.value.reason == many.value.reason == "nested too deeply"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http
 import math
 from decimal import Decimal
 
 import pytest
 
-from worksection_async._protocol.values import as_number, shown, type_of
+from tests.support.numbers import Int64
+from worksection_async._protocol.values import as_number, plain_number, shown, type_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,15 @@ def test_a_secret_value_is_shown_by_its_type(value: object, text: str) -> None:
 def test_no_comparison_accepts_what_is_not_a_number() -> None:
     assert as_number(1.5) == 1.5
     assert math.isnan(as_number("2"))
+
+
+def test_an_integer_of_another_type_becomes_an_int() -> None:
+    number: object = plain_number(Int64(2))
+    assert (number, type(number)) == (2, int)
+
+
+@pytest.mark.parametrize(
+    "value", [2, 2.5, True, "2", None, http.HTTPStatus.OK, 10**5000], ids=lambda value: type(value).__name__
+)
+def test_another_value_than_an_integer_of_another_type_stays_the_same(value: object) -> None:
+    assert plain_number(value) is value

@@ -10,13 +10,19 @@ from worksection_async.testing import VirtualClock
 
 P = ParamSpec("P")
 
+YEAR_SECONDS = 365 * 24 * 3600.0
+
 
 def run_on_virtual_clock(main: Callable[[], Awaitable[None]]) -> None:
-    """Run *main* on trio, whose time jumps to the next deadline when all tasks are blocked."""
+    """Run *main* on trio, whose time jumps to the next deadline when all tasks are blocked.
+
+    If they wait for something that never happens, the last deadline is a year later, so *main* fails at once.
+    """
 
     async def run() -> None:
         VirtualClock().start()
-        await main()
+        with trio.fail_after(YEAR_SECONDS):
+            await main()
 
     trio.run(run)
 

@@ -153,7 +153,7 @@ class Limiter(ABC):
             if waiter.is_dismissed:
                 raise SessionClosed(waiter.action)
             pause = await self._visit(self._serve) if self._is_leader(waiter) else self._longest_pause()
-            if not waiter.has_slot and pause > 0:
+            if not waiter.has_slot:
                 self._report(waiter)
                 if waiter.max_wait is not None and self._clock() >= deadline:
                     raise WaitTooLong(waiter.action, self.eta_of(waiter), waiter.max_wait, waited=waiter.max_wait)
@@ -180,11 +180,10 @@ class Limiter(ABC):
             unneeded = self._take_unneeded()
             if unused is not None:
                 self._usage.take_back()
-                self._due_at -= self._interval * (1 + self._margin)
         for visit in (unneeded, unused):
             if visit is not None:
                 with anyio.CancelScope(shield=True):
-                    await self._update(functools.partial(_give_back, visit))
+                    await self._update(functools.partial(self._give_back, visit))
         if unused is not None and (leader := self._leader) is not None:
             leader.wake()
 
@@ -281,8 +280,8 @@ class Limiter(ABC):
             with self._lock:
                 unneeded = self._apply(visit)
             if unneeded is not None:
-                self._change(functools.partial(_give_back, unneeded))
-        return 0.0 if visit.is_used else visit.wait
+                self._change(functools.partial(self._give_back, unneeded))
+        return visit.wait
 
     def _apply(self, visit: Visit) -> Visit | None:
         """Grant a used ticket to the head of the queue, or keep a reservation; return a ticket that no call needs."""
@@ -337,6 +336,9 @@ class Limiter(ABC):
         held, self._held = self._held, None
         return held
 
-
-def _give_back(visit: Visit, state: BucketState, _: float) -> None:
-    state.give_back(visit)
+    def _give_back(self, visit: Visit, state: BucketState, now: float) -> None:
+        """Return the ticket of *visit* to the bucket; the next slot may be due earlier then."""
+        state.give_back(visit)
+        with self._lock:
+            ticket = state.next if self._held is None else self._held.ticket
+            self._due_at = self._clock() + state.due(ticket) - now

@@ -45,11 +45,11 @@ def is_essential(field: "attrs.Attribute[object]") -> bool:
     return field.default is attrs.NOTHING or "records" in field.metadata
 
 
-def value_hook(field: "attrs.Attribute[object]") -> Callable[[Any, Any], str] | None:
+def value_hook(field: "attrs.Attribute[object]") -> Callable[..., str] | None:
     """Return the hook of a field whose values have aliases."""
     if (aliases := field.metadata.get("value_aliases")) is None:
         return None
-    return lambda value, _: aliases.get(value, from_str(value))
+    return lambda value, _=None: aliases.get(value, from_str(value))
 
 
 @attrs.frozen

@@ -54,10 +54,10 @@ class Structure:
     def at(self, path: str, value: object, cls: type[T]) -> T:
         """Structure *value* as *cls*. Raises `Malformed` with a JSON path that starts with *path*."""
         try:
-            model: T = self._hook_of(cls)(value, cls)
-        except Exception as exc:  # noqa: BLE001
+            model: T = self._hook_of(cls)(value)
+        except Exception:  # noqa: BLE001
             # The value comes from the service, so any exception of a hook means that the reply is invalid.
-            model = self._read_again(path, value, cls, exc)
+            model = self._read_again(path, value, cls)
         return model
 
     def each(self, path: str, values: list[Any], cls: type[T]) -> list[T]:
@@ -65,15 +65,13 @@ class Structure:
         structure = self._hook_of(cls)
         for index, value in enumerate(values):
             try:
-                values[index] = structure(value, cls)
-            except Exception as exc:  # noqa: BLE001
-                values[index] = self._read_again(f"{path}[{index}]", value, cls, exc)
+                values[index] = structure(value)
+            except Exception:  # noqa: BLE001
+                values[index] = self._read_again(f"{path}[{index}]", value, cls)
         return values
 
-    def _read_again(self, path: str, value: object, cls: type[T], failure: Exception) -> T:
+    def _read_again(self, path: str, value: object, cls: type[T]) -> T:
         try:
-            if isinstance(failure, RecursionError):
-                raise failure
             model: T = self._second_pass.read(path, value, cls)
         except RecursionError:
             raise Malformed(path, "nested too deeply") from None
@@ -100,13 +98,17 @@ def _converter(tz: dt.tzinfo | None) -> Converter:
         Seconds: reply_formats.from_seconds,
     }.items():
         converter.register_structure_hook_func(functools.partial(operator.eq, alias), read)
-    converter.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
+    converter.register_structure_hook_func(lambda type_: type_ is object, _unchanged)
     converter.register_structure_hook_factory(is_optional, functools.partial(_optional, converter))
     converter.register_structure_hook_func(_is_open_enum, reply_formats.from_str)
     converter.register_structure_hook_factory(is_tuple, functools.partial(_tuple, converter))
     converter.register_structure_hook_factory(is_map, functools.partial(_map, converter))
     converter.register_structure_hook_factory(is_model, functools.partial(_model, converter))
     return converter
+
+
+def _unchanged(value: Any, _: Any = None) -> Any:
+    return value
 
 
 def _aware(tz: dt.tzinfo, value: Any, _: Any = None) -> dt.datetime:
@@ -144,8 +146,8 @@ def _tuple(converter: Converter, type_: Any) -> Hook:
     item = get_args(type_)[0]
     list_hook = converter.get_structure_hook(list[item])  # type: ignore[valid-type]
 
-    def structure(value: Any, _: Any) -> tuple[Any, ...]:
-        return tuple(list_hook(value if type(value) is list else as_list(value, item), None))
+    def structure(value: Any, _: Any = None) -> tuple[Any, ...]:
+        return tuple(list_hook(as_list(value, item), None))
 
     return structure
 
@@ -153,8 +155,8 @@ def _tuple(converter: Converter, type_: Any) -> Hook:
 def _map(converter: Converter, type_: Any) -> Hook:
     build = make_mapping_structure_fn(type_, converter, detailed_validation=False)
 
-    def structure(value: Any, _: Any) -> Any:
-        return build(value if type(value) is dict else as_map(value), type_)
+    def structure(value: Any, _: Any = None) -> Any:
+        return build(as_map(value), None)
 
     return structure
 
@@ -173,9 +175,9 @@ def _model(converter: Converter, cls: Any) -> Hook:
 
     def structure(record: Any, _: Any = None) -> Any:
         if type(record) is dict and known.issuperset(record) and not is_legacy(record):
-            return build(record, cls)
+            return build(record, None)
         normalized, extra = layout.normalize(record)
-        return attrs.evolve(build(normalized, cls), extra=extra)
+        return attrs.evolve(build(normalized, None), extra=extra)
 
     def is_legacy(record: dict[str, Any]) -> bool:
         values = record.values()
@@ -210,6 +212,4 @@ def _cached(structure: Hook, keys: tuple[str, ...]) -> Hook:
 
 
 def _override(field: "attrs.Attribute[object]") -> Any:
-    key, hook = key_of(field), value_hook(field)
-    rename = key if key != field.name else None
-    return override(rename=rename, struct_hook=hook) if hook else override(rename=rename)
+    return override(rename=key_of(field), struct_hook=value_hook(field))

@@ -13,7 +13,7 @@ from ..models._reply_formats import shown
 from .layout import as_list, as_map, is_essential, is_model, key_of, layout_of, value_hook
 
 Hook = Callable[..., Any]
-"""Called with a value and its type."""
+"""Called with a value; cattrs adds its type, which no hook uses."""
 
 logger = logging.getLogger("worksection_async")
 
@@ -43,7 +43,7 @@ class SecondPass:
 
     def read(self, path: str, value: Any, type_: Any) -> Any:
         """Return *value* as *type_*. Raises `Malformed` with the path of the value that is invalid."""
-        if is_optional(type_) and not _is_simple(given := without_none(type_)):
+        if is_optional(type_) and is_model(given := without_none(type_)):
             type_ = given
         with _naming(path):
             if is_model(type_):
@@ -52,11 +52,11 @@ class SecondPass:
                 return self._read_tuple(path, value, get_args(type_)[0])
             if is_map(type_):
                 return self._read_map(path, value, *get_args(type_))
-            return self.hook_of(type_)(value, type_)
+            return self.hook_of(type_)(value)
 
     def _read_part(self, path: str, value: Any, type_: Any) -> Any:
         try:
-            return self.hook_of(type_)(value, type_)
+            return self.hook_of(type_)(value)
         except RecursionError:
             raise
         except Exception:  # noqa: BLE001
@@ -97,7 +97,7 @@ class SecondPass:
         if (hook := value_hook(field)) is None:
             return self._read_part(path, value, field.type)
         with _naming(path):
-            return hook(value, field.type)
+            return hook(value)
 
     def _report(self, model: str, field: str, key: str, value: object, failure: Malformed) -> None:
         """Log a warning, once per field. `setdefault` is atomic: large replies are read in several threads."""
@@ -108,11 +108,6 @@ class SecondPass:
                 "This is logged once per field and session; Session(strict=True) raises an error instead.",
                 model, field, type(value).__name__, shown(value), failure.path, mask_secrets(failure.reason), key,
             )  # fmt: skip
-
-
-def _is_simple(type_: Any) -> bool:
-    """Return True if a value of *type_* has no parts."""
-    return not (is_model(type_) or is_tuple(type_) or is_map(type_))
 
 
 @contextlib.contextmanager

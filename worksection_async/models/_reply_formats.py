@@ -52,9 +52,9 @@ def from_str(value: Any, _: object = None) -> str:
 
 
 def from_flag(value: Any, _: object = None) -> bool:
-    if value is True or value == 1 or value in ("1", "true"):
+    if value in (1, "1", "true"):  # also True
         return True
-    if value is False or value == 0 or value in ("0", "false"):
+    if value in (0, "0", "false"):
         return False
     raise ValueError(f"must be 0 or 1, got {shown(value)}")
 
