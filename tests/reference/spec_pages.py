@@ -119,9 +119,9 @@ def model_page(spec: Spec, link: Link) -> str:
         "All models are in `worksection_async.models`. They are frozen [attrs](https://www.attrs.org/) classes: "
         "comparable, hashable and picklable. Fields that the service may omit have a default. Every model has `extra`: "
         "unknown keys, and values that could not be read. [Models](../models.md) explains how to convert them.\n\n"
-        "`dt` is the module `datetime`. `Hours`, `Clock` and `Seconds` are `dt.timedelta`; they differ in the format that "
-        "the service sends. `Raw` is any JSON value. Where a field has one of several values, a value that this release "
-        "does not know is a `str`."
+        "`dt` is the module `datetime`. `Hours`, `Clock` and `Seconds` are `dt.timedelta`; they differ in the format "
+        "that the service sends. `Raw` is any JSON value. Where a field has one of several values, a value that this "
+        "release does not know is a `str`."
     )
     parts = [part for group in spec.groups.values() for part in _models(spec, group, link)]
     return page("Models", intro, *parts, source="_spec/*.toml")
