@@ -9,6 +9,7 @@ release = __version__
 
 extensions = ["myst_parser", "sphinx_llm.txt"]
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # the default underlines the names of modules, as if they were links
 html_title = f"worksection-async {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]

@@ -1,7 +1,7 @@
 """Every Python example in README.md and docs/ runs against the simulator and passes mypy, and each page is complete.
 
-Tests in examples run in tests/testing/test_plugin.py, programs in tests/webhooks/test_task_queues.py, commands in
-tests/cli/test_documented_commands.py.
+Tests in examples run in tests/testing/test_plugin.py, programs in tests/webhooks/test_task_queues.py and
+tests/blocking/test_django.py, commands in tests/cli/test_documented_commands.py.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ from worksection_async import Session, TokenBucket, blocking
 from worksection_async._protocol.actions import ACTIONS
 from worksection_async.testing import Simulator
 
-NOT_RUN = {"blocking.md": "Django is not installed for the tests"}
-"""Pages with blocks ``py``, which only have to be valid, and the reason."""
-
 INTENDED = re.compile(r'searching_\d+\.py:\d+: error: Argument "filter" to "get_costs" .*search_tasks')
 """The type error of the example that shows how an invalid filter is refused."""
 
@@ -52,10 +49,7 @@ def test_examples_are_found() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_block_has_a_language_whose_blocks_are_checked(page: Path) -> None:
     directives = {"{include} ../README.md", "{toctree}"} if page.name == "index.md" else set()
-    assert languages(page) <= {"python", "py", "console", "text"} | directives
-    assert bool(blocks(page, "py")) is (page.name in NOT_RUN)
-    for code in blocks(page, "py"):
-        compile(code, page.name, "exec")
+    assert languages(page) <= {"python", "console", "text"} | directives
     for text in blocks(page, "text"):
         assert not re.search(r"^(async|await|from|import|worksection) ", text, re.MULTILINE), "it would not be checked"
 
@@ -168,7 +162,7 @@ def test_the_examples_have_no_type_errors(tmp_path: Path, pytestconfig: pytest.C
     """This finds misspelled names in functions that an example only defines, for a web framework or a bot to call."""
     for page in PAGES:
         session = "worksection_async.blocking.BlockingSession" if page.name == "blocking.md" else TYPES["ws"]
-        codes = [code for language in ("python", "py") for code in blocks(page, language) if not program_of(code)]
+        codes = [code for code in python_blocks(page) if not program_of(code)]
         for number, code in enumerate(codes, 1):
             module = tmp_path / f"{page.stem}_{number}.py".replace("-", "_")
             module.write_text(module_of(code, session), "utf-8")

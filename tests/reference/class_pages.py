@@ -45,7 +45,11 @@ TOPICS = [
         "client.md",
         "The client",
         "A session has a coroutine for [every action](../actions.md), and the methods of this page. `BlockingSession` "
-        "has the same methods without `await`.",
+        "has the same methods without `await`.\n\n"
+        "Other classes and functions: [credentials and tokens](credentials.md), "
+        "[rate limiter and observation](limiter.md), [events and positions](events.md), "
+        "[webhooks, filters and lookups](webhooks.md), "
+        "[conversions of models](conversions.md), [the simulator](testing.md).",
         [ws.Session, blocking.BlockingSession, ws.Plan, ws.RawReply, ws.DownloadedFile,
          ws.OpenDownload, ws.DownloadReport, blocking.BlockingStream, blocking.BlockingEventWatch,
          blocking.BlockingEventsSince, blocking.BlockingTagWatch, blocking.BlockingDownload],

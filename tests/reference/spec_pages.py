@@ -75,10 +75,12 @@ def _facts(action: ActionSpec, group: Group, link: Link) -> str:
 def _param(spec: Spec, name: str, param: ParamSpec) -> tuple[str, str, str]:
     required = " **Required.**" if param.required else ""
     evidence = "" if param.evidence == "docs" else f" Source: {EVIDENCE[param.evidence]}."
+    annotation = param_annotation(param)
+    files = " What a file can be: [files](../files.md#upload)." if "Attachment" in annotation else ""
     return (
         f"`{attribute_name(name)}`",
-        f"`{param_annotation(param)}`",
-        (f"{param.doc}{required}{_choices(spec, param.type)}{evidence}"),
+        f"`{annotation}`",
+        f"{param.doc}{required}{_choices(spec, param.type)}{files}{evidence}",
     )
 
 
@@ -116,7 +118,10 @@ def model_page(spec: Spec, link: Link) -> str:
     intro = (
         "All models are in `worksection_async.models`. They are frozen [attrs](https://www.attrs.org/) classes: "
         "comparable, hashable and picklable. Fields that the service may omit have a default. Every model has `extra`: "
-        "unknown keys, and values that could not be read. [Models](../models.md) explains how to convert them."
+        "unknown keys, and values that could not be read. [Models](../models.md) explains how to convert them.\n\n"
+        "`dt` is the module `datetime`. `Hours`, `Clock` and `Seconds` are `dt.timedelta`; they differ in the format "
+        "that the service sends. `Raw` is any JSON value. Where a field has one of several values, a value that this "
+        "release does not know is a `str`."
     )
     parts = [part for group in spec.groups.values() for part in _models(spec, group, link)]
     return page("Models", intro, *parts, source="_spec/*.toml")

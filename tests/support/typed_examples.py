@@ -42,9 +42,6 @@ CONFIGURATION = """
 mypy_path = {root}
 check_untyped_defs = true
 disable_error_code = var-annotated
-
-[mypy-django.*]
-ignore_missing_imports = true
 """
 
 

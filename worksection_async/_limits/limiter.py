@@ -111,7 +111,7 @@ class Limiter(ABC):
         """Wait for a slot, use it, and return its time. A cancelled call uses no slot.
 
         Args:
-            lane: Priority of the call.
+            lane: Priority of the call: ``"interactive"``, ``"normal"`` or ``"bulk"``.
             max_wait: Maximum waiting time in seconds; a longer forecast raises `WaitTooLong` at once.
             action: Name of the call in errors.
             on_wait: Called with a `Waiting` when the call is queued and when its position changes. It is not awaited.
