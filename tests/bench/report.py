@@ -38,7 +38,7 @@ number in that column nothing is promised.
 
 ![One bar per comparison, from the reference to the ratio](benchmarks/ratios.svg)
 
-The vertical line is the reference, the short stroke is the promised limit, and the axis is logarithmic and cut at its ends.
+The vertical line is the reference, the short stroke is the promised limit; the axis is logarithmic and cut at its ends.
 """
 
 CONDUCT = """## Conduct
