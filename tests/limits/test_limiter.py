@@ -718,3 +718,39 @@ def test_calls_of_other_event_loops_do_not_wait_for_a_stopped_one(monkeypatch: p
     stopped.close()
     assert limiter.statistics().granted == 4
     assert limiter._leader is None
+
+
+def test_a_stopped_event_loop_delays_the_others_only_once() -> None:
+    """Not again whenever the next call, because of ageing, is one of the stopped loop."""
+    clocks: list[Callable[[], float]] = [float]
+    times: list[float] = []
+
+    def now() -> float:
+        return clocks[-1]()
+
+    limiter = TokenBucket(clock=now)
+
+    async def stop_while_waiting() -> list[asyncio.Task[float]]:
+        await limiter.acquire()
+        tasks = [asyncio.ensure_future(limiter.acquire("bulk")) for _ in range(3)]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def call() -> None:
+        await limiter.acquire()
+        times.append(trio.current_time())
+
+    async def call_often() -> None:
+        clocks.append(trio.current_time)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3 * AGEING_PERIOD):
+                nursery.start_soon(call)
+        clocks.append(functools.partial(float, trio.current_time()))
+
+    stopped = asyncio.new_event_loop()
+    tasks = stopped.run_until_complete(stop_while_waiting())
+    trio.run(call_often, clock=trio.testing.MockClock(autojump_threshold=0))
+    stopped.run_until_complete(asyncio.gather(*tasks))
+    stopped.close()
+    # Between two of them is at most one slot of the stopped loop.
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 2 * SECOND_SLOT_SECONDS + 1e-6
