@@ -8,6 +8,7 @@ import functools
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -914,7 +915,9 @@ def test_a_new_call_replaces_a_leader_of_a_closed_event_loop(max_wait: float | N
 def test_calls_of_other_event_loops_do_not_wait_for_a_stopped_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The leader waits in an event loop that runs no more, but is not closed; a blocked one looks the same."""
     monkeypatch.setattr("worksection_async._limits.limiter.LEADER_GRACE_SECONDS", 0.01)
-    limiter = TokenBucket(rate=50)
+    began, is_stopped = time.monotonic(), threading.Event()
+    # The second slot is not due before the loop is stopped, however slow the machine is.
+    limiter = TokenBucket(rate=50, clock=lambda: time.monotonic() if is_stopped.is_set() else began)
 
     async def stop_while_waiting() -> asyncio.Task[float]:
         await limiter.acquire()
@@ -929,9 +932,46 @@ def test_calls_of_other_event_loops_do_not_wait_for_a_stopped_one(monkeypatch: p
 
     stopped = asyncio.new_event_loop()
     task = stopped.run_until_complete(stop_while_waiting())
+    is_stopped.set()
     anyio.run(call)
     anyio.run(call, backend="trio")
     stopped.run_until_complete(task)
     stopped.close()
     assert limiter.statistics().granted == 4
     assert limiter._leader is None
+
+
+def test_a_stopped_event_loop_delays_the_others_only_once() -> None:
+    """Not again whenever the next call, because of ageing, is one of the stopped loop."""
+    clocks: list[Callable[[], float]] = [float]
+    times: list[float] = []
+
+    def now() -> float:
+        return clocks[-1]()
+
+    limiter = TokenBucket(clock=now)
+
+    async def stop_while_waiting() -> list[asyncio.Task[float]]:
+        await limiter.acquire()
+        tasks = [asyncio.ensure_future(limiter.acquire("bulk")) for _ in range(3)]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def call() -> None:
+        await limiter.acquire()
+        times.append(trio.current_time())
+
+    async def call_often() -> None:
+        clocks.append(trio.current_time)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3 * AGEING_PERIOD):
+                nursery.start_soon(call)
+        clocks.append(functools.partial(float, trio.current_time()))
+
+    stopped = asyncio.new_event_loop()
+    tasks = stopped.run_until_complete(stop_while_waiting())
+    trio.run(call_often, clock=trio.testing.MockClock(autojump_threshold=0))
+    stopped.run_until_complete(asyncio.gather(*tasks))
+    stopped.close()
+    # Between two of them is at most one slot of the stopped loop.
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 2 * SECOND_SLOT_SECONDS + 1e-6

@@ -436,9 +436,13 @@ async def test_exception_of_progress_ends_download_all(simulated: tuple[Simulato
 # The file system
 
 
+CLOSED_FILE = io.BytesIO()
+CLOSED_FILE.close()
+
+
 @pytest.mark.parametrize(
     "to",
-    [None, 5, io.StringIO(), b"plan.pdf", io.BufferedReader(io.BytesIO())],
+    [None, 5, io.StringIO(), b"plan.pdf", io.BufferedReader(io.BytesIO()), CLOSED_FILE, io.BytesIO],
     ids=lambda to: type(to).__name__,
 )
 async def test_other_destinations_are_refused_before_anything_is_sent(

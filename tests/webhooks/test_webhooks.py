@@ -528,6 +528,9 @@ async def test_credentials_are_compared_in_constant_time(
         ({"register": "https://hooks.test/in"}, "register must be a Registration, got 'https://hooks.test/in'"),
         ({"max_body": 0}, "max_body must be at least 1"),
         ({"workers": 0}, "workers must be at least 1"),
+        ({"workers": "2"}, "workers must be at least 1, got '2'"),
+        ({"drain": -1}, "drain must be at least 0"),
+        ({"drain": None}, "drain must be at least 0, got None"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], complaint: str) -> None:

@@ -299,7 +299,7 @@ class Limiter(ABC):
             waiter.wake()
         if self._leader is head:
             self._leader = None
-            self._elect_leader()
+            self._elect_leader(head.loop)
         return None
 
     def _is_leader(self, waiter: Waiter) -> bool:
@@ -316,12 +316,12 @@ class Limiter(ABC):
         with self._lock:
             return self._forecast(len(self._queue)) + LEADER_GRACE_SECONDS
 
-    def _elect_leader(self) -> None:
-        """Make the head of the queue the leader if there is none."""
+    def _elect_leader(self, loop: object = None) -> None:
+        """If there is no leader, elect one: a waiter of *loop*, which is running, or else the head of the queue."""
         self._release_closed_loop()
         if self._leader is None and (head := self._queue.head()) is not None:
-            self._leader = head
-            head.wake()
+            self._leader = self._queue.first_of(loop) or head
+            self._leader.wake()
 
     def _release_closed_loop(self) -> None:
         """Forget the calls of the leader's event loop if that was closed: no forecast may count them."""

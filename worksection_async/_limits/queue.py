@@ -177,6 +177,10 @@ class Queue:
             self.discard(head)
         return head
 
+    def first_of(self, loop: object) -> Waiter | None:
+        """Return the first waiter of an event loop."""
+        return next((waiter for lane in self._lanes.values() for waiter in lane if waiter.loop is loop), None)
+
     def _first(self) -> Waiter | None:
         firsts = [next(iter(waiters)) for waiters in self._lanes.values() if waiters]
         if self._grants == AGEING_PERIOD - 1:

@@ -147,6 +147,8 @@ def shared_folder(to: str | os.PathLike[str], *, overwrite: bool) -> Destination
 
 
 def _takes_bytes(file: object) -> bool:
+    if isinstance(file, type) or getattr(file, "closed", False):
+        return False
     is_text = hasattr(file, "encoding")
     return hasattr(file, "write") and not is_text and getattr(file, "writable", lambda: True)()
 

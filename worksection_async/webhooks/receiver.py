@@ -16,7 +16,7 @@ import attrs
 from .._protocol.service import WEBHOOK_REPLY, WEBHOOK_TIMEOUT_SECONDS
 from .._protocol.structure import Malformed
 from .._protocol.time_zones import to_time_zone
-from .._protocol.values import shown
+from .._protocol.values import as_number, plain_number, shown
 from .._sync.doorbell import Bell
 from .._transport.asgi import ClientDisconnected, Receive, Response, Scope, Send, header, read_body
 from .._transport.tasks import decode
@@ -120,9 +120,11 @@ class WebhookReceiver:
             raise InvalidCall("WebhookReceiver", f"register must be a Registration, got {shown(register)}")
         if acknowledge not in ("before", "after"):
             raise InvalidCall("WebhookReceiver", f'acknowledge must be "before" or "after", got {acknowledge!r:.80}')
-        for name, number in {"queue_size": queue_size, "max_body": max_body, "workers": workers}.items():
-            if number < 1:
-                raise InvalidCall("WebhookReceiver", f"{name} must be at least 1, got {number}")
+        numbers = {"queue_size": queue_size, "max_body": max_body, "workers": workers, "drain": drain}
+        for name, number in numbers.items():
+            least = 0 if name == "drain" else 1
+            if not as_number(plain_number(number)) >= least:
+                raise InvalidCall("WebhookReceiver", f"{name} must be at least {least}, got {shown(number)}")
         self._auth = auth_for(username, password)
         self._tz = to_time_zone("WebhookReceiver", tz)
         self._queue_size = queue_size
