@@ -941,6 +941,38 @@ def test_calls_of_other_event_loops_do_not_wait_for_a_stopped_one(monkeypatch: p
     assert limiter._leader is None
 
 
+def test_a_leader_of_another_event_loop_has_a_second_after_its_slot_was_due() -> None:
+    """A busy loop serves the queue a bit late; it is replaced only when it is likely that it does not run."""
+    clocks: list[Callable[[], float]] = [float]
+
+    def now() -> float:
+        return clocks[-1]()
+
+    limiter = TokenBucket(clock=now)
+
+    async def stop_while_waiting() -> asyncio.Task[float]:
+        await limiter.acquire()
+        task = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0)
+        return task
+
+    async def call() -> float:
+        began = trio.current_time()
+        clocks.append(lambda: trio.current_time() - began)
+        await trio.sleep(0.5)
+        await limiter.acquire()
+        at = trio.current_time() - began
+        clocks.append(lambda: at)
+        return at
+
+    busy = asyncio.new_event_loop()
+    task = busy.run_until_complete(stop_while_waiting())
+    at = trio.run(call, clock=trio.testing.MockClock(autojump_threshold=0))
+    busy.run_until_complete(task)
+    busy.close()
+    assert at >= SECOND_SLOT_SECONDS + 1.0 + SECOND_SLOT_SECONDS  # after the slot of the leader, which came late
+
+
 def test_a_stopped_event_loop_delays_the_others_only_once() -> None:
     """Not again whenever the next call, because of ageing, is one of the stopped loop."""
     clocks: list[Callable[[], float]] = [float]

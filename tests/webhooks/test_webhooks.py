@@ -538,6 +538,11 @@ def test_invalid_options_are_refused(options: dict[str, Any], complaint: str) ->
         WebhookReceiver(RecordingHandler.__call__, **options)  # type: ignore[arg-type]
 
 
+def test_a_handler_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(errors.InvalidCall, match="handler must be a coroutine function, got 5"):
+        WebhookReceiver(5)  # type: ignore[arg-type]
+
+
 # In web frameworks
 
 

@@ -148,7 +148,7 @@ class SharedReads:
 
         async def fetch_and_cache(waiter: Waiter) -> Any:
             reply = await fetch(waiter)
-            if read.is_cached:
+            if read.is_cached and generation is self._generation:
                 self._cache(key, reply, generation)
             return reply
 

@@ -63,7 +63,7 @@ class History:
     def spend(self, seconds: float) -> None:
         """Subtract the time of an attempt or of a pause from the time left; nothing if that is negative."""
         if self.has_deadline:
-            self.timeout -= max(0.0, seconds)
+            self.timeout = max(0.0, self.timeout - max(0.0, seconds))
 
     def add_refusal(self, error: WorksectionError, now: float) -> float:
         """Record that the service refused the attempt as too early; return the seconds since the first refusal."""

@@ -116,13 +116,14 @@ class WebhookReceiver:
         workers: int = 1,
         drain: float = 30.0,
     ) -> None:
+        if handler is not None and not callable(handler):
+            raise InvalidCall("WebhookReceiver", f"handler must be a coroutine function, got {shown(handler)}")
         if register is not None and not isinstance(register, Registration):
             raise InvalidCall("WebhookReceiver", f"register must be a Registration, got {shown(register)}")
         if acknowledge not in ("before", "after"):
             raise InvalidCall("WebhookReceiver", f'acknowledge must be "before" or "after", got {acknowledge!r:.80}')
-        numbers = {"queue_size": queue_size, "max_body": max_body, "workers": workers, "drain": drain}
-        for name, number in numbers.items():
-            least = 0 if name == "drain" else 1
+        limits = ("queue_size", queue_size, 1), ("max_body", max_body, 1), ("workers", workers, 1), ("drain", drain, 0)
+        for name, number, least in limits:
             if not as_number(plain_number(number)) >= least:
                 raise InvalidCall("WebhookReceiver", f"{name} must be at least {least}, got {shown(number)}")
         self._auth = auth_for(username, password)
