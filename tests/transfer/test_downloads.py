@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -496,16 +497,20 @@ async def test_full_disk_is_an_error_for_an_open_file_and_for_the_copy_of_an_upl
             self.write(b"")
 
         def close(self) -> None:
-            super().close()
-            raise OSError(errno.ENOSPC, "No space left on device")
+            if not self.closed:
+                super().close()
+                raise OSError(errno.ENOSPC, "No space left on device")
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"content"
 
+    disk = FullDisk()
     async with sim.session() as ws:
         with pytest.raises(StorageError, match="No space left") as caught:
-            await ws.download(file.id, FullDisk())
+            await ws.download(file.id, disk)
         assert caught.value.sent is True
+        with contextlib.suppress(OSError):
+            disk.close()
         monkeypatch.setattr("worksection_async._transfer.disk.TemporaryFile", FullDisk)
         with pytest.raises(StorageError, match=r"upload_files: .*No space left.*No request was sent") as caught:
             await ws.upload_files([("a.txt", chunks())])
