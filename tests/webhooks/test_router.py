@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -127,6 +127,17 @@ async def test_a_handler_that_awaits_something_cancelled_fails_alone(router: Rou
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def watch_two_new_tasks(handler: Callable[[Event], Awaitable[object]], scope: anyio.CancelScope) -> list[int]:
+    """Let a watch call *handler* with the events of two tasks until *scope* is cancelled; return the sorted ids."""
+    sim = Simulator()
+    sim.clear_events()
+    async with sim.session() as ws:
+        tasks = [await ws.post_task(next(iter(sim.projects)), name) for name in ("Plan", "Launch")]
+        with scope:
+            await ws.watch(every=0.01).dispatch_to(handler)
+    return sorted(task.id for task in tasks)
+
+
 async def test_a_watch_goes_on_after_a_handler_that_awaits_something_cancelled() -> None:
     handled: list[int] = []
     scope = anyio.CancelScope()
@@ -137,13 +148,9 @@ async def test_a_watch_goes_on_after_a_handler_that_awaits_something_cancelled()
             await await_something_cancelled(event)
         scope.cancel()
 
-    sim = Simulator()
-    sim.clear_events()
-    async with sim.session() as ws:
-        tasks = [await ws.post_task(next(iter(sim.projects)), name) for name in ("Plan", "Launch")]
-        with anyio.fail_after(60), scope:
-            await ws.watch(every=0.01).dispatch_to(fail_once)
-    assert sorted(handled) == sorted(task.id for task in tasks)
+    with anyio.fail_after(60):
+        created = await watch_two_new_tasks(fail_once, scope)
+    assert sorted(handled) == created
 
 
 async def test_a_handler_with_two_matching_routes_is_called_once(router: Router, calls: Calls) -> None:
@@ -212,13 +219,9 @@ async def test_a_watch_takes_a_router_and_goes_on_after_an_error(
             raise LookupError("the error")
         scope.cancel()
 
-    sim = Simulator()
-    sim.clear_events()
-    async with sim.session() as ws:
-        tasks = [await ws.post_task(next(iter(sim.projects)), name) for name in ("Plan", "Launch")]
-        with anyio.fail_after(10), scope:
-            await ws.watch(every=0.01).dispatch_to(router)
-    assert sorted(handled) == sorted(task.id for task in tasks)
+    with anyio.fail_after(10):
+        created = await watch_two_new_tasks(router, scope)
+    assert sorted(handled) == created
     assert (router.statistics().failed, router.statistics().handled) == (1, 1)
     (logged,) = [it for it in caplog.records if it.name == "worksection_async"]
     assert logged.getMessage() == f"the handler of the watch failed for post_task {handled[0]}"

@@ -163,7 +163,7 @@ class Registrar:
         await self._keep(max(webhook.id for webhook in usable), webhooks)
 
     async def _replace(self, webhooks: Sequence[Webhook]) -> list[Webhook]:
-        """Register the URL as soon as it is reachable, unless another process was quicker; return its webhooks."""
+        """Wait until the URL is reachable, register it if no other process has done that, and return its webhooks."""
         self._found = None  # decided: a suspicion now ends with a registration, and none begins
         self._note_loss(webhooks)
         await self._wait_until_reachable()
